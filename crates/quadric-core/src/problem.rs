@@ -1,0 +1,244 @@
+//! Problems: what is minimised, and what it can be asked. Each trait is one capability; a method names the one it needs.
+
+use crate::{BoxOp, Result, Scalar, vector};
+
+/// A proven bound on how far a point is from optimal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    /// `F(x) - F* <= bound`; infinite where nothing can be proven at this point.
+    pub bound: f64,
+    /// The magnitude of F that a relative tolerance refers to.
+    pub scale: f64,
+}
+
+macro_rules! queries {
+    ($($query:ident $capability:ident),*) => { $(
+        /// The problem under one of its capabilities; `None` where it does not offer it.
+        fn $query(&self) -> Option<&dyn $capability<T>> { None }
+    )* };
+}
+
+/// Something with a vector of unknowns. Implementations answer the queries with [`capabilities!`](crate::capabilities).
+pub trait Problem<T: Scalar>: Send + Sync {
+    /// Number of unknowns.
+    fn dim(&self) -> usize;
+
+    /// A name for messages and traces.
+    fn name(&self) -> &str {
+        "problem"
+    }
+
+    /// A proven bound on `F(x) - F*`, for problems that can prove one; `None` if the problem never can.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn gap(&self, _x: &[T]) -> Result<Option<Gap>> {
+        Ok(None)
+    }
+
+    queries!(as_objective Objective, as_smooth Smooth, as_twice_smooth TwiceSmooth,
+        as_self_concordant SelfConcordant, as_finite_sum FiniteSum);
+}
+
+/// A function value. A non-finite value means "the point is outside the domain"; an error means "stop now".
+pub trait Objective<T: Scalar>: Problem<T> {
+    /// `F(x)`.
+    ///
+    /// # Errors
+    /// Whatever forbids the evaluation.
+    fn value(&self, x: &[T]) -> Result<f64>;
+
+    /// Whether `d` is a direction of recession: one along which F never rises, from any point, and falls from some. Then
+    /// F has no minimiser, and the text says why in the user's words.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn recession(&self, _d: &[T]) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+/// A function with a gradient.
+pub trait Smooth<T: Scalar>: Objective<T> {
+    /// `F(x)`, and the gradient written into `g`.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64>;
+
+    /// F along `x + alpha d`, for problems that can restrict themselves to a line and then evaluate trial points for much
+    /// less than a full evaluation. [`Line`] falls back to full evaluations.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn restrict(&self, _x: &[T], _d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
+        Ok(None)
+    }
+}
+
+/// A function restricted to a line.
+pub trait LineModel: Send {
+    /// `F(x + alpha d) - F(x)`, with an error far below the rounding of F itself.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn change(&mut self, alpha: f64) -> Result<f64>;
+
+    /// The derivative of F along d at `x + alpha d`.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn slope(&mut self, alpha: f64) -> Result<f64>;
+}
+
+/// A function whose curvature is an operator.
+pub trait TwiceSmooth<T: Scalar>: Smooth<T> {
+    /// The Hessian at `x`: prepared once, applied to blocks. It may borrow the problem, never the point.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn hessian(&self, x: &[T]) -> Result<BoxOp<'_, T>>;
+
+    /// An operator near `(H(x) + shift I)⁻¹`, symmetric and positive definite, where the problem knows a good one.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn preconditioner(&self, _x: &[T], _shift: f64) -> Result<Option<BoxOp<'_, T>>> {
+        Ok(None)
+    }
+}
+
+/// A generalised self-concordant function: `|∇³F(x)[h, k, k]| <= concordance(h) ∇²F(x)[k, k]` for all x and k.
+pub trait SelfConcordant<T: Scalar>: TwiceSmooth<T> {
+    /// `sup |g·h|` over the set that bounds the third derivative; 0 for a quadratic.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn concordance(&self, h: &[T]) -> Result<f64>;
+}
+
+/// A mean of terms: F is the weighted mean over the rows plus whatever does not depend on rows.
+///
+/// Law: a batch of all rows is the whole, and a batch offers what the whole offers.
+pub trait FiniteSum<T: Scalar>: Smooth<T> {
+    /// Number of terms.
+    fn terms(&self) -> usize;
+
+    /// The same problem over some of the terms. The mean over equally likely rows is an unbiased estimate of the whole.
+    ///
+    /// # Errors
+    /// A row out of range.
+    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>>;
+
+    /// For terms that depend on `x` through one linear combination of a data row each ("linear models"): the largest
+    /// curvature of one term, an upper bound of the Lipschitz constant of any single term's gradient.
+    fn term_smoothness(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// A boxed batch.
+pub type Batch<'a, T> = Box<dyn FiniteSum<T> + 'a>;
+
+/// Answers the capability queries of [`Problem`]: `capabilities!(f64: TwiceSmooth, FiniteSum);` inside the impl.
+/// Supertraits are included.
+#[macro_export]
+macro_rules! capabilities {
+    ($t:ty: $($capability:ident),+) => { $( $crate::capabilities!(@$capability $t); )+ };
+    (@Objective $t:ty) => {
+        fn as_objective(&self) -> Option<&dyn $crate::Objective<$t>> { Some(self) }
+    };
+    (@Smooth $t:ty) => {
+        $crate::capabilities!(@Objective $t);
+        fn as_smooth(&self) -> Option<&dyn $crate::Smooth<$t>> { Some(self) }
+    };
+    (@TwiceSmooth $t:ty) => {
+        $crate::capabilities!(@Smooth $t);
+        fn as_twice_smooth(&self) -> Option<&dyn $crate::TwiceSmooth<$t>> { Some(self) }
+    };
+    (@SelfConcordant $t:ty) => {
+        $crate::capabilities!(@TwiceSmooth $t);
+        fn as_self_concordant(&self) -> Option<&dyn $crate::SelfConcordant<$t>> { Some(self) }
+    };
+    (@FiniteSum $t:ty) => {
+        fn as_finite_sum(&self) -> Option<&dyn $crate::FiniteSum<$t>> { Some(self) }
+    };
+}
+
+/// A smooth function along a line `x + alpha d`, by the problem's own restriction or by full evaluations.
+pub struct Line<'a, T> {
+    problem: &'a (dyn Smooth<T> + 'a),
+    model: Option<Box<dyn LineModel + 'a>>,
+    x: &'a [T],
+    d: &'a [T],
+    value: f64,
+    trial: Vec<T>,
+    gradient: Vec<T>,
+}
+
+impl<'a, T: Scalar> Line<'a, T> {
+    /// The line through `x` along `d`, where F(x) is `value`.
+    ///
+    /// # Errors
+    /// Those of the problem's restriction.
+    pub fn new(
+        problem: &'a (dyn Smooth<T> + 'a),
+        x: &'a [T],
+        d: &'a [T],
+        value: f64,
+    ) -> Result<Self> {
+        let model = problem.restrict(x, d)?;
+        Ok(Self {
+            problem,
+            model,
+            x,
+            d,
+            value,
+            trial: Vec::new(),
+            gradient: Vec::new(),
+        })
+    }
+
+    /// True if trial values come from the problem's restriction and cost little.
+    pub fn is_cheap(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// `x + alpha d`, each entry rounded once: the point every trial refers to.
+    pub fn point(x: &[T], d: &[T], alpha: f64, out: &mut [T]) {
+        for ((o, x), d) in out.iter_mut().zip(x).zip(d) {
+            *o = T::of(alpha.mul_add(d.to_f64(), x.to_f64()));
+        }
+    }
+
+    fn move_to(&mut self, alpha: f64) {
+        self.trial.resize(self.x.len(), T::of(0.0));
+        Self::point(self.x, self.d, alpha, &mut self.trial);
+    }
+
+    /// `F(x + alpha d) - F(x)`.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    pub fn change(&mut self, alpha: f64) -> Result<f64> {
+        if let Some(model) = &mut self.model {
+            return model.change(alpha);
+        }
+        self.move_to(alpha);
+        Ok(self.problem.value(&self.trial)? - self.value)
+    }
+
+    /// `F(x + alpha d) - F(x)` and the derivative along d there.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    pub fn change_and_slope(&mut self, alpha: f64) -> Result<(f64, f64)> {
+        if let Some(model) = &mut self.model {
+            return Ok((model.change(alpha)?, model.slope(alpha)?));
+        }
+        self.move_to(alpha);
+        self.gradient.resize(self.x.len(), T::of(0.0));
+        let value = self.problem.value_grad(&self.trial, &mut self.gradient)?;
+        Ok((value - self.value, vector::dot(&self.gradient, self.d)))
+    }
+}

@@ -1,0 +1,2 @@
+//! quadric
+fn main() {}
