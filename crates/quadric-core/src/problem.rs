@@ -172,8 +172,18 @@ pub struct Line<'a, T> {
     x: &'a [T],
     d: &'a [T],
     value: f64,
-    trial: Vec<T>,
-    gradient: Vec<T>,
+    trial: Trial<T>,
+}
+
+/// The newest full evaluation along a [`Line`], and the buffers that it lives in.
+#[derive(Clone, Debug, Default)]
+pub struct Trial<T> {
+    /// Where: the step length, the value and the slope. `None` if `point` and `gradient` hold nothing of use.
+    pub at: Option<(f64, f64, f64)>,
+    /// `x + alpha d`.
+    pub point: Vec<T>,
+    /// The gradient there.
+    pub gradient: Vec<T>,
 }
 
 impl<'a, T: Scalar> Line<'a, T> {
@@ -187,21 +197,53 @@ impl<'a, T: Scalar> Line<'a, T> {
         d: &'a [T],
         value: f64,
     ) -> Result<Self> {
+        Self::reusing(problem, x, d, value, Trial::default())
+    }
+
+    /// [`Line::new`] in the buffers of an earlier line, so that nothing is allocated.
+    ///
+    /// # Errors
+    /// Those of the problem's restriction.
+    pub fn reusing(
+        problem: &'a (dyn Smooth<T> + 'a),
+        x: &'a [T],
+        d: &'a [T],
+        value: f64,
+        mut buffers: Trial<T>,
+    ) -> Result<Self> {
         let model = problem.restrict(x, d)?;
+        buffers.at = None;
         Ok(Self {
             problem,
             model,
             x,
             d,
             value,
-            trial: Vec::new(),
-            gradient: Vec::new(),
+            trial: buffers,
         })
     }
 
     /// True if trial values come from the problem's restriction and cost little.
     pub fn is_cheap(&self) -> bool {
         self.model.is_some()
+    }
+
+    /// F at the start of the line.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
+    /// True if `x + alpha d` differs from `x` in some entry after rounding.
+    pub fn moves(&self, alpha: f64) -> bool {
+        self.x
+            .iter()
+            .zip(self.d)
+            .any(|(x, d)| T::of(alpha.mul_add(d.to_f64(), x.to_f64())) != *x)
+    }
+
+    /// The newest full evaluation with its buffers, for the caller to take over the point and its gradient.
+    pub fn into_trial(self) -> Trial<T> {
+        self.trial
     }
 
     /// `x + alpha d`, each entry rounded once: the point every trial refers to.
@@ -212,8 +254,9 @@ impl<'a, T: Scalar> Line<'a, T> {
     }
 
     fn move_to(&mut self, alpha: f64) {
-        self.trial.resize(self.x.len(), T::of(0.0));
-        Self::point(self.x, self.d, alpha, &mut self.trial);
+        self.trial.at = None;
+        self.trial.point.resize(self.x.len(), T::of(0.0));
+        Self::point(self.x, self.d, alpha, &mut self.trial.point);
     }
 
     /// `F(x + alpha d) - F(x)`.
@@ -225,7 +268,7 @@ impl<'a, T: Scalar> Line<'a, T> {
             return model.change(alpha);
         }
         self.move_to(alpha);
-        Ok(self.problem.value(&self.trial)? - self.value)
+        Ok(self.problem.value(&self.trial.point)? - self.value)
     }
 
     /// `F(x + alpha d) - F(x)` and the derivative along d there.
@@ -237,8 +280,12 @@ impl<'a, T: Scalar> Line<'a, T> {
             return Ok((model.change(alpha)?, model.slope(alpha)?));
         }
         self.move_to(alpha);
-        self.gradient.resize(self.x.len(), T::of(0.0));
-        let value = self.problem.value_grad(&self.trial, &mut self.gradient)?;
-        Ok((value - self.value, vector::dot(&self.gradient, self.d)))
+        self.trial.gradient.resize(self.x.len(), T::of(0.0));
+        let value = self
+            .problem
+            .value_grad(&self.trial.point, &mut self.trial.gradient)?;
+        let slope = vector::dot(&self.trial.gradient, self.d);
+        self.trial.at = Some((alpha, value, slope));
+        Ok((value - self.value, slope))
     }
 }
