@@ -1,0 +1,33 @@
+//! One body, compiled twice: for AVX2 with fused multiply-add, and for whatever the build targets.
+
+/// Fused multiply-add is an instruction of every CPU of the build target (not so on plain x86-64, where it would be a
+/// slow library call).
+pub(crate) const PORTABLE_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
+/// `a b + c`, rounded once if `FMA`, else twice.
+#[inline(always)]
+pub(crate) fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// The body of a function: calls `$body::<T, FMA>(arguments)` compiled for AVX2 and FMA where the CPU has them, else
+/// compiled for the build target. `$body` must be `#[inline(always)]`.
+macro_rules! dispatch {
+    ($body:ident::<$t:ident>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            fn wide<$t: crate::Scalar>($($arg: $ty),*) $(-> $ret)? {
+                $body::<$t, true>($($arg),*)
+            }
+            if std::arch::is_x86_feature_detected!("avx2")
+                && std::arch::is_x86_feature_detected!("fma")
+            {
+                // SAFETY: the CPU has just been found to offer the instructions that `wide` is compiled for.
+                return unsafe { wide::<$t>($($arg),*) };
+            }
+        }
+        $body::<$t, { crate::kernels::simd::PORTABLE_FMA }>($($arg),*)
+    }};
+}
+pub(crate) use dispatch;
