@@ -1,1 +1,8 @@
-//! opt
+//! Methods that minimise: gradients, quasi-Newton, Newton. [`registry`] lists them all.
+
+pub mod config;
+pub mod descent;
+pub mod first_order;
+pub mod quasi_newton;
+pub mod registry;
+pub mod search;

@@ -1,0 +1,5 @@
+//! Methods that use gradients only.
+
+mod gradient_descent;
+
+pub use gradient_descent::{GradientDescentConfig, Steepest};

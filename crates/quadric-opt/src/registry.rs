@@ -1,0 +1,171 @@
+//! All methods by name. One row here gives a method to the command line, the documentation, the configuration schema and
+//! the conformance tests.
+
+use crate::config::{self, Config};
+use crate::{first_order, quasi_newton};
+use quadric_core::{AnyMethod, Error, ErrorKind, Problem, Result, Scalar, Smooth, need};
+use serde_json::Value;
+use std::any::Any;
+
+/// What kind of information a method uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Gradients.
+    FirstOrder,
+    /// Curvature learned from gradients.
+    QuasiNewton,
+    /// Hessians.
+    SecondOrder,
+}
+
+impl Family {
+    /// The name for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FirstOrder => "first order",
+            Self::QuasiNewton => "quasi-Newton",
+            Self::SecondOrder => "second order",
+        }
+    }
+}
+
+/// One method.
+pub struct Entry {
+    /// The name users write.
+    pub name: &'static str,
+    /// What kind of information it uses.
+    pub family: Family,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// The capability that a problem must offer.
+    pub needs: &'static str,
+    /// The JSON schema of its options.
+    pub schema: fn() -> Value,
+    /// The default options.
+    pub defaults: fn() -> Value,
+    build_f32: fn(&Value) -> Result<Box<dyn AnyMethod<f32>>>,
+    build_f64: fn(&Value) -> Result<Box<dyn AnyMethod<f64>>>,
+}
+
+impl Entry {
+    /// True if the problem offers what the method needs.
+    pub fn applies<T: Scalar>(&self, problem: &dyn Problem<T>) -> bool {
+        match self.needs {
+            "SelfConcordant" => problem.as_self_concordant().is_some(),
+            "TwiceSmooth" => problem.as_twice_smooth().is_some(),
+            "FiniteSum" => problem.as_finite_sum().is_some(),
+            "Smooth" => problem.as_smooth().is_some(),
+            _ => problem.as_objective().is_some(),
+        }
+    }
+
+    /// The method with these options; null takes the defaults.
+    ///
+    /// # Errors
+    /// All unknown names, wrong types and values out of range in one error.
+    pub fn build<T: Scalar>(&self, options: &Value) -> Result<Box<dyn AnyMethod<T>>> {
+        let boxed: Box<dyn Any> = if T::NAME == f32::NAME {
+            Box::new((self.build_f32)(options)?)
+        } else {
+            Box::new((self.build_f64)(options)?)
+        };
+        let method = boxed
+            .downcast::<Box<dyn AnyMethod<T>>>()
+            .expect("there are two scalar types, told apart by name");
+        Ok(*method)
+    }
+}
+
+fn boxed<T: Scalar, C: Config<Method: AnyMethod<T> + 'static>>(
+    options: &Value,
+) -> Result<Box<dyn AnyMethod<T>>> {
+    Ok(Box::new(config::read::<C>(options)?.method()))
+}
+
+/// `name: Config, Family, needs, summary, paper;` for every method.
+macro_rules! methods {
+    ($($name:literal: $config:ty, $family:ident, $needs:literal, $summary:literal, $paper:literal;)*) => {
+        static METHODS: &[Entry] = &[$(Entry {
+            name: $name,
+            family: Family::$family,
+            summary: $summary,
+            paper: $paper,
+            needs: $needs,
+            schema: || schemars::schema_for!($config).to_value(),
+            defaults: || serde_json::to_value(<$config>::default())
+                .expect("options are plain numbers, names and switches"),
+            build_f32: boxed::<f32, $config>,
+            build_f64: boxed::<f64, $config>,
+        }),*];
+    };
+}
+
+methods! {
+    "gradient-descent": first_order::GradientDescentConfig, FirstOrder, "Smooth",
+        "Steepest descent from a Barzilai-Borwein step with backtracking.",
+        "Barzilai, Borwein, IMA J. Numer. Anal. 8, 1988";
+    "l-bfgs": quasi_newton::LbfgsConfig, QuasiNewton, "Smooth",
+        "Curvature from the last gradients, for any number of unknowns.",
+        "Liu, Nocedal, Math. Prog. 45, 1989";
+}
+
+/// All methods, first order first.
+pub fn registry() -> &'static [Entry] {
+    METHODS
+}
+
+/// The method called `name`.
+///
+/// # Errors
+/// An unknown name; the error lists the names and the nearest one.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    METHODS.iter().find(|e| e.name == name).ok_or_else(|| {
+        let names: Vec<&str> = METHODS.iter().map(|e| e.name).collect();
+        let error = Error::new(
+            ErrorKind::Argument,
+            format!(
+                "there is no method `{name}`; there are auto, {}",
+                names.join(", ")
+            ),
+        );
+        match config::nearest(name, names.into_iter()) {
+            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+            None => error,
+        }
+    })
+}
+
+/// The method called `name` with these options; null takes the defaults.
+///
+/// # Errors
+/// Those of [`find`] and [`Entry::build`].
+pub fn build<T: Scalar>(name: &str, options: &Value) -> Result<Box<dyn AnyMethod<T>>> {
+    find(name)?.build(options)
+}
+
+/// What `auto` prefers, best first.
+const PREFERRED: &[&str] = &["l-bfgs"];
+
+/// The method that suits what the problem offers: the first of the preferred ones whose needs it meets.
+///
+/// # Errors
+/// A problem without gradients, and those of [`Entry::build`].
+pub fn auto<T: Scalar>(
+    problem: &dyn Problem<T>,
+    options: &Value,
+) -> Result<(&'static Entry, Box<dyn AnyMethod<T>>)> {
+    for name in PREFERRED {
+        let entry = find(name)?;
+        if entry.applies(problem) {
+            return Ok((entry, entry.build(options)?));
+        }
+    }
+    // Names what is missing.
+    need::<T, dyn Smooth<T>>(problem)?;
+    Err(Error::new(
+        ErrorKind::Capability,
+        format!("no method suits the problem `{}`", problem.name()),
+    ))
+}
