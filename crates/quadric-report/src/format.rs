@@ -1,0 +1,140 @@
+//! Numbers and names as people read them.
+
+/// Three significant digits: plain between 10⁻⁴ and 10⁶, otherwise with an exponent. Not a number: `-`.
+pub(crate) fn number(x: f64) -> String {
+    if x.is_nan() {
+        return "-".to_owned();
+    }
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    if x.is_infinite() {
+        return if x > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    // Rounding first decides the magnitude: 0.9996 is 1.00.
+    let scientific = format!("{x:.2e}");
+    let (mantissa, exponent) = scientific
+        .split_once('e')
+        .expect("`{:e}` always writes an exponent");
+    let exponent: i32 = exponent
+        .parse()
+        .expect("`{:e}` writes the exponent as an integer");
+    if (-4..6).contains(&exponent) {
+        let decimals = usize::try_from(2 - exponent).unwrap_or(0);
+        let rounded: f64 = scientific.parse().unwrap_or(x);
+        format!("{rounded:.decimals$}")
+    } else {
+        format!("{mantissa}e{exponent}")
+    }
+}
+
+/// A threshold such as `1e-8`, without needless digits.
+pub(crate) fn threshold(x: f64) -> String {
+    format!("{x:e}")
+}
+
+/// A duration with its unit: `480 us`, `21.3 ms`, `2.13 s`.
+pub(crate) fn seconds(s: f64) -> String {
+    if s > 0.0 && s < 0.999_5e-3 {
+        format!("{} us", number(s * 1e6))
+    } else if s > 0.0 && s < 0.999_5 {
+        format!("{} ms", number(s * 1e3))
+    } else {
+        format!("{} s", number(s))
+    }
+}
+
+/// A ratio above 1 in words: `3.2`, `35`, `1200`.
+pub(crate) fn ratio(r: f64) -> String {
+    if r < 10.0 {
+        format!("{r:.1}")
+    } else {
+        format!("{r:.0}")
+    }
+}
+
+/// `items` joined by commas and a final "and".
+pub(crate) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+/// The name without anything that could steer a terminal or turn the direction of text, at most `limit` characters long.
+pub(crate) fn clean(name: &str, limit: usize) -> String {
+    let mut out = String::new();
+    for (i, c) in name.chars().filter(|&c| !is_control(c)).enumerate() {
+        if i + 1 >= limit
+            && name
+                .chars()
+                .filter(|&c| !is_control(c))
+                .nth(i + 1)
+                .is_some()
+        {
+            out.push('…');
+            break;
+        }
+        out.push(c);
+    }
+    if out.trim().is_empty() {
+        "(unnamed)".to_owned()
+    } else {
+        out
+    }
+}
+
+/// Control characters, and the invisible ones that reorder or join text.
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{00ad}'
+                | '\u{061c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        for (x, text) in [
+            (0.0, "0"),
+            (0.213_4, "0.213"),
+            (0.999_6, "1.00"),
+            (12.345, "12.3"),
+            (123_456.0, "123000"),
+            (1.234_5e7, "1.23e7"),
+            (3.21e-13, "3.21e-13"),
+            (-4.5, "-4.50"),
+            (f64::NAN, "-"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(number(x), text);
+        }
+        assert_eq!(threshold(1e-12), "1e-12");
+        assert_eq!(seconds(0.000_48), "480 us");
+        assert_eq!(seconds(0.021_34), "21.3 ms");
+        assert_eq!(seconds(0.999_9), "1.00 s");
+        assert_eq!(seconds(0.0), "0 s");
+    }
+
+    #[test]
+    fn names_lose_what_steers_a_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c\u{200f}", 40), "a[31mbc");
+        assert_eq!(clean("\u{7}\n", 40), "(unnamed)");
+        assert_eq!(clean("abcdef", 6), "abcdef");
+        assert_eq!(clean("abcdefg", 6), "abcde…");
+        assert_eq!(clean(&"x".repeat(1 << 20), 40).chars().count(), 40);
+    }
+}

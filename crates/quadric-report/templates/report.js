@@ -1,0 +1,271 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const runs = data.runs;
+  const plots = [...document.querySelectorAll(".plot")];
+  const scale = { seconds: "log", passes: "log" };
+  const shown = runs.map(() => true);
+  const MARKERS = ["circle", "square", "diamond", "triangle-up"];
+  const COLOURS = 8;
+  const DASHES = { FirstOrder: "dot", QuasiNewton: "dash", SecondOrder: "solid" };
+  const TITLES = {
+    seconds: "Time (s)",
+    passes: "Passes over the data",
+    suboptimality: "Relative suboptimality",
+    gradient_norm: "Gradient norm (largest entry)",
+  };
+  const UNITS = { seconds: "s", passes: "passes" };
+
+  // ---- ranges ------------------------------------------------------------------------------------------------------
+
+  const finite = (v) => typeof v === "number" && Number.isFinite(v);
+  const values = (key) => runs.flatMap((r) => r.points[key].filter(finite));
+  const least = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
+  const most = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
+
+  // Values at or below the floor are rounding: relative to the optimum, or to the largest gradient.
+  function floorOf(key) {
+    if (key === "suboptimality") return data.floor;
+    const top = most(values(key));
+    return top > 0 && top < 1e300 ? top * data.floor : data.floor;
+  }
+  const floors = { suboptimality: floorOf("suboptimality"), gradient_norm: floorOf("gradient_norm") };
+  const clipped = { suboptimality: 0, gradient_norm: 0 };
+  for (const key of ["suboptimality", "gradient_norm"]) {
+    clipped[key] = values(key).filter((v) => v <= floors[key]).length;
+  }
+
+  // A logarithmic axis starts at half the end of the earliest first step; what lies before is drawn on that edge.
+  function edgeOf(key) {
+    const ends = runs.flatMap((r) => {
+      const i = r.points.iteration.findIndex((k, j) => k > 0 && r.points[key][j] > 0);
+      return i < 0 ? [] : [r.points[key][i]];
+    });
+    const edge = least(ends.length ? ends : values(key).filter((v) => v > 0));
+    return Number.isFinite(edge) ? edge / 2 : 1;
+  }
+  const edges = { seconds: edgeOf("seconds"), passes: edgeOf("passes") };
+  const ends = { seconds: most(values("seconds")), passes: most(values("passes")) };
+
+  function xRange(key) {
+    if (scale[key] === "linear") return [-0.015 * ends[key], 1.03 * ends[key]];
+    const low = Math.log10(edges[key]);
+    const high = Math.max(Math.log10(ends[key]), low + 0.5);
+    const margin = 0.025 * (high - low);
+    return [low - 0.3 * margin, high + margin];
+  }
+
+  // A run that diverges does not squeeze the others: the view ends a thousand times above the highest start.
+  function yRange(key) {
+    const all = values(key).map((v) => Math.max(v, floors[key]));
+    const starts = runs.map((r) => r.points[key].find(finite)).filter(finite);
+    const top = Math.log10(Math.min(most(all), Math.max(most(starts), floors[key]) * 1e3));
+    const bottom = Math.log10(least(all));
+    return [Math.min(Math.floor(bottom), Math.ceil(top) - 1) - 0.25, Math.ceil(top) + 0.25];
+  }
+
+  // ---- traces ------------------------------------------------------------------------------------------------------
+
+  const theme = () => {
+    const style = getComputedStyle(document.documentElement);
+    return (name) => style.getPropertyValue("--" + name).trim();
+  };
+
+  // Chart texts know a few HTML tags; a name must not become one.
+  const literal = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+  const digits = (v) => {
+    if (!finite(v)) return "unknown";
+    if (v === 0 || (Math.abs(v) >= 1e-3 && Math.abs(v) < 1e6)) return String(Number(v.toPrecision(4)));
+    return v.toExponential(2).replace("-", "\u2212");
+  };
+
+  function traces(plot, colour) {
+    const { x, y } = plot.dataset;
+    const edge = scale[x] === "log" ? edges[x] : 0;
+    const curves = [];
+    const tips = [];
+    runs.forEach((run, i) => {
+      const p = run.points;
+      const xs = p[x].map((v) => (finite(v) ? Math.max(v, edge) : null));
+      const ys = p[y].map((v) => (finite(v) ? Math.max(v, floors[y]) : null));
+      const few = xs.length <= 60;
+      const paint = colour("c" + (i % COLOURS));
+      const symbol = MARKERS[Math.floor(i / COLOURS) % MARKERS.length];
+      curves.push({
+        type: "scatter",
+        name: literal(run.label),
+        x: xs,
+        y: ys,
+        mode: few ? "lines+markers" : "lines",
+        connectgaps: false,
+        line: { color: paint, width: 2.4, dash: DASHES[run.family] },
+        marker: { color: paint, size: 5.5, symbol },
+        text: p.iteration.map((k, j) =>
+          `iteration ${k}<br>${digits(p.seconds[j])} s, ${digits(p.passes[j])} passes<br>` +
+          `${TITLES[y].toLowerCase()} ${digits(p[y][j])}`),
+        hovertemplate: "<b>%{fullData.name}</b><br>%{text}<extra></extra>",
+        visible: shown[i],
+      });
+      const last = ys.findLastIndex((v) => v !== null);
+      const converged = run.status === "converged" || run.status === "finished";
+      tips.push({
+        type: "scatter",
+        x: last < 0 ? [] : [xs[last]],
+        y: last < 0 ? [] : [ys[last]],
+        mode: "markers",
+        marker: { color: paint, size: converged ? 10 : 9, symbol: converged ? "circle" : "x", line: { color: colour("bg"), width: 1.2 } },
+        hoverinfo: "skip",
+        cliponaxis: false,
+        visible: shown[i],
+      });
+    });
+    return curves.concat(tips);
+  }
+
+  // ---- layout ------------------------------------------------------------------------------------------------------
+
+  function layout(plot, colour) {
+    const { x, y } = plot.dataset;
+    const axis = {
+      color: colour("soft"),
+      gridcolor: colour("grid"),
+      linecolor: colour("line"),
+      showline: true,
+      zeroline: false,
+      ticks: "outside",
+      ticklen: 4,
+      tickcolor: colour("line"),
+      tickfont: { size: 13 },
+      exponentformat: "power",
+      automargin: true,
+    };
+    const title = (text) => ({ text, font: { size: 14, color: colour("fg") }, standoff: 10 });
+    const yr = yRange(y);
+    const lines = y === "suboptimality" ? data.thresholds : [];
+    const decades = yr[1] - yr[0];
+    return {
+      autosize: true,
+      margin: { l: 64, r: 14, t: 10, b: 48 },
+      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("fg") },
+      paper_bgcolor: colour("bg"),
+      plot_bgcolor: colour("bg"),
+      showlegend: false,
+      hovermode: "closest",
+      hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("fg"), size: 13 }, align: "left" },
+      xaxis: { ...axis, type: scale[x], range: xRange(x), title: title(TITLES[x]) },
+      yaxis: { ...axis, type: "log", range: yr, dtick: decades > 20 ? 4 : decades > 8 ? 2 : 1, title: title(TITLES[y]) },
+      shapes: lines.map((v) => ({
+        type: "line", xref: "paper", x0: 0, x1: 1, y0: v, y1: v, layer: "below",
+        line: { color: colour("reference"), width: 1.2, dash: "5px 4px" },
+      })),
+    };
+  }
+
+  const settings = {
+    responsive: true,
+    displaylogo: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  };
+
+  function draw() {
+    const colour = theme();
+    for (const plot of plots) {
+      const image = { toImageButtonOptions: { format: "svg", filename: plot.id } };
+      Plotly.react(plot, traces(plot, colour), layout(plot, colour), { ...settings, ...image });
+    }
+  }
+
+  // ---- controls ----------------------------------------------------------------------------------------------------
+
+  const entries = [...document.querySelectorAll(".entry")];
+
+  function show() {
+    for (const button of entries) {
+      button.setAttribute("aria-pressed", String(shown[Number(button.dataset.run)]));
+    }
+    for (const plot of plots) Plotly.restyle(plot, { visible: shown.concat(shown) });
+  }
+
+  function alone(run) {
+    const already = shown.every((on, i) => on === (i === run));
+    shown.forEach((_, i) => { shown[i] = already || i === run; });
+    show();
+  }
+
+  for (const button of entries) {
+    const run = Number(button.dataset.run);
+    button.addEventListener("click", (event) => {
+      if (event.shiftKey) return alone(run);
+      shown[run] = !shown[run];
+      show();
+    });
+    button.addEventListener("dblclick", () => alone(run));
+  }
+
+  for (const input of document.querySelectorAll(".axes input")) {
+    input.addEventListener("change", () => {
+      scale[input.name] = input.value;
+      remark();
+      draw();
+    });
+  }
+
+  // ---- remarks and downloads ---------------------------------------------------------------------------------------
+
+  function remark() {
+    const box = document.getElementById("remarks");
+    if (!box) return;
+    const texts = [];
+    if (clipped.suboptimality) {
+      texts.push("Relative suboptimality at or below 10\u207b\u00b9\u2076 is rounding and is drawn at 10\u207b\u00b9\u2076.");
+    }
+    if (clipped.gradient_norm) {
+      texts.push("Gradient norms below 10\u207b\u00b9\u2076 of the largest one are drawn there.");
+    }
+    const early = ["seconds", "passes"].some((key) => scale[key] === "log" && least(values(key)) < edges[key]);
+    if (early) texts.push("On a logarithmic axis the starting points are drawn at its left end.");
+    box.textContent = texts.join(" ");
+  }
+
+  // Spreadsheets run a cell that starts like a formula.
+  const cell = (v) => {
+    if (v === null || v === undefined) return "";
+    if (typeof v === "number") return String(v);
+    return '"' + v.replace(/^[=+\-@\t\r]/, "'$&").replace(/"/g, '""') + '"';
+  };
+
+  function csv() {
+    const keys = ["iteration", "seconds", "passes", "suboptimality", "gradient_norm"];
+    const lines = [["method", "family", ...keys].join(",")];
+    for (const run of runs) {
+      run.points.iteration.forEach((_, j) => {
+        lines.push([run.method, run.family, ...keys.map((k) => run.points[k][j])].map(cell).join(","));
+      });
+    }
+    return lines.join("\r\n") + "\r\n";
+  }
+
+  const offer = (id, text, type) => {
+    document.getElementById(id).href = URL.createObjectURL(new Blob([text], { type }));
+  };
+  offer("csv", csv(), "text/csv");
+  offer("json", JSON.stringify(data, null, 1), "application/json");
+
+  // ---- start -------------------------------------------------------------------------------------------------------
+
+  remark();
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  // On paper: white, and as wide as a page.
+  addEventListener("beforeprint", () => {
+    for (const plot of plots) plot.style.width = "660px";
+    draw();
+    for (const plot of plots) Plotly.Plots.resize(plot);
+  });
+  addEventListener("afterprint", () => {
+    for (const plot of plots) plot.style.width = "";
+    draw();
+    for (const plot of plots) Plotly.Plots.resize(plot);
+  });
+})();
