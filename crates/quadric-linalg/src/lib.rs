@@ -4,11 +4,14 @@
 //! are cut in pieces whose number does not depend on the number of threads, so every result has the same bits for any
 //! thread count.
 
+pub mod algebra;
 mod error;
 pub mod kernels;
+pub mod krylov;
 mod matrix;
 mod operator;
 pub mod parallel;
+pub mod precond;
 pub mod random;
 mod scalar;
 pub mod vector;
@@ -16,7 +19,7 @@ pub mod vector;
 pub use error::{Error, ErrorKind, Place, Result};
 pub use matrix::{DataMatrix, DenseRows};
 pub use operator::{
-    BoxOp, Cost, LinearOperator, Properties, apply_adjoint_vector, apply_vector, check_apply,
-    dense_by_columns,
+    BoxOp, Cost, LinearOperator, Properties, Scratch, apply_adjoint_vector, apply_vector,
+    check_apply, dense_by_columns,
 };
 pub use scalar::{Scalar, SliceMut};

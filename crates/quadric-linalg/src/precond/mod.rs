@@ -1,0 +1,8 @@
+//! Preconditioners: operators that apply P⁻¹ for a P near A + shift I.
+
+mod factor;
+mod jacobi;
+mod nystrom;
+
+pub use jacobi::{Jacobi, diagonal_by_probing, diagonal_by_sampling};
+pub use nystrom::NystromPreconditioner;
