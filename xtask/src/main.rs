@@ -1,2 +1,78 @@
-//! quadric
-fn main() {}
+//! One command per intention: `cargo xtask {check,test,docs,generate,bench,readme,ci}`.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod generate;
+mod readme;
+mod tests;
+mod tools;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  check      formatting and lints, warnings denied
+  test       every test this machine can run; says what it skips and how to enable it
+  docs       API documentation, warnings denied
+  generate   write the generated pages under docs/ (with --check: fail if they are out of date)
+  bench      cargo xtask bench <suite> [--tiny]: measure, write bench/record/<suite>.json and COMPARE.md's tables
+  readme     run the commands that README.md shows
+  ci         all of the above, as the continuous integration runs it
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| arguments.iter().any(|a| a == name);
+    let result = match arguments.first().map(String::as_str) {
+        Some("check") => check(),
+        Some("test") => tests::run(),
+        Some("docs") => docs(),
+        Some("generate") => generate::run(flag("--check")),
+        Some("bench") => bench::run(arguments.get(1).map_or("", String::as_str), flag("--tiny")),
+        Some("readme") => readme::run(),
+        Some("ci") => ci(),
+        _ => {
+            println!("{HELP}");
+            return ExitCode::from(if flag("--help") || flag("-h") { 0 } else { 2 });
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Result<V = ()> = std::result::Result<V, String>;
+
+fn check() -> Result {
+    tools::cargo(&["fmt", "--all", "--check"])?;
+    tools::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+fn docs() -> Result {
+    tools::cargo_with(
+        &["doc", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )
+}
+
+/// Cheapest check first; the tests last, so that the output ends with their count.
+fn ci() -> Result {
+    check()?;
+    docs()?;
+    generate::run(true)?;
+    bench::run("fit", true)?;
+    readme::run()?;
+    tests::run()
+}

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod descent;
 pub mod first_order;
+pub mod newton;
 pub mod quasi_newton;
 pub mod registry;
 pub mod search;

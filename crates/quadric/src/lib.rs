@@ -1,1 +1,44 @@
-//! f
+//! Beyond-first-order optimization for machine learning.
+//!
+//! Three nouns: a **Problem** knows how to be evaluated and gives its curvature as an **Operator**; a **Method** consumes
+//! both; a [`Driver`](crate::core::Driver) runs a method on a problem and returns an outcome with a certificate.
+//!
+//! ```
+//! use quadric::prelude::*;
+//!
+//! let data = quadric::data::embedded("iris")?;
+//! let options = GlmOptions { loss: Loss::Softmax, l2: 1e-3, ..GlmOptions::default() };
+//! let problem = Glm::<f64>::new(data.x, &data.target, None, &options)?;
+//! let (_, method) = quadric::opt::registry::auto::<f64>(&problem, &serde_json::Value::Null)?;
+//! let outcome = method.run(&mut Driver::default(), problem.start(), &problem)?;
+//! assert_eq!(outcome.status, Status::Converged);
+//! let model = problem.model(&outcome.x);
+//! assert_eq!(model.coef.len(), 3); // one row of weights per class
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # How to choose a method
+//!
+//! | problem | method |
+//! |---|---|
+//! | a generalised linear model, up to a few thousand unknowns or few rows | `auto` (= `newton`) |
+//! | the same with very many unknowns | `auto`, which turns to preconditioned conjugate gradients, or `l-bfgs` |
+//! | smooth with Hessian products, possibly not convex | `trust-region-newton` |
+//! | smooth with gradients only | `l-bfgs`; `bfgs` up to about a thousand unknowns |
+//! | a rough answer on very many rows | `svrg` |
+
+pub use quadric_core as core;
+pub use quadric_data as data;
+pub use quadric_linalg as linalg;
+pub use quadric_models as models;
+pub use quadric_opt as opt;
+pub use quadric_report as report;
+
+/// What most programs need.
+pub mod prelude {
+    pub use quadric_core::{
+        AnyMethod, Budget, DataMatrix, Driver, Error, LinearOperator, Method, Objective, Outcome, Problem, Result,
+        Scalar, SelfConcordant, Smooth, Status, Tolerance, TwiceSmooth,
+    };
+    pub use quadric_models::{Glm, GlmOptions, LinearModel, Loss};
+}

@@ -1,0 +1,355 @@
+//! The command line: every option is a documented field, and the field names are the keys of `--config` files.
+
+use clap::{Args, Parser, Subcommand};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Optimization beyond first order: fit, compare and inspect with curvature.
+#[derive(Parser)]
+#[command(
+    name = "quadric",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone)]
+pub(crate) struct Global {
+    /// Print exactly one JSON document on standard output, also on failure.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// No progress and no remarks on standard error; errors still show.
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Threads to use; results do not depend on it. Default: all cores.
+    #[arg(long, global = true, value_name = "N", env = "QUADRIC_THREADS")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Fit a generalised linear model to a table of data, to a certified optimum.
+    Fit(FitArgs),
+    /// Predict with a fitted model.
+    Predict(PredictArgs),
+    /// Race first-order against second-order methods on one problem and write a report.
+    Compare(CompareArgs),
+    /// Inspect, convert, split or generate data files.
+    Data(DataArgs),
+    /// Turn trace files into one HTML page.
+    Report(ReportArgs),
+    /// List the methods and their options.
+    Methods(MethodsArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// How a data file is read.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ReadArgs {
+    /// Target column, by name or number (from 1). Default: the column named y, target, label or class.
+    #[arg(long, value_name = "COLUMN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+    /// Weights of the rows: a column, or a file with one number per row.
+    #[arg(long, value_name = "COLUMN|FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sample_weight: Option<String>,
+    /// Labels in a file of their own, for NPY data.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) labels: Option<PathBuf>,
+    /// What to do with missing values: error, drop (the row), mean (of the column).
+    #[arg(long, value_name = "POLICY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) missing: Option<String>,
+    /// First feature number of svmlight files: auto, 0 or 1.
+    #[arg(long, value_name = "BASE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index_base: Option<String>,
+    /// Number of features of svmlight files, where the last ones never occur.
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) columns: Option<usize>,
+    /// Add up repeated indices of svmlight rows instead of refusing them.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sum_duplicates: bool,
+    /// Format of the file: svmlight, csv, tsv, npy, npz. Default: from its name and contents.
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
+}
+
+/// What is minimised.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ModelArgs {
+    /// Loss of one row: squared, logistic, softmax, poisson, huber, pseudo-huber. Default: from the target
+    /// (two values: logistic; text or few integers: softmax; else squared).
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) loss: Option<String>,
+    /// Where the huber losses turn linear.
+    #[arg(long, value_name = "DELTA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delta: Option<f64>,
+    /// Penalty l2/2 |w|² on the weights as they apply to the features of the file; the intercept is free. Default: 0.
+    #[arg(long, value_name = "L2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) l2: Option<f64>,
+    /// Fit without an intercept.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) no_intercept: bool,
+}
+
+/// How it is minimised.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SolveArgs {
+    /// Method; `quadric methods` lists them. Default: auto.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<String>,
+    /// An option of the method, such as --set memory=20; repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) set: Vec<String>,
+    /// Relative tolerance: the proven gap F(w) - F* is at most tol |F(w)|. Default: 1e-10.
+    #[arg(long, value_name = "TOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tol: Option<f64>,
+    /// Limit on the steps.
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_iterations: Option<u64>,
+    /// Limit on the values and gradients evaluated.
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_evaluations: Option<u64>,
+    /// Limit on the wall-clock time, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time_limit: Option<f64>,
+    /// Limit on the memory that a method may hold, in megabytes.
+    #[arg(long, value_name = "MB")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_limit: Option<usize>,
+    /// Seed of all random streams. Default: 0.
+    #[arg(long, value_name = "SEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<u64>,
+    /// Arithmetic of data and unknowns: f64 or f32. Default: f64.
+    #[arg(long, value_name = "TYPE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dtype: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// Data file, or the name of an embedded set (`quadric data inspect --list`).
+    pub(crate) data: String,
+    #[command(flatten, next_help_heading = "Data")]
+    pub(crate) read: ReadArgs,
+    #[command(flatten, next_help_heading = "Model")]
+    pub(crate) model: ModelArgs,
+    #[command(flatten, next_help_heading = "Method")]
+    pub(crate) solve: SolveArgs,
+    /// Take options from a TOML file; flags win.
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the model goes. Default: DATA.model.safetensors here, which replaces an older model of that name.
+    #[arg(long, short, value_name = "FILE", help_heading = "Files")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace files that exist.
+    #[arg(long, help_heading = "Files")]
+    pub(crate) force: bool,
+    /// Write one line per step to this JSONL file.
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Save the state of the run in this file, from the beginning.
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Seconds between two checkpoints; 0 saves after every step. Default: 10.
+    #[arg(long, value_name = "SECONDS", help_heading = "Files")]
+    pub(crate) checkpoint_every: Option<f64>,
+    /// Go on from the state in this file (default: DATA.qckpt) if there is one, and keep saving there.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, help_heading = "Files")]
+    pub(crate) resume: Option<Option<PathBuf>>,
+    /// Check the input and print the resolved configuration, sizes and memory; fit nothing.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PredictArgs {
+    /// The model file, then the data file (in either order).
+    #[arg(num_args = 2, value_names = ["MODEL", "DATA"], required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten, next_help_heading = "Data")]
+    pub(crate) read: ReadArgs,
+    /// Write the predictions to this CSV file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace files that exist.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// Data file, or the name of an embedded set.
+    #[arg(default_value = "a9a")]
+    pub(crate) data: String,
+    #[command(flatten, next_help_heading = "Data")]
+    pub(crate) read: ReadArgs,
+    #[command(flatten, next_help_heading = "Model")]
+    pub(crate) model: ModelArgs,
+    /// Methods to race, separated by commas. Default: all that apply.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) methods: Vec<String>,
+    /// Time limit of each method, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
+    pub(crate) time_limit: f64,
+    /// Seed of all random streams.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Where the report goes; an older report there is replaced.
+    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct DataArgs {
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DataCommand {
+    /// Describe a data file: rows, columns, target, missing values, problems.
+    Inspect(InspectArgs),
+    /// Write a data file in another format (from the name of OUT: .svm, .csv, .npy; .gz compresses).
+    Convert(ConvertArgs),
+    /// Split a data file in two by rows.
+    Split(SplitArgs),
+    /// Generate data with a known difficulty.
+    Synth(SynthArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// Data file, or the name of an embedded set.
+    #[arg(required_unless_present = "list")]
+    pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// List the embedded sets.
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ConvertArgs {
+    /// Data file, or the name of an embedded set.
+    pub(crate) data: String,
+    /// The new file.
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SplitArgs {
+    /// Data file, or the name of an embedded set.
+    pub(crate) data: String,
+    /// File of the first part.
+    pub(crate) train: PathBuf,
+    /// File of the second part.
+    pub(crate) test: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Share of the rows in the second part.
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
+    pub(crate) test_share: f64,
+    /// Keep the shares of the classes in both parts.
+    #[arg(long)]
+    pub(crate) stratify: bool,
+    /// Seed of the shuffle.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Replace files that exist.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SynthArgs {
+    /// The new file.
+    pub(crate) out: PathBuf,
+    /// Rows.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) rows: usize,
+    /// Columns.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) columns: usize,
+    /// Target: logistic, softmax, poisson, regression.
+    #[arg(long, default_value = "logistic")]
+    pub(crate) kind: String,
+    /// Condition number of the covariance of the features.
+    #[arg(long, default_value_t = 100.0)]
+    pub(crate) condition: f64,
+    /// Share of non-zeros; below 1 the data are sparse.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) density: f64,
+    /// Make the classes separable by a hyperplane.
+    #[arg(long)]
+    pub(crate) separable: bool,
+    /// Seed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    /// Trace files (JSONL), as `fit --trace` writes them.
+    #[arg(required = true)]
+    pub(crate) traces: Vec<PathBuf>,
+    /// Where the report goes.
+    #[arg(long, short, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct MethodsArgs {
+    /// Show the options of one method.
+    pub(crate) name: Option<String>,
+    /// Print the page docs/methods.md.
+    #[arg(long, hide = true)]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}

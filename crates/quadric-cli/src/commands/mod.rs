@@ -1,0 +1,10 @@
+//! One module per command, and what they share.
+
+pub(crate) mod compare;
+pub(crate) mod completions;
+pub(crate) mod data;
+pub(crate) mod fit;
+pub(crate) mod methods;
+pub(crate) mod predict;
+pub(crate) mod problem;
+pub(crate) mod report;

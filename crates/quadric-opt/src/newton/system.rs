@@ -1,0 +1,316 @@
+//! Newton systems `(∇²F + mu I) d = -g`: by Cholesky or by preconditioned conjugate gradients, whichever costs less.
+//!
+//! The choice rests on the operator's own estimate of its work and on iteration counts, never on a clock, so that a run is
+//! the same on every machine.
+
+use super::Scratch;
+use super::damping::Model;
+use super::direct::Factor;
+use crate::config::Fault;
+use quadric_core::{
+    BoxOp, Context, Cost, Error, ErrorKind, LinearOperator, Result, Scalar, TwiceSmooth, vector,
+};
+use quadric_linalg::krylov::{CgOptions, CgReport, CgStop, CgWorkspace, cg};
+use quadric_linalg::precond::{Jacobi, NystromPreconditioner, diagonal_by_sampling};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a linear system is solved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LinearSolver {
+    /// Whichever costs less, by the operator's estimate of its work and by the iterations that were needed so far.
+    #[default]
+    Auto,
+    /// Cholesky factorisation of the dense Hessian.
+    Cholesky,
+    /// Preconditioned conjugate gradients.
+    Cg,
+}
+
+/// What makes conjugate gradients fast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Preconditioner {
+    /// The problem's own or none; randomised Nyström once that turns out to be slow.
+    #[default]
+    Auto,
+    /// None.
+    None,
+    /// The diagonal of the Hessian, estimated from 32 products.
+    Jacobi,
+    /// Randomised Nyström approximation.
+    Nystrom,
+    /// What the problem offers.
+    Problem,
+}
+
+/// The settings of the linear systems, as the methods' configurations hold them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub solver: LinearSolver,
+    pub preconditioner: Preconditioner,
+    pub max_cg: usize,
+    pub max_dense: usize,
+    pub nystrom_rank: usize,
+}
+
+impl Settings {
+    /// What is wrong with them.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let positive = [
+            ("max_cg", self.max_cg),
+            ("max_dense", self.max_dense),
+            ("nystrom_rank", self.nystrom_rank),
+        ];
+        positive
+            .into_iter()
+            .filter(|(_, v)| *v == 0)
+            .map(|(name, _)| Fault::range(name, 0, "at least 1"))
+            .collect()
+    }
+
+    /// True if a dense Hessian may be formed.
+    pub(super) fn allows_dense(&self, dim: usize) -> bool {
+        match self.solver {
+            LinearSolver::Cg => false,
+            LinearSolver::Auto => dim <= self.max_dense,
+            LinearSolver::Cholesky => true,
+        }
+    }
+
+    /// Refuses an explicit Cholesky factorisation above the limit.
+    pub(super) fn check_dim(&self, dim: usize) -> Result<()> {
+        if self.solver == LinearSolver::Cholesky && dim > self.max_dense {
+            return Err(Error::new(
+                ErrorKind::Resource,
+                format!(
+                    "`linear_solver` = cholesky needs a dense matrix of {dim} x {dim}, `max_dense` is {}",
+                    self.max_dense
+                ),
+            )
+            .with_hint("raise `max_dense`, or use `linear_solver` = cg"));
+        }
+        Ok(())
+    }
+
+    /// Bytes for the systems of a problem with `dim` unknowns.
+    pub(super) fn memory<T: Scalar>(&self, dim: usize) -> usize {
+        let direct = if self.allows_dense(dim) {
+            Factor::<T>::memory(dim)
+        } else {
+            0
+        };
+        let sketch = match (self.solver, self.preconditioner) {
+            (LinearSolver::Cholesky, _) => 0,
+            // Vectors in T, and basis, image and one copy in f64 while they are made.
+            (_, Preconditioner::Auto | Preconditioner::Nystrom) => {
+                self.nystrom_rank.min(dim) * dim * (size_of::<T>() + 24)
+            }
+            _ => 0,
+        };
+        direct + sketch + 6 * dim * size_of::<T>()
+    }
+}
+
+quadric_core::state! {
+    /// What was learned about the linear systems so far.
+    pub struct System[T: Scalar] {
+        /// 0: not chosen yet, 1: Cholesky, 2: conjugate gradients.
+        choice: u64,
+        /// True once plain conjugate gradients were slow.
+        sketches: bool,
+        /// Buffers without information.
+        work: Scratch<Work<T>>,
+    }
+}
+
+const UNDECIDED: u64 = 0;
+const CHOLESKY: u64 = 1;
+const CG: u64 = 2;
+
+/// Memory of the solvers.
+#[derive(Default)]
+pub struct Work<T: Scalar> {
+    factor: Option<Factor<T>>,
+    cg: CgWorkspace<T>,
+}
+
+/// The Newton system at a point.
+pub(super) struct Newton<'a, T: Scalar> {
+    pub problem: &'a dyn TwiceSmooth<T>,
+    pub x: &'a [T],
+    pub hessian: &'a dyn LinearOperator<T>,
+    pub mu: f64,
+    pub gradient: &'a [T],
+    /// Relative accuracy in the norm of the Hessian (conjugate gradients only).
+    pub forcing: f64,
+    /// Number of conjugate gradient steps, if it is prescribed.
+    pub steps: Option<usize>,
+}
+
+/// Work of a factorisation in units of a product. A factorisation runs at about four times the speed of a product.
+fn dense_in_products(cost: Cost, dim: usize) -> f64 {
+    let d = dim as f64;
+    let direct = 0.25 * (cost.dense + d * d * d / 3.0);
+    // Vector operations of an iteration, besides the product.
+    direct / (cost.product + 12.0 * d).max(1.0)
+}
+
+/// Iterations that a solve may be expected to need at least, so that less work than this is always done directly.
+const CHEAP: f64 = 30.0;
+/// Iterations of one solve after which plain conjugate gradients count as slow.
+const SLOW: usize = 100;
+
+impl<T: Scalar> System<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            choice: UNDECIDED,
+            sketches: false,
+            work: Scratch::default(),
+        }
+    }
+
+    /// True if the systems are factorised, as far as is known yet.
+    pub(super) fn is_direct(&mut self, settings: &Settings, cost: Cost, dim: usize) -> bool {
+        if self.choice == UNDECIDED {
+            self.choice = match settings.solver {
+                LinearSolver::Cholesky => CHOLESKY,
+                LinearSolver::Cg => CG,
+                LinearSolver::Auto
+                    if settings.allows_dense(dim) && dense_in_products(cost, dim) <= CHEAP =>
+                {
+                    CHOLESKY
+                }
+                LinearSolver::Auto => CG,
+            };
+        }
+        self.choice == CHOLESKY
+    }
+
+    /// `(x - y)ᵀ (∇²F + mu I)⁻¹ (x - y)` with the matrix of the last direct solve; 0 before the first.
+    pub(super) fn dual_square(&mut self, x: &[T], y: &[T]) -> f64 {
+        let Some(factor) = &mut self.work.get(Work::default).factor else {
+            return 0.0;
+        };
+        let difference = |(x, y): (&T, &T)| T::of(x.to_f64() - y.to_f64());
+        let v: Vec<T> = x.iter().zip(y).map(difference).collect();
+        factor.direction(&v, &mut v.clone()).slope
+    }
+
+    /// Writes the Newton direction into `d` and returns the second-order model along it.
+    ///
+    /// # Errors
+    /// Those of the operators.
+    pub(super) fn solve(
+        &mut self,
+        settings: &Settings,
+        at: &Newton<'_, T>,
+        d: &mut [T],
+        cx: &mut Context,
+    ) -> Result<Model> {
+        let dim = d.len();
+        let cost = at.hessian.cost();
+        if !self.is_direct(settings, cost, dim) {
+            let may_switch = settings.allows_dense(dim);
+            let mut limit = settings.max_cg;
+            if may_switch {
+                // Iterations worth a factorisation; more than that once shows that it is the better way.
+                limit = limit.min((dense_in_products(cost, dim) as usize).max(10));
+            }
+            let report = self.iterate(settings, at, limit, d, cx)?;
+            let short = report.stop == CgStop::MaxIterations && at.steps.is_none();
+            if !(short && may_switch && limit < settings.max_cg) {
+                return self.finish_cg(at, &report, d);
+            }
+            self.choice = CHOLESKY;
+        }
+        cx.note("cholesky", 1.0);
+        let work = self.work.get(Work::default);
+        let factor = work.factor.get_or_insert_with(|| Factor::new(dim));
+        factor.update(at.hessian, at.mu)?;
+        if factor.shift > 0.0 {
+            cx.note("shift", factor.shift);
+        }
+        Ok(factor.direction(at.gradient, d))
+    }
+
+    fn iterate(
+        &mut self,
+        settings: &Settings,
+        at: &Newton<'_, T>,
+        limit: usize,
+        d: &mut [T],
+        cx: &mut Context,
+    ) -> Result<CgReport> {
+        let precond = self.preconditioner(settings, at, cx)?;
+        let options = CgOptions {
+            relative: 0.0,
+            energy: at.steps.is_none().then_some(at.forcing),
+            max_iterations: at.steps.unwrap_or(limit),
+            verify: at.forcing < 1e-3,
+            ..CgOptions::default()
+        };
+        let work = &mut self.work.get(Work::default).cg;
+        let precond = precond.as_deref();
+        let report = cg(at.hessian, at.mu, precond, at.gradient, d, &options, work)?;
+        cx.note("cg", report.iterations as f64);
+        if report.iterations >= SLOW {
+            self.sketches = true;
+        }
+        Ok(report)
+    }
+
+    /// Turns the solution into a descent direction.
+    fn finish_cg(&self, at: &Newton<'_, T>, report: &CgReport, d: &mut [T]) -> Result<Model> {
+        if report.slope > 0.0 && report.curvature > 0.0 {
+            vector::scale(-1.0, d);
+            return Ok(Model {
+                slope: report.slope,
+                curvature: report.curvature,
+            });
+        }
+        // Not one usable iteration: the steepest descent, whose curvature a product tells.
+        let mut image = at.gradient.to_vec();
+        quadric_linalg::apply_vector(at.hessian, at.gradient, &mut image)?;
+        for (d, g) in d.iter_mut().zip(at.gradient) {
+            *d = T::of(-g.to_f64());
+        }
+        let slope = vector::dot(at.gradient, at.gradient);
+        let curvature = vector::dot(at.gradient, &image) + at.mu * slope;
+        Ok(Model { slope, curvature })
+    }
+
+    fn preconditioner<'a>(
+        &self,
+        settings: &Settings,
+        at: &Newton<'a, T>,
+        cx: &mut Context,
+    ) -> Result<Option<BoxOp<'a, T>>> {
+        let seed = cx.seeds.child("preconditioner").child(&cx.it.to_string());
+        let sketch = |cx: &mut Context| -> Result<Option<BoxOp<'a, T>>> {
+            // The smallest shift that the sketch can still tell from its rounding errors.
+            let scale = vector::norm2(at.gradient);
+            let shift = at.mu.max(f64::MIN_POSITIVE.max(T::EPSILON * scale));
+            let sketch =
+                NystromPreconditioner::adaptive(at.hessian, shift, settings.nystrom_rank, seed)?;
+            cx.note("sketch", sketch.eigenvalues().len() as f64);
+            Ok(Some(Box::new(sketch)))
+        };
+        match settings.preconditioner {
+            Preconditioner::None => Ok(None),
+            Preconditioner::Nystrom => sketch(cx),
+            Preconditioner::Auto if self.sketches => sketch(cx),
+            Preconditioner::Auto | Preconditioner::Problem => {
+                at.problem.preconditioner(at.x, at.mu)
+            }
+            Preconditioner::Jacobi => {
+                let mut diagonal = at.gradient.to_vec();
+                diagonal_by_sampling(at.hessian, 32, seed, &mut diagonal)?;
+                Ok(Some(Box::new(Jacobi::from_estimate(
+                    &diagonal, at.mu, 1e-10,
+                )?)))
+            }
+        }
+    }
+}
