@@ -1,1 +1,23 @@
-//! data
+//! Data for Quadric: readers, writers, generators, splits and embedded sets.
+//!
+//! [`read`] takes svmlight, CSV, TSV, NPY and (feature `npz`) NPZ files, plain or compressed with gzip or xz, and returns
+//! a [`Dataset`] or an error that names file, line and column. [`embedded`] gives small real data sets without any file,
+//! [`synth`] makes data with prescribed properties.
+
+mod dataset;
+mod embedded;
+mod number;
+mod options;
+mod reader;
+mod source;
+mod svmlight;
+mod table;
+mod trouble;
+mod write;
+
+pub use dataset::{ColumnInfo, ColumnKind, Dataset};
+pub use embedded::{EmbeddedSet, embedded, embedded_sets};
+pub use options::{Format, IndexBase, Limits, Missing, ReadOptions, Target, WriteOptions};
+pub use reader::{read, read_bytes};
+pub use trouble::{Trouble, TroubleKind};
+pub use write::{encode, write};
