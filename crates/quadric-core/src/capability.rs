@@ -60,12 +60,13 @@ pub fn need<'p, T: Scalar, C: ?Sized + Capability<'p, T>>(
     })
 }
 
-/// Measures a point afresh: the proven gap where the problem has one, else the largest gradient entry relative to
-/// `start`, the same measure at the start of the run. `None` for problems without either.
+/// Measures a point afresh: the proven gap where the problem has one, else the largest gradient entry (`norm`, if it is
+/// known already) relative to `start`, the same measure at the start of the run. `None` for problems without either.
 pub(crate) fn certify<T: Scalar>(
     p: &dyn Problem<T>,
     x: &[T],
     start: Option<f64>,
+    norm: Option<f64>,
 ) -> Result<Option<Certificate>> {
     if let Some(gap) = p.gap(x)? {
         return Ok(Some(Certificate {
@@ -74,22 +75,27 @@ pub(crate) fn certify<T: Scalar>(
             scale: gap.scale,
         }));
     }
-    let Some(value) = gradient_norm(p, x)? else {
-        return Ok(None);
+    let norm = match norm {
+        Some(norm) => Some(norm),
+        None => measure(p, x)?.1,
     };
-    Ok(Some(Certificate {
+    Ok(norm.map(|value| Certificate {
         kind: "gradient_norm",
         value,
         scale: start.unwrap_or(value),
     }))
 }
 
-/// Largest absolute entry of the gradient; `None` without a gradient.
-pub(crate) fn gradient_norm<T: Scalar>(p: &dyn Problem<T>, x: &[T]) -> Result<Option<f64>> {
-    let Some(smooth) = p.as_smooth() else {
-        return Ok(None);
-    };
-    let mut g = vec![T::of(0.0); x.len()];
-    smooth.value_grad(x, &mut g)?;
-    Ok(Some(vector::max_abs(&g)))
+/// `F(x)` and the largest absolute entry of the gradient, as far as the problem offers them.
+pub(crate) fn measure<T: Scalar>(
+    p: &dyn Problem<T>,
+    x: &[T],
+) -> Result<(Option<f64>, Option<f64>)> {
+    if let Some(smooth) = p.as_smooth() {
+        let mut g = vec![T::of(0.0); x.len()];
+        let value = smooth.value_grad(x, &mut g)?;
+        return Ok((Some(value), Some(vector::max_abs(&g))));
+    }
+    let objective = p.as_objective();
+    Ok((objective.map(|o| o.value(x)).transpose()?, None))
 }

@@ -1,16 +1,28 @@
 //! The vocabulary of Quadric: a [`Problem`] gives curvature as a [`LinearOperator`], a [`Method`] consumes it, and a
 //! [`Driver`] owns everything else: budgets, callbacks, checkpoints, traces, and the last word on convergence.
 
+mod budget;
 mod capability;
+mod checkpoint;
+mod container;
 mod driver;
+mod files;
 mod hook;
+mod memory;
+mod meter;
 mod method;
 mod outcome;
 mod problem;
+mod run;
 mod state;
+mod trace;
 
+pub use budget::{Budget, Clock, SystemClock, Tolerance};
 pub use capability::{Capability, need};
-pub use driver::{Budget, Callback, Clock, Control, Driver, Progress, SystemClock, Tolerance};
+pub use checkpoint::{CheckpointPolicy, OnError, load_state, save_state};
+pub use container::{Container, FORMAT, Tensor};
+pub use driver::{Callback, Control, Driver, Progress};
+pub use files::{Overwrite, read_file, write_atomically};
 pub use hook::{Counts, Hook, Hooked, Work};
 pub use method::{AnyMethod, Context, Direction, Exit, Method, Point, Reading, StepRule};
 pub use outcome::{Certificate, Outcome, Status};
@@ -23,3 +35,7 @@ pub use quadric_linalg::{
     Result, Scalar, SliceMut, random, vector,
 };
 pub use state::{Ints, State, Visitor};
+pub use trace::{
+    Record, TRACE_SCHEMA, Trace, TraceEnd, TraceHeader, TraceHost, TraceProblem, TraceWriter,
+    read_trace,
+};

@@ -34,6 +34,31 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Self; 12] = [
+        Self::Converged,
+        Self::ConvergedReduced,
+        Self::MaxIterations,
+        Self::MaxTime,
+        Self::MaxEvaluations,
+        Self::Stalled,
+        Self::NonFinite,
+        Self::Unbounded,
+        Self::Interrupted,
+        Self::Callback,
+        Self::Finished,
+        Self::Failed,
+    ];
+
+    /// The status of a name, as [`Status::name`] spells it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+
+    /// True if the certificate met the tolerance, in full or at reduced accuracy.
+    pub fn is_converged(self) -> bool {
+        matches!(self, Self::Converged | Self::ConvergedReduced)
+    }
+
     /// The name as it is spelled in JSON, such as `converged` or `max_iterations`.
     pub fn name(self) -> &'static str {
         match self {
@@ -65,6 +90,13 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    pub(crate) const KINDS: [&str; 2] = ["gap_bound", "gradient_norm"];
+
+    /// The static name of a kind.
+    pub(crate) fn kind_of(name: &str) -> Option<&'static str> {
+        Self::KINDS.into_iter().find(|k| *k == name)
+    }
+
     /// The measured value relative to its scale.
     pub fn relative(&self) -> f64 {
         if self.value == 0.0 {
@@ -99,6 +131,8 @@ pub struct Outcome<T: Scalar> {
     pub iterations: u64,
     /// Time spent, of all sittings of a resumed run.
     pub elapsed: Duration,
+    /// What went wrong beside the run, such as a checkpoint that could not be written.
+    pub warnings: Vec<String>,
     /// The error behind [`Status::Failed`].
     pub error: Option<Error>,
 }

@@ -68,6 +68,17 @@ impl State for bool {
     }
 }
 
+impl State for Option<f64> {
+    fn visit(&mut self, path: &str, v: &mut dyn Visitor) -> Result<()> {
+        let mut some = self.is_some();
+        some.visit(&format!("{path}/some"), v)?;
+        let mut value = self.unwrap_or(0.0);
+        value.visit(&format!("{path}/value"), v)?;
+        *self = some.then_some(value);
+        Ok(())
+    }
+}
+
 impl<T: Scalar> State for Vec<T> {
     fn visit(&mut self, path: &str, v: &mut dyn Visitor) -> Result<()> {
         let mut n = self.len();

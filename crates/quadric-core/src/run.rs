@@ -1,0 +1,388 @@
+//! One run under a driver: the loop, the stopping tests, and the outcome.
+
+use crate::capability::{certify, measure};
+use crate::checkpoint::{Resumed, Saving};
+use crate::memory::Memory;
+use crate::meter::Meter;
+use crate::{
+    Certificate, Context, Control, Driver, Error, Exit, Method, Outcome, Problem, Progress,
+    Reading, Result, Scalar, State, Status,
+};
+use quadric_linalg::random::SeedTree;
+use std::time::Duration;
+
+/// Why the loop ended.
+pub(crate) struct End {
+    status: Status,
+    reason: Option<String>,
+    error: Option<Error>,
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            reason: None,
+            error: None,
+        }
+    }
+}
+
+impl End {
+    pub(crate) fn failed(error: Error) -> Self {
+        Self {
+            status: Status::Failed,
+            reason: Some(error.to_string()),
+            error: Some(error),
+        }
+    }
+
+    fn because(status: Status, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..status.into()
+        }
+    }
+}
+
+/// The driver's side of one run.
+pub(crate) struct Run<'r, 'c, T: Scalar> {
+    driver: &'r mut Driver<'c>,
+    problem: &'r dyn Problem<T>,
+    meter: &'r Meter,
+    memory: Memory<T>,
+    started: bool,
+    saving: Option<Saving>,
+    warnings: Vec<String>,
+}
+
+impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
+    pub(crate) fn new(
+        driver: &'r mut Driver<'c>,
+        problem: &'r dyn Problem<T>,
+        meter: &'r Meter,
+        x0: Vec<T>,
+        saving: Option<Saving>,
+    ) -> Self {
+        Self {
+            problem,
+            meter,
+            memory: Memory::new(x0, driver.recoveries),
+            started: false,
+            saving,
+            warnings: Vec::new(),
+            driver,
+        }
+    }
+
+    /// True once something is known about a point.
+    pub(crate) fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// Steps until a stopping test ends the run. An error leaves the best point and the last snapshot as they were.
+    pub(crate) fn advance<'p, M: Method<T>>(
+        &mut self,
+        method: &M,
+        p: &'p M::Problem<'p>,
+        resumed: Option<Resumed>,
+    ) -> Result<End> {
+        let mut cx = Context::new(SeedTree::new(self.driver.seed));
+        let mut state = match resumed {
+            Some(file) => {
+                let state = self.continue_from(file, method, p, &mut cx)?;
+                // The stopping tests come before the step: a finished run ends as it did.
+                if let Some(end) = self.verdict(Control::Continue) {
+                    return Ok(end);
+                }
+                state
+            }
+            None => {
+                let (mut state, reading) = method.init(p, &mut self.memory.x, &mut cx)?;
+                self.started = true;
+                self.memory.start = reading.optimality;
+                self.memory.reading = reading;
+                if !self.memory.is_finite() {
+                    let reason = "F is not finite at the starting point";
+                    return Ok(End::because(Status::NonFinite, reason));
+                }
+                if let Some(end) = self.complete_step(&mut state, &mut cx)? {
+                    return Ok(end);
+                }
+                state
+            }
+        };
+        loop {
+            self.step(method, p, &mut state, &mut cx)?;
+            if !self.memory.is_finite() && !self.roll_back(method, &mut state, &mut cx) {
+                return Ok(Status::NonFinite.into());
+            }
+            if let Some(end) = self.complete_step(&mut state, &mut cx)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// `init` gives the method's memory its shape, then every number is overwritten.
+    fn continue_from<'p, M: Method<T>>(
+        &mut self,
+        mut file: Resumed,
+        method: &M,
+        p: &'p M::Problem<'p>,
+        cx: &mut Context,
+    ) -> Result<M::State> {
+        let mut x = self.memory.x.clone();
+        file.memory(&mut self.memory)?;
+        let (mut state, _) = method.init(p, &mut x, cx)?;
+        file.state(&mut state)?;
+        cx.take_notes();
+        let before = Duration::from_nanos(self.memory.nanoseconds);
+        self.meter.restore(self.memory.counts, before);
+        self.started = true;
+        Ok(state)
+    }
+
+    fn step<'p, M: Method<T>>(
+        &mut self,
+        method: &M,
+        p: &'p M::Problem<'p>,
+        state: &mut M::State,
+        cx: &mut Context,
+    ) -> Result<()> {
+        cx.it = self.memory.iteration + 1;
+        let reading = method.step(p, &mut self.memory.x, state, cx)?;
+        if self.meter.cause().is_some() {
+            // The method went on although an evaluation was refused; what it reports is not a completed step.
+            return Err(Error::new(
+                crate::ErrorKind::Stopped,
+                "an evaluation was refused",
+            ));
+        }
+        self.memory.iteration += 1;
+        self.memory.reading = reading;
+        self.memory.certified_here = false;
+        Ok(())
+    }
+
+    /// Back to the best point after a non-finite step; false if the method cannot go on from there.
+    fn roll_back<M: Method<T>>(
+        &mut self,
+        method: &M,
+        state: &mut M::State,
+        cx: &mut Context,
+    ) -> bool {
+        let memory = &mut self.memory;
+        memory.x.copy_from_slice(&memory.best);
+        if memory.recoveries_left == 0 || !method.recover(state) {
+            return false;
+        }
+        memory.recoveries_left -= 1;
+        memory.reading = Reading {
+            value: memory.best_value,
+            ..Reading::default()
+        };
+        cx.note("rolled_back", 1.0);
+        true
+    }
+
+    /// Everything that follows a step.
+    fn complete_step(&mut self, state: &mut dyn State, cx: &mut Context) -> Result<Option<End>> {
+        self.memory.keep_best();
+        if self.is_certificate_due() {
+            let start = self.memory.start;
+            self.memory.certificate = certify(self.problem, &self.memory.x, start, None)?;
+            self.memory.certified_here = true;
+            self.memory.certified_at = self.memory.reading.optimality.unwrap_or(f64::INFINITY);
+        }
+        let control = self.call_back(&cx.take_notes())?;
+        let end = self.verdict(control);
+        self.remember(state, end.is_none())?;
+        Ok(end)
+    }
+
+    fn is_certificate_due(&self) -> bool {
+        let memory = &self.memory;
+        let Some(optimality) = memory.reading.optimality else {
+            return memory.reading.exit.is_some();
+        };
+        let has_fallen = optimality <= 0.3 * memory.certified_at;
+        has_fallen || memory.reading.exit.is_some() || self.promises_convergence(optimality)
+    }
+
+    /// Whether the last certificate, scaled to the present optimality, meets the tolerance: a gradient falls with the
+    /// optimality, a gap with its square.
+    fn promises_convergence(&self, optimality: f64) -> bool {
+        let Some(last) = self.memory.certificate else {
+            return false;
+        };
+        let ratio = optimality / self.memory.certified_at;
+        let power = if last.kind == "gap_bound" { 2 } else { 1 };
+        let predicted = Certificate {
+            value: last.value * ratio.powi(power),
+            ..last
+        };
+        self.driver.tolerance.met(&predicted, 1.0)
+    }
+
+    fn call_back(&mut self, notes: &[(&'static str, f64)]) -> Result<Control> {
+        let progress = Progress {
+            iteration: self.memory.iteration,
+            elapsed: self.meter.elapsed(),
+            value: self.memory.reading.value,
+            optimality: self.memory.reading.optimality,
+            certificate: self.memory.certificate,
+            counts: self.meter.counts(),
+            notes,
+        };
+        let mut control = Control::Continue;
+        for callback in &mut self.driver.callbacks {
+            if callback(&progress)? == Control::Stop {
+                control = Control::Stop;
+            }
+        }
+        Ok(control)
+    }
+
+    /// The stopping tests, in the order of what the user most wants to hear.
+    fn verdict(&mut self, control: Control) -> Option<End> {
+        let memory = &mut self.memory;
+        let tolerance = self.driver.tolerance;
+        let met = |c: Certificate| tolerance.met(&c, 1.0);
+        if memory.certified_here && memory.certificate.is_some_and(met) {
+            memory.take_as_best();
+            return Some(Status::Converged.into());
+        }
+        if let Some(exit) = &memory.reading.exit {
+            return Some(match exit {
+                Exit::Stalled => Status::Stalled.into(),
+                Exit::Finished => Status::Finished.into(),
+                Exit::Unbounded(why) => End::because(Status::Unbounded, why),
+            });
+        }
+        if control == Control::Stop {
+            return Some(Status::Callback.into());
+        }
+        let most = self.driver.budget.iterations;
+        if most.is_some_and(|limit| memory.iteration >= limit) {
+            return Some(Status::MaxIterations.into());
+        }
+        self.meter.spent().map(End::from)
+    }
+
+    /// Takes the snapshot of a completed step, and writes it if that is due; the end of a run is written by `finish`.
+    fn remember(&mut self, state: &mut dyn State, goes_on: bool) -> Result<()> {
+        let Some(saving) = &mut self.saving else {
+            return Ok(());
+        };
+        let elapsed = self.meter.elapsed();
+        self.memory.counts = self.meter.counts();
+        self.memory.nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        saving.snapshot.take(&mut self.memory, state)?;
+        saving.has_step = true;
+        let now = self.driver.clock.now();
+        if goes_on && saving.store.is_due(self.memory.iteration, now) {
+            saving
+                .store
+                .write(&saving.snapshot, now, &mut self.warnings)?;
+        }
+        Ok(())
+    }
+
+    /// Saves the last completed step, whatever ended the run.
+    fn save_last(&mut self) -> Result<()> {
+        match &mut self.saving {
+            Some(saving) if saving.has_step => {
+                saving.snapshot.set_elapsed(self.meter.elapsed());
+                let now = self.driver.clock.now();
+                saving
+                    .store
+                    .write(&saving.snapshot, now, &mut self.warnings)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Measures the returned point afresh; only here and in `verdict` is convergence granted. A referee that fails costs
+    /// the claim, never the point.
+    pub(crate) fn finish(mut self, mut end: End) -> Outcome<T> {
+        if let Err(e) = self.save_last() {
+            end = End::failed(e);
+        }
+        let measured = measure(self.problem, &self.memory.best);
+        let (value, gradient_norm) = match measured {
+            Ok((value, norm)) => (value.or(self.memory.best_value), norm),
+            Err(e) => {
+                self.doubt(&mut end, e);
+                (self.memory.best_value, None)
+            }
+        };
+        let certificate = self.final_certificate(&mut end, gradient_norm);
+        self.judge_end(&mut end, value, certificate);
+        Outcome {
+            x: self.memory.best,
+            value,
+            gradient_norm_at_start: self.memory.start,
+            gradient_norm,
+            status: end.status,
+            reason: end.reason,
+            certificate,
+            counts: self.meter.counts(),
+            iterations: self.memory.iteration,
+            elapsed: self.meter.elapsed(),
+            warnings: self.warnings,
+            error: end.error,
+        }
+    }
+
+    /// An evaluation at the returned point failed. A run that already failed keeps its own error.
+    fn doubt(&mut self, end: &mut End, e: Error) {
+        let text = format!("the returned point could not be measured: {e}");
+        match end.status {
+            Status::Converged | Status::Stalled | Status::Finished => {
+                *end = End::failed(e.context("the returned point could not be measured"));
+            }
+            _ => self.warnings.push(text),
+        }
+    }
+
+    fn final_certificate(&mut self, end: &mut End, norm: Option<f64>) -> Option<Certificate> {
+        let memory = &self.memory;
+        if memory.certified_here && memory.x == memory.best {
+            return memory.certificate;
+        }
+        match certify(self.problem, &memory.best, memory.start, norm) {
+            Ok(certificate) => certificate,
+            Err(e) => {
+                self.doubt(end, e);
+                None
+            }
+        }
+    }
+
+    fn judge_end(&self, end: &mut End, value: Option<f64>, certificate: Option<Certificate>) {
+        let tolerance = self.driver.tolerance;
+        let met = |factor| certificate.is_some_and(|c| tolerance.met(&c, factor));
+        end.status = match end.status {
+            Status::Converged | Status::Finished if value.is_some_and(|v| !v.is_finite()) => {
+                end.reason = Some("F is not finite at the returned point".into());
+                Status::NonFinite
+            }
+            Status::Converged if !met(1.0) => reduced(met(1e4)),
+            Status::Stalled if !met(1.0) => reduced(met(1e4)),
+            Status::Stalled | Status::MaxIterations | Status::MaxTime | Status::MaxEvaluations
+                if met(1.0) =>
+            {
+                Status::Converged
+            }
+            status => status,
+        };
+    }
+}
+
+fn reduced(nearly: bool) -> Status {
+    if nearly {
+        Status::ConvergedReduced
+    } else {
+        Status::Stalled
+    }
+}
