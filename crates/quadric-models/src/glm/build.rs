@@ -1,0 +1,327 @@
+//! From data to a problem: validation, labels, weights, scaling.
+
+use super::contrast::Contrast;
+use super::design::Design;
+use super::memo::Memo;
+use super::samples::{Samples, Targets};
+use super::{Glm, LinearModel};
+use crate::Loss;
+use quadric_core::{DataMatrix, Error, Result, Scalar};
+use std::sync::Arc;
+
+/// What is fitted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GlmOptions {
+    /// The loss of one sample.
+    pub loss: Loss,
+    /// Strength of the penalty `(l2/2)‖w‖²` beside the mean loss; 0 for none.
+    pub l2: f64,
+    /// Whether each predictor has a constant of its own, which is never penalised.
+    pub intercept: bool,
+}
+
+impl Default for GlmOptions {
+    /// Logistic loss with an intercept and no penalty.
+    fn default() -> Self {
+        Self {
+            loss: Loss::Logistic,
+            l2: 0.0,
+            intercept: true,
+        }
+    }
+}
+
+impl GlmOptions {
+    /// Checks the ranges of all options.
+    ///
+    /// # Errors
+    /// A penalty that is negative or not finite, a threshold that is not positive.
+    pub fn validate(&self) -> Result<()> {
+        if !(self.l2 >= 0.0 && self.l2.is_finite()) {
+            return Err(Error::argument(
+                "l2",
+                self.l2,
+                "a finite number of at least 0",
+            ));
+        }
+        self.loss.validate()
+    }
+}
+
+impl<T: Scalar> Glm<T> {
+    /// The problem of fitting `target` (n) by the rows of `x` (n, d), with non-negative weights (n) or weight 1 each.
+    ///
+    /// Rows of weight zero are left out. Targets of `logistic` and `softmax` are integer labels; of two labels the larger
+    /// one is positive.
+    ///
+    /// # Errors
+    /// Lengths that differ, no rows, non-finite values (with row and column), negative or all-zero weights, labels that
+    /// are not integers, one class only, more than two for `logistic`, negative counts for `poisson`, options out of
+    /// range.
+    pub fn new(
+        x: DataMatrix<T>,
+        target: &[f64],
+        weights: Option<&[f64]>,
+        options: &GlmOptions,
+    ) -> Result<Self> {
+        options.validate()?;
+        check_data(&x, target, weights)?;
+        let rows: Vec<usize> = match weights {
+            Some(w) => (0..w.len()).filter(|&i| w[i] > 0.0).collect(),
+            None => (0..target.len()).collect(),
+        };
+        let weights = scaled_weights(weights, &rows)?;
+        let total: f64 = weights.iter().sum();
+        let (targets, classes) = prepare_targets(target, &rows, options.loss)?;
+        let k = classes.as_ref().map_or(2, Vec::len);
+        let samples = Samples {
+            loss: options.loss,
+            targets,
+            weights,
+            norm: 1.0 / total,
+            contrast: Contrast::new(k),
+        };
+        let penalty = (options.l2 / samples.typical_curvature()).sqrt();
+        let design = Design::new(x, &rows, &samples.weights, options.intercept, penalty)?;
+        Ok(Self {
+            design,
+            samples,
+            l2: options.l2,
+            classes: classes.map(Arc::from),
+            memo: Memo::new(),
+        })
+    }
+
+    /// Where to start: no coefficients, and the intercept of Poisson models at the logarithm of the mean target.
+    pub fn start(&self) -> Vec<T> {
+        let (p, k) = (self.design.columns(), self.samples.outputs());
+        let mut x = vec![T::of(0.0); p * k];
+        if self.samples.loss == Loss::Poisson && self.design.frame.intercept {
+            let mean = self.samples.mean_target();
+            if mean > 0.0 {
+                x[p - 1] = T::of(mean.ln());
+            }
+        }
+        x
+    }
+
+    /// The model that the unknowns `x` stand for, in the units of the data.
+    ///
+    /// # Panics
+    /// If the length of `x` is not the number of unknowns.
+    pub fn model(&self, x: &[T]) -> LinearModel {
+        let (d, p, k) = (
+            self.features(),
+            self.design.columns(),
+            self.samples.outputs(),
+        );
+        assert_eq!(x.len(), p * k, "number of unknowns");
+        let mean = &self.design.frame.mean;
+        let reduced: Vec<(Vec<f64>, f64)> = (0..k)
+            .map(|c| {
+                let coef: Vec<f64> = (0..d).map(|j| self.raw(x, c, j)).collect();
+                let mut intercept = 0.0;
+                if self.design.frame.intercept {
+                    let moved: f64 = coef.iter().zip(mean).map(|(w, m)| w * m).sum();
+                    intercept = x[c * p + d].to_f64() - moved;
+                }
+                (coef, intercept)
+            })
+            .collect();
+        let (coef, intercept) = if self.samples.loss == Loss::Softmax {
+            self.expand(&reduced)
+        } else {
+            reduced.into_iter().unzip()
+        };
+        LinearModel {
+            loss: self.samples.loss,
+            coef,
+            intercept,
+            classes: self.classes.as_ref().map(|c| c.to_vec()),
+        }
+    }
+
+    /// Coefficients of all classes from those of the contrasts.
+    fn expand(&self, reduced: &[(Vec<f64>, f64)]) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let (d, classes) = (self.features(), self.contrast().classes());
+        let mut coef = vec![vec![0.0; d]; classes];
+        let mut all = vec![0.0; classes];
+        for j in 0..d {
+            self.contrast().expand(|c| reduced[c].0[j], &mut all);
+            for (row, value) in coef.iter_mut().zip(&all) {
+                row[j] = *value;
+            }
+        }
+        self.contrast().expand(|c| reduced[c].1, &mut all);
+        (coef, all)
+    }
+
+    /// The unknowns that stand for a model: the inverse of [`Glm::model`], for warm starts. Of a softmax model only
+    /// differences between classes count.
+    ///
+    /// # Errors
+    /// A model of another loss, other classes, another number of features, or with an intercept where this problem has
+    /// none; non-finite coefficients.
+    pub fn point(&self, model: &LinearModel) -> Result<Vec<T>> {
+        self.check_model(model)?;
+        let (d, p, k) = (
+            self.features(),
+            self.design.columns(),
+            self.samples.outputs(),
+        );
+        let reduce = |values: Vec<f64>| -> Vec<f64> {
+            if self.samples.loss != Loss::Softmax {
+                return values;
+            }
+            let mut out = vec![0.0; k];
+            self.contrast().reduce(&values, |c, v| out[c] = v);
+            out
+        };
+        let frame = &self.design.frame;
+        let mut x = vec![T::of(0.0); p * k];
+        let mut constants = reduce(model.intercept.clone());
+        for j in 0..d {
+            let row = reduce(model.coef.iter().map(|row| row[j]).collect());
+            for (c, w) in row.into_iter().enumerate() {
+                x[c * p + j] = T::of(w / frame.scale[j]);
+                constants[c] += w * frame.mean[j];
+            }
+        }
+        if frame.intercept {
+            for (c, b) in constants.into_iter().enumerate() {
+                x[c * p + d] = T::of(b);
+            }
+        }
+        Ok(x)
+    }
+
+    fn check_model(&self, model: &LinearModel) -> Result<()> {
+        model.validate()?;
+        if model.loss != self.samples.loss {
+            return Err(Error::argument(
+                "model",
+                format!("of the loss {}", model.loss),
+                &format!("one of the loss {}", self.samples.loss),
+            ));
+        }
+        if model.classes.as_deref() != self.classes.as_deref() {
+            return Err(Error::argument(
+                "model",
+                format!("for the classes {:?}", model.classes),
+                &format!("one for the classes {:?}", self.classes),
+            ));
+        }
+        if model.features() != self.features() {
+            return Err(Error::shape(
+                "the coefficients of the model",
+                model.features(),
+                self.features(),
+            ));
+        }
+        if !self.design.frame.intercept && model.intercept.iter().any(|b| *b != 0.0) {
+            return Err(Error::argument(
+                "model",
+                "with an intercept",
+                "one without: this problem has none",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_data<T: Scalar>(x: &DataMatrix<T>, target: &[f64], weights: Option<&[f64]>) -> Result<()> {
+    if target.len() != x.rows() {
+        return Err(Error::shape("the target", target.len(), x.rows()));
+    }
+    if target.is_empty() {
+        return Err(Error::data("there are no rows"));
+    }
+    if let Some((i, j, value)) = x.first_non_finite() {
+        return Err(Error::non_finite("the data (row, column)", (i, j), value));
+    }
+    if let Some(i) = target.iter().position(|y| !y.is_finite()) {
+        return Err(Error::non_finite("the target (row)", i, target[i]));
+    }
+    let Some(weights) = weights else {
+        return Ok(());
+    };
+    if weights.len() != x.rows() {
+        return Err(Error::shape("the sample weights", weights.len(), x.rows()));
+    }
+    if let Some(i) = weights.iter().position(|s| !s.is_finite()) {
+        return Err(Error::non_finite("the sample weight (row)", i, weights[i]));
+    }
+    if let Some(i) = weights.iter().position(|s| *s < 0.0) {
+        return Err(Error::data(format!(
+            "the sample weight of row {i} is {}; weights must not be negative",
+            weights[i]
+        )));
+    }
+    if weights.iter().all(|s| *s == 0.0) {
+        return Err(Error::data("all sample weights are zero"));
+    }
+    Ok(())
+}
+
+/// The weights of the rows, times a power of two that keeps their sum in range.
+fn scaled_weights(weights: Option<&[f64]>, rows: &[usize]) -> Result<Vec<f64>> {
+    let Some(all) = weights else {
+        return Ok(vec![1.0; rows.len()]);
+    };
+    let largest = rows.iter().fold(0.0f64, |m, &i| m.max(all[i]));
+    let unit = 2f64.powi(-(largest.log2().round() as i32).clamp(-1000, 1000));
+    Ok(rows.iter().map(|&i| all[i] * unit).collect())
+}
+
+type Prepared = (Targets, Option<Vec<f64>>);
+
+fn prepare_targets(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared> {
+    if loss.is_classifier() {
+        return prepare_labels(target, rows, loss);
+    }
+    if loss == Loss::Poisson
+        && let Some(&i) = rows.iter().find(|&&i| target[i] < 0.0)
+    {
+        return Err(Error::data(format!(
+            "the target of row {i} is {}; the loss poisson needs counts of at least 0",
+            target[i]
+        )));
+    }
+    Ok((
+        Targets::Real(rows.iter().map(|&i| target[i]).collect()),
+        None,
+    ))
+}
+
+fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared> {
+    if let Some(&i) = rows.iter().find(|&&i| target[i].fract() != 0.0) {
+        return Err(Error::data(format!(
+            "the target of row {i} is {}; the loss {loss} needs integer class labels",
+            target[i]
+        ))
+        .with_hint("for a numeric target use squared, huber or pseudo-huber"));
+    }
+    // Adding zero turns -0 into 0.
+    let mut classes: Vec<f64> = rows.iter().map(|&i| target[i] + 0.0).collect();
+    classes.sort_by(f64::total_cmp);
+    classes.dedup();
+    if let [only] = classes[..] {
+        return Err(Error::data(format!(
+            "every row has the label {only}; a classifier needs at least two classes"
+        )));
+    }
+    if loss == Loss::Logistic && classes.len() > 2 {
+        return Err(Error::data(format!(
+            "the target has {} classes; the loss logistic separates two",
+            classes.len()
+        ))
+        .with_hint("use the loss softmax"));
+    }
+    let class = |i: usize| classes.partition_point(|c| *c < target[i]);
+    let targets = if loss == Loss::Logistic {
+        Targets::Real(rows.iter().map(|&i| 2.0 * class(i) as f64 - 1.0).collect())
+    } else {
+        Targets::Class(rows.iter().map(|&i| class(i) as u32).collect())
+    };
+    Ok((targets, Some(classes)))
+}

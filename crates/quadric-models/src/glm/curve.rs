@@ -1,0 +1,208 @@
+//! Losses of one linear predictor u with target y: value, two derivatives, and differences without cancellation.
+//!
+//! Nothing here overflows before its true value does: exponentials are taken of non-positive numbers only, except the
+//! mean `exp(u)` of the Poisson loss itself.
+
+/// A loss of one predictor. All functions are of (y, u).
+pub(crate) trait Curve: Copy + Sync {
+    /// The loss and its derivative in u.
+    fn value_slope(self, y: f64, u: f64) -> (f64, f64);
+
+    /// The derivative in u.
+    fn slope(self, y: f64, u: f64) -> f64 {
+        self.value_slope(y, u).1
+    }
+
+    /// The second derivative in u.
+    fn curvature(self, y: f64, u: f64) -> f64;
+
+    /// `loss(u + t) - loss(u)`, with an error that shrinks with t.
+    fn change(self, y: f64, u: f64, t: f64) -> f64;
+}
+
+/// Below this step a difference is computed as one expression instead of as a difference of two values.
+pub(crate) const SMALL: f64 = 0.5;
+
+/// `log(1 + exp(t))`.
+#[inline]
+pub(crate) fn softplus(t: f64) -> f64 {
+    t.max(0.0) + (-t.abs()).exp().ln_1p()
+}
+
+/// `1 / (1 + exp(-t))`, with full relative accuracy in both tails.
+#[inline]
+pub(crate) fn sigmoid(t: f64) -> f64 {
+    let e = (-t.abs()).exp();
+    if t < 0.0 {
+        e / (1.0 + e)
+    } else {
+        1.0 / (1.0 + e)
+    }
+}
+
+/// Half the squared residual.
+#[derive(Clone, Copy)]
+pub(crate) struct Squared;
+
+impl Curve for Squared {
+    #[inline]
+    fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
+        let r = u - y;
+        (0.5 * r * r, r)
+    }
+    #[inline]
+    fn curvature(self, _y: f64, _u: f64) -> f64 {
+        1.0
+    }
+    #[inline]
+    fn change(self, y: f64, u: f64, t: f64) -> f64 {
+        t * (0.5 * t + (u - y))
+    }
+}
+
+/// The logistic loss; y is -1 or +1.
+#[derive(Clone, Copy)]
+pub(crate) struct Logistic;
+
+impl Curve for Logistic {
+    #[inline]
+    fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
+        let t = -y * u;
+        let e = (-t.abs()).exp();
+        let p = if t < 0.0 { e } else { 1.0 } / (1.0 + e);
+        (t.max(0.0) + e.ln_1p(), -y * p)
+    }
+    #[inline]
+    fn curvature(self, _y: f64, u: f64) -> f64 {
+        let e = (-u.abs()).exp();
+        e / ((1.0 + e) * (1.0 + e))
+    }
+    #[inline]
+    fn change(self, y: f64, u: f64, t: f64) -> f64 {
+        let (from, step) = (-y * u, -y * t);
+        if step.abs() < SMALL {
+            (sigmoid(from) * step.exp_m1()).ln_1p()
+        } else {
+            softplus(from + step) - softplus(from)
+        }
+    }
+}
+
+/// The Poisson loss with the logarithm as link.
+#[derive(Clone, Copy)]
+pub(crate) struct Poisson;
+
+impl Curve for Poisson {
+    #[inline]
+    fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
+        let mean = u.exp();
+        (mean - y * u, mean - y)
+    }
+    #[inline]
+    fn curvature(self, _y: f64, u: f64) -> f64 {
+        u.exp()
+    }
+    #[inline]
+    fn change(self, y: f64, u: f64, t: f64) -> f64 {
+        if t.abs() < SMALL {
+            u.exp() * t.exp_m1() - y * t
+        } else {
+            (u + t).exp() - u.exp() - y * t
+        }
+    }
+}
+
+/// Huber's loss.
+#[derive(Clone, Copy)]
+pub(crate) struct Huber {
+    pub(crate) delta: f64,
+}
+
+impl Curve for Huber {
+    #[inline]
+    fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
+        let r = u - y;
+        let inside = r.clamp(-self.delta, self.delta);
+        (inside * (r - 0.5 * inside), inside)
+    }
+    #[inline]
+    fn curvature(self, y: f64, u: f64) -> f64 {
+        if (u - y).abs() <= self.delta {
+            1.0
+        } else {
+            0.0
+        }
+    }
+    #[inline]
+    fn change(self, y: f64, u: f64, t: f64) -> f64 {
+        let r = u - y;
+        let (from, to) = (r / self.delta, (r + t) / self.delta);
+        if from.abs() <= 1.0 && to.abs() <= 1.0 {
+            t * (0.5 * t + r)
+        } else if from.abs() >= 1.0 && to.abs() >= 1.0 && from * to > 0.0 {
+            self.delta.copysign(r) * t
+        } else {
+            self.value_slope(y, u + t).0 - self.value_slope(y, u).0
+        }
+    }
+}
+
+/// The smooth relative of Huber's loss.
+#[derive(Clone, Copy)]
+pub(crate) struct PseudoHuber {
+    pub(crate) delta: f64,
+}
+
+impl Curve for PseudoHuber {
+    #[inline]
+    fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
+        let r = u - y;
+        let root = (r / self.delta).hypot(1.0);
+        // δ²(root - 1) without the cancellation at small residuals.
+        (r * (r / (root + 1.0)), r / root)
+    }
+    #[inline]
+    fn curvature(self, y: f64, u: f64) -> f64 {
+        let root = ((u - y) / self.delta).hypot(1.0);
+        1.0 / root / root / root
+    }
+    #[inline]
+    fn change(self, y: f64, u: f64, t: f64) -> f64 {
+        let r = u - y;
+        let (from, to) = (
+            (r / self.delta).hypot(1.0),
+            ((r + t) / self.delta).hypot(1.0),
+        );
+        t * ((2.0 * r + t) / (from + to))
+    }
+}
+
+/// Runs an expression with the curve of a loss of one predictor; softmax has its own arm.
+macro_rules! with_curve {
+    ($loss:expr, $curve:ident => $one:expr, softmax => $many:expr) => {
+        match $loss {
+            $crate::Loss::Squared => {
+                let $curve = $crate::glm::curve::Squared;
+                $one
+            }
+            $crate::Loss::Logistic => {
+                let $curve = $crate::glm::curve::Logistic;
+                $one
+            }
+            $crate::Loss::Poisson => {
+                let $curve = $crate::glm::curve::Poisson;
+                $one
+            }
+            $crate::Loss::Huber { delta } => {
+                let $curve = $crate::glm::curve::Huber { delta };
+                $one
+            }
+            $crate::Loss::PseudoHuber { delta } => {
+                let $curve = $crate::glm::curve::PseudoHuber { delta };
+                $one
+            }
+            $crate::Loss::Softmax => $many,
+        }
+    };
+}
+pub(crate) use with_curve;

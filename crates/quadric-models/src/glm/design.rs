@@ -1,0 +1,372 @@
+//! The data matrix in internal coordinates: columns of unit spread, centred when there is an intercept.
+//!
+//! Column j becomes `(x_j - mean_j) scale_j` with a power of two as scale, and an intercept is a last column of ones.
+//! Coefficients scale back without rounding, so the problem that is solved is the one that was given; only its
+//! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
+
+use faer::{Mat, MatMut, MatRef};
+use quadric_core::{DataMatrix, Error, ErrorKind, Result, Scalar};
+use quadric_linalg::kernels;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The change of coordinates, shared by a problem and its batches.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Number of features d.
+    pub(crate) features: usize,
+    pub(crate) intercept: bool,
+    /// Power of two per feature.
+    pub(crate) scale: Vec<f64>,
+    /// What was subtracted from each raw column; zeros without an intercept.
+    pub(crate) mean: Vec<f64>,
+    /// `mean * scale` where the stored matrix is not centred.
+    shift: Option<Vec<f64>>,
+}
+
+/// The transformed matrix.
+pub(crate) struct Design<T> {
+    pub(crate) frame: Arc<Frame>,
+    x: DataMatrix<T>,
+}
+
+/// 2^e with the exponent kept where both it and its inverse are normal numbers.
+fn power_of_two(exponent: i32) -> f64 {
+    2f64.powi(exponent.clamp(-1000, 1000))
+}
+
+/// The exponent of the power of two nearest to a positive finite number, on a logarithmic scale.
+fn exponent(v: f64) -> i32 {
+    v.log2().round() as i32
+}
+
+/// Location and spread of the columns under the weights, without overflow at either end of the range.
+struct Columns {
+    mean: Vec<f64>,
+    /// Standard deviation, or root mean square where nothing is subtracted. 0 for a column that carries nothing.
+    spread: Vec<f64>,
+}
+
+impl Columns {
+    /// `rows` are the rows that count, `weights` their weights, of sum `total`.
+    fn measure<T: Scalar>(
+        x: &DataMatrix<T>,
+        rows: &[usize],
+        weights: &[f64],
+        total: f64,
+        centre: bool,
+    ) -> Self {
+        let d = x.cols();
+        // The stored values of a column, its largest magnitude, and its extremes.
+        let mut stored = vec![0.0; d];
+        let mut count = vec![0usize; d];
+        let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
+        for (&i, &s) in rows.iter().zip(weights) {
+            x.for_row(i, |j, v| {
+                let v = v.to_f64();
+                stored[j] += s / total;
+                count[j] += 1;
+                low[j] = low[j].min(v);
+                high[j] = high[j].max(v);
+            });
+        }
+        for j in 0..d {
+            if count[j] < rows.len() {
+                low[j] = low[j].min(0.0);
+                high[j] = high[j].max(0.0);
+            }
+        }
+        // Everything below is in units of `unit`, so that squares neither overflow nor vanish.
+        let unit: Vec<f64> = (0..d)
+            .map(|j| {
+                let size = low[j].abs().max(high[j].abs());
+                if size > 0.0 {
+                    power_of_two(-exponent(size))
+                } else {
+                    1.0
+                }
+            })
+            .collect();
+        let mut mean = vec![0.0; d];
+        if centre {
+            for (&i, &s) in rows.iter().zip(weights) {
+                x.for_row(i, |j, v| mean[j] += s / total * (v.to_f64() * unit[j]));
+            }
+            for j in 0..d {
+                // A mean outside the range is rounding; a constant column must become exactly zero.
+                mean[j] = mean[j].clamp(low[j] * unit[j], high[j] * unit[j]);
+            }
+        }
+        let mut square = vec![0.0; d];
+        for (&i, &s) in rows.iter().zip(weights) {
+            x.for_row(i, |j, v| {
+                let v = v.to_f64() * unit[j] - mean[j];
+                square[j] += s / total * v * v;
+            });
+        }
+        let mut spread = vec![0.0; d];
+        for j in 0..d {
+            let implicit = if count[j] < rows.len() {
+                (1.0 - stored[j]).max(0.0)
+            } else {
+                0.0
+            };
+            spread[j] = (square[j] + implicit * mean[j] * mean[j]).sqrt() / unit[j];
+            mean[j] /= unit[j];
+            if centre && low[j] == high[j] {
+                (mean[j], spread[j]) = (low[j], 0.0);
+            }
+        }
+        Self { mean, spread }
+    }
+}
+
+/// The scale of a column: near one over the root of `spread² + penalty / curvature`, which gives the Hessian a diagonal
+/// near `curvature` whether the data or the penalty dominates.
+fn column_scale(spread: f64, penalty: f64) -> f64 {
+    let size = spread.hypot(penalty);
+    if spread > 0.0 && size.is_finite() {
+        power_of_two(-exponent(size))
+    } else if penalty > 1.0 {
+        power_of_two(-exponent(penalty))
+    } else {
+        1.0
+    }
+}
+
+impl<T: Scalar> Design<T> {
+    /// Transforms `rows` of the matrix; `weights` are theirs. `penalty` is `√(l2 / typical curvature)`.
+    pub(crate) fn new(
+        x: DataMatrix<T>,
+        rows: &[usize],
+        weights: &[f64],
+        intercept: bool,
+        penalty: f64,
+    ) -> Result<Self> {
+        let total: f64 = weights.iter().sum();
+        let columns = Columns::measure(&x, rows, weights, total, intercept);
+        let scale: Vec<f64> = columns
+            .spread
+            .iter()
+            .map(|s| column_scale(*s, penalty))
+            .collect();
+        let dense = matches!(x, DataMatrix::Dense(_));
+        let shift = (intercept && !dense).then(|| {
+            columns
+                .mean
+                .iter()
+                .zip(&scale)
+                .map(|(m, s)| m * s)
+                .collect()
+        });
+        let frame = Frame {
+            features: x.cols(),
+            intercept,
+            scale,
+            mean: columns.mean,
+            shift,
+        };
+        let x = if dense {
+            transform_dense(x, rows, &frame)?
+        } else {
+            transform_sparse(&x, rows, &frame)?
+        };
+        Ok(Self {
+            frame: Arc::new(frame),
+            x,
+        })
+    }
+
+    /// Some of the rows, in the same coordinates.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            frame: Arc::clone(&self.frame),
+            x: self.x.select_rows(rows),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.x.rows()
+    }
+
+    /// Unknowns per predictor: features, and one for the intercept.
+    pub(crate) fn columns(&self) -> usize {
+        self.x.cols()
+    }
+
+    pub(crate) fn stored(&self) -> usize {
+        self.x.stored()
+    }
+
+    /// Calls `f(unknown, value)` for row i of the matrix as it is meant, centring included.
+    pub(crate) fn for_row(&self, i: usize, mut f: impl FnMut(usize, f64)) {
+        let Some(shift) = &self.frame.shift else {
+            return self.x.for_row(i, |j, v| f(j, v.to_f64()));
+        };
+        let mut next = 0;
+        self.x.for_row(i, |j, v| {
+            for skipped in next..j {
+                f(skipped, -shift[skipped]);
+            }
+            f(j, v.to_f64() - shift.get(j).copied().unwrap_or(0.0));
+            next = j + 1;
+        });
+    }
+
+    /// The coefficients of the stored matrix that give the same products: the centring moves into the last row.
+    fn stored_coefficients(&self, v: MatRef<'_, T>) -> Option<Mat<T>> {
+        let shift = self.frame.shift.as_ref()?;
+        let d = shift.len();
+        let mut out = v.to_owned();
+        for c in 0..v.ncols() {
+            let moved: f64 = (0..d).map(|j| shift[j] * v[(j, c)].to_f64()).sum();
+            out[(d, c)] = T::of(v[(d, c)].to_f64() - moved);
+        }
+        Some(out)
+    }
+
+    /// Takes the centring out of `Xᵀ R`: the last row holds the column sums of R.
+    fn centre_transposed(&self, out: &mut MatMut<'_, T>) {
+        let Some(shift) = &self.frame.shift else {
+            return;
+        };
+        let d = shift.len();
+        for c in 0..out.ncols() {
+            let sum = out[(d, c)].to_f64();
+            for j in 0..d {
+                out[(j, c)] = T::of(out[(j, c)].to_f64() - shift[j] * sum);
+            }
+        }
+    }
+
+    /// `out <- Z V` with `v` (columns, k), `out` (n, k) row after row.
+    pub(crate) fn multiply(&self, v: MatRef<'_, T>, out: &mut [T]) {
+        match self.stored_coefficients(v) {
+            Some(moved) => kernels::multiply(&self.x, moved.as_ref(), out),
+            None => kernels::multiply(&self.x, v, out),
+        }
+    }
+
+    /// `out <- Zᵀ R` with `r` (n, k) row after row, `out` (columns, k).
+    pub(crate) fn multiply_transposed(&self, r: &[T], mut out: MatMut<'_, T>) {
+        kernels::multiply_transposed(&self.x, r, out.as_mut());
+        self.centre_transposed(&mut out);
+    }
+
+    /// `out <- Zᵀ f(Z V)` in one pass; see [`kernels::fused`].
+    pub(crate) fn fused(
+        &self,
+        v: MatRef<'_, T>,
+        products: &mut [T],
+        f: impl Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync,
+        mut out: MatMut<'_, T>,
+    ) -> f64 {
+        let moved = self.stored_coefficients(v);
+        let v = moved.as_ref().map_or(v, |m| m.as_ref());
+        let value = kernels::fused(&self.x, v, products, f, out.as_mut());
+        self.centre_transposed(&mut out);
+        value
+    }
+
+    /// `out <- Zᵀ diag(weights) Z`.
+    pub(crate) fn weighted_gram(&self, weights: &[T], mut out: MatMut<'_, T>) {
+        kernels::weighted_gram(&self.x, weights, out.as_mut());
+        let Some(shift) = &self.frame.shift else {
+            return;
+        };
+        // With the border c = Xᵀ w and the corner t = Σ w: (X - 1 mᵀ)ᵀ W (X - 1 mᵀ) = G - m cᵀ - c mᵀ + t m mᵀ.
+        let d = shift.len();
+        let border: Vec<f64> = (0..d).map(|j| out[(d, j)].to_f64()).collect();
+        let total = out[(d, d)].to_f64();
+        let centred: Vec<f64> = border
+            .iter()
+            .zip(shift)
+            .map(|(c, m)| c - total * m)
+            .collect();
+        for b in 0..d {
+            for a in 0..=b {
+                let value = out[(a, b)].to_f64() - shift[a] * border[b] - centred[a] * shift[b];
+                out[(a, b)] = T::of(value);
+                out[(b, a)] = T::of(value);
+            }
+            out[(d, b)] = T::of(centred[b]);
+            out[(b, d)] = T::of(centred[b]);
+        }
+    }
+}
+
+/// The transformed value; subtracting after scaling avoids overflow and loses nothing else, the scale being a power of
+/// two.
+#[inline(always)]
+fn transform(frame: &Frame, j: usize, v: f64) -> f64 {
+    v * frame.scale[j] - frame.mean[j] * frame.scale[j]
+}
+
+fn transform_dense<T: Scalar>(
+    x: DataMatrix<T>,
+    rows: &[usize],
+    frame: &Frame,
+) -> Result<DataMatrix<T>> {
+    let (d, p) = (x.cols(), x.cols() + usize::from(frame.intercept));
+    if let DataMatrix::Dense(mut dense) = x {
+        if p == d && rows.len() == dense.view().nrows() {
+            for row in dense.values_mut().chunks_exact_mut(d.max(1)) {
+                for (j, v) in row.iter_mut().enumerate() {
+                    *v = T::of(transform(frame, j, v.to_f64()));
+                }
+            }
+            return Ok(DataMatrix::Dense(dense));
+        }
+        let mut values = Vec::with_capacity(rows.len() * p);
+        for &i in rows {
+            let row = dense.row(i).iter().enumerate();
+            values.extend(row.map(|(j, v)| T::of(transform(frame, j, v.to_f64()))));
+            if frame.intercept {
+                values.push(T::of(1.0));
+            }
+        }
+        return DataMatrix::dense(values, rows.len(), p);
+    }
+    transform_sparse(&x, rows, frame)
+}
+
+fn transform_sparse<T: Scalar>(
+    x: &DataMatrix<T>,
+    rows: &[usize],
+    frame: &Frame,
+) -> Result<DataMatrix<T>> {
+    let d = x.cols();
+    let room = x.stored() + rows.len();
+    let (mut starts, mut indices, mut values) = (
+        Vec::with_capacity(rows.len() + 1),
+        Vec::with_capacity(room),
+        Vec::with_capacity(room),
+    );
+    starts.push(0);
+    for &i in rows {
+        x.for_row(i, |j, v| {
+            indices.push(j as u32);
+            values.push(T::of(v.to_f64() * frame.scale[j]));
+        });
+        if frame.intercept {
+            indices.push(d as u32);
+            values.push(T::of(1.0));
+        }
+        starts.push(u32::try_from(values.len()).map_err(|_| {
+            Error::new(
+                ErrorKind::Resource,
+                format!(
+                    "a sparse matrix of {} values and one intercept per row has more than 2^32 - 1 entries",
+                    x.stored()
+                ),
+            )
+        })?);
+    }
+    DataMatrix::sparse(
+        starts,
+        indices,
+        values,
+        rows.len(),
+        d + usize::from(frame.intercept),
+    )
+}

@@ -1,0 +1,254 @@
+//! The Hessian of a linear model: `Zᵀ D Z` plus the penalty, with D diagonal, or a small block per sample for softmax.
+
+use super::Glm;
+use super::samples::Samples;
+use crate::Loss;
+use faer::prelude::ReborrowMut;
+use faer::{Mat, MatMut, MatRef};
+use quadric_core::{Cost, Error, LinearOperator, Properties, Result, Scalar};
+use quadric_linalg::check_apply;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// The Hessian at one point.
+pub(crate) struct HessianOp<'a, T: Scalar> {
+    problem: &'a Glm<T>,
+    /// See [`Samples::curvatures`].
+    curvatures: Vec<T>,
+    pool: Mutex<Vec<Vec<T>>>,
+}
+
+impl<'a, T: Scalar> HessianOp<'a, T> {
+    pub(crate) fn new(problem: &'a Glm<T>, curvatures: Vec<T>) -> Self {
+        Self {
+            problem,
+            curvatures,
+            pool: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn samples(&self) -> &Samples {
+        &self.problem.samples
+    }
+
+    /// Turns products `Z V` into `D Z V` for a range of rows, `vectors` directions at once.
+    fn weigh(&self, vectors: usize, rows: Range<usize>, u: &[T], r: &mut [T]) {
+        if self.samples().loss == Loss::Softmax {
+            return self.weigh_classes(vectors, rows, u, r);
+        }
+        let parts = u.chunks_exact(vectors).zip(r.chunks_exact_mut(vectors));
+        for (i, (u, r)) in rows.zip(parts) {
+            let bend = self.curvatures[i].to_f64();
+            for (r, u) in r.iter_mut().zip(u) {
+                *r = T::of(bend * u.to_f64());
+            }
+        }
+    }
+
+    /// For softmax D is `Bᵀ (diag p - p pᵀ) B` times the weight.
+    fn weigh_classes(&self, vectors: usize, rows: Range<usize>, u: &[T], r: &mut [T]) {
+        let samples = self.samples();
+        let k = samples.outputs();
+        let contrast = samples.contrast;
+        let mut t = vec![0.0; k + 1];
+        let width = vectors * k;
+        let parts = u.chunks_exact(width).zip(r.chunks_exact_mut(width));
+        for (i, (u, r)) in rows.zip(parts) {
+            let p = &self.curvatures[i * (k + 1)..(i + 1) * (k + 1)];
+            let weight = samples.weights[i] * samples.norm;
+            for (u, r) in u.chunks_exact(k).zip(r.chunks_exact_mut(k)) {
+                contrast.expand(|c| u[c].to_f64(), &mut t);
+                spread(p, &mut t);
+                contrast.reduce(&t, |c, y| r[c] = T::of(weight * y));
+            }
+        }
+    }
+
+    fn add_penalty(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) {
+        if self.problem.l2 == 0.0 {
+            return;
+        }
+        let p = self.problem.design.columns();
+        for a in 0..x.ncols() {
+            for c in 0..self.samples().outputs() {
+                for j in 0..self.problem.features() {
+                    let at = (c * p + j, a);
+                    let bend = self.problem.penalty_curvature(j);
+                    y[at] = T::of(y[at].to_f64() + bend * x[at].to_f64());
+                }
+            }
+        }
+    }
+
+    fn dense_classes(&self, mut out: MatMut<'_, T>) {
+        let (p, k) = (self.problem.design.columns(), self.samples().outputs());
+        let classes = k + 1;
+        // H = Σ_{a<b} G_ab ⊗ (B_a - B_b)(B_a - B_b)ᵀ with G_ab = Zᵀ diag(s p_a p_b) Z. For classes before the last
+        // B_a - B_b is e_a - e_b; against the last one it is e_a + tau 1.
+        let tau = 1.0 / (1.0 + (classes as f64).sqrt());
+        let mut gram = Mat::<T>::zeros(p, p);
+        let mut weights = vec![T::of(0.0); self.samples().len()];
+        out.fill(T::of(0.0));
+        let mut add = |c: usize, e: usize, factor: f64, gram: &Mat<T>| {
+            if c < e {
+                return;
+            }
+            let mut block = out.rb_mut().submatrix_mut(c * p, e * p, p, p);
+            for col in 0..p {
+                for row in 0..p {
+                    let value = block[(row, col)].to_f64() + factor * gram[(row, col)].to_f64();
+                    block[(row, col)] = T::of(value);
+                }
+            }
+        };
+        for a in 0..k {
+            for b in a + 1..classes {
+                self.pair_weights(a, b, &mut weights);
+                self.problem.design.weighted_gram(&weights, gram.as_mut());
+                add(a, a, 1.0, &gram);
+                if b < k {
+                    add(b, b, 1.0, &gram);
+                    add(b, a, -1.0, &gram);
+                    continue;
+                }
+                for c in 0..k {
+                    for e in 0..=c {
+                        let both =
+                            f64::from(u8::from(c == a)) * tau + f64::from(u8::from(e == a)) * tau;
+                        add(c, e, both + tau * tau, &gram);
+                    }
+                }
+            }
+        }
+        // Blocks are symmetric, and so the upper ones are those below.
+        for col in 0..p * k {
+            for row in 0..col {
+                out[(row, col)] = out[(col, row)];
+            }
+        }
+    }
+
+    fn pair_weights(&self, a: usize, b: usize, out: &mut [T]) {
+        let samples = self.samples();
+        let rows = self.curvatures.chunks_exact(samples.contrast.classes());
+        for ((o, p), weight) in out.iter_mut().zip(rows).zip(&samples.weights) {
+            *o = T::of(weight * samples.norm * p[a].to_f64() * p[b].to_f64());
+        }
+    }
+}
+
+/// `t <- (diag p - p pᵀ) t`. Differences are taken to the most probable class, so that nothing cancels when one
+/// probability is nearly 1.
+#[inline]
+fn spread<T: Scalar>(p: &[T], t: &mut [f64]) {
+    let mut top = 0;
+    for c in 1..p.len() {
+        if p[c] > p[top] {
+            top = c;
+        }
+    }
+    let origin = t[top];
+    let mut mean = 0.0;
+    for (t, p) in t.iter_mut().zip(p) {
+        *t -= origin;
+        mean += p.to_f64() * *t;
+    }
+    for (t, p) in t.iter_mut().zip(p) {
+        *t = p.to_f64() * (*t - mean);
+    }
+}
+
+impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        let dim = self.problem.design.columns() * self.samples().outputs();
+        (dim, dim)
+    }
+
+    fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
+        check_apply(self.shape(), &x, &y)?;
+        let (p, k, m) = (
+            self.problem.design.columns(),
+            self.samples().outputs(),
+            x.ncols(),
+        );
+        if m == 0 {
+            return Ok(());
+        }
+        let pooled = self
+            .pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut products = pooled.unwrap_or_default();
+        products.resize(self.samples().len() * k * m, T::of(0.0));
+        let weigh = |rows: Range<usize>, u: &[T], r: &mut [T]| {
+            self.weigh(m, rows, u, r);
+            0.0
+        };
+        if k == 1 {
+            self.problem
+                .design
+                .fused(x, &mut products, weigh, y.rb_mut());
+        } else {
+            // (k p, m) becomes (p, k m): the k predictors of each direction side by side.
+            let flat = Mat::from_fn(p, k * m, |j, c| x[(c % k * p + j, c / k)]);
+            let mut out = Mat::zeros(p, k * m);
+            self.problem
+                .design
+                .fused(flat.as_ref(), &mut products, weigh, out.as_mut());
+            for c in 0..k * m {
+                for j in 0..p {
+                    y[(c % k * p + j, c / k)] = out[(j, c)];
+                }
+            }
+        }
+        self.add_penalty(x, y);
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(products);
+        Ok(())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::PSD
+    }
+
+    fn dense(&self, mut out: MatMut<'_, T>) -> Result<()> {
+        let (dim, _) = self.shape();
+        if (out.nrows(), out.ncols()) != (dim, dim) {
+            return Err(Error::shape(
+                "the dense Hessian",
+                (out.nrows(), out.ncols()),
+                (dim, dim),
+            ));
+        }
+        if self.samples().loss == Loss::Softmax {
+            self.dense_classes(out.rb_mut());
+        } else {
+            self.problem
+                .design
+                .weighted_gram(&self.curvatures, out.rb_mut());
+        }
+        let p = self.problem.design.columns();
+        for c in 0..self.samples().outputs() {
+            for j in 0..self.problem.features() {
+                let i = c * p + j;
+                let value = out[(i, i)].to_f64() + self.problem.penalty_curvature(j);
+                out[(i, i)] = T::of(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn cost(&self) -> Cost {
+        let (n, k) = (self.samples().len() as f64, self.samples().outputs() as f64);
+        let stored = self.problem.design.stored() as f64;
+        // Sparse rows meet themselves only; the average row is a fair guess for that.
+        let pairs = stored * (stored / n.max(1.0));
+        Cost {
+            product: k * (4.0 * stored + 8.0 * n),
+            dense: pairs * k * (k + 1.0) / 2.0,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A fitted linear model in the units of the data.
+
+use super::curve::sigmoid;
+use super::samples::softmax;
+use crate::Loss;
+use faer::Mat;
+use quadric_core::{DataMatrix, Error, Result};
+use quadric_linalg::kernels;
+use serde::{Deserialize, Serialize};
+
+/// Coefficients and intercepts of a linear model, in the units of the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinearModel {
+    /// The loss it was fitted with, which decides what a prediction is.
+    pub loss: Loss,
+    /// One row of d coefficients; for softmax one row per class, ascending.
+    pub coef: Vec<Vec<f64>>,
+    /// One intercept per row of `coef`; 0 where the model has none.
+    pub intercept: Vec<f64>,
+    /// The labels of a classifier, ascending.
+    pub classes: Option<Vec<f64>>,
+}
+
+/// What a model says about rows of data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// One per row: the most probable label of a classifier, the mean otherwise.
+    pub predictions: Vec<f64>,
+    /// For classifiers: per row the probability of each class, in the order of the model's classes.
+    pub probabilities: Option<Vec<Vec<f64>>>,
+}
+
+impl LinearModel {
+    /// Number of features d.
+    pub fn features(&self) -> usize {
+        self.coef.first().map_or(0, Vec::len)
+    }
+
+    /// Checks that the parts fit together and are finite, for models that come from a file.
+    ///
+    /// # Errors
+    /// Numbers of rows, features or classes that contradict each other or the loss; non-finite values.
+    pub fn validate(&self) -> Result<()> {
+        let classes = self.classes.as_ref().map(Vec::len);
+        let (rows, fits) = match self.loss {
+            Loss::Softmax => (classes.unwrap_or(0), classes.is_some_and(|k| k >= 2)),
+            Loss::Logistic => (1, classes == Some(2)),
+            _ => (1, classes.is_none()),
+        };
+        if !fits {
+            return Err(Error::data(format!(
+                "a model of the loss {} cannot have the classes {:?}",
+                self.loss, self.classes
+            )));
+        }
+        if self.coef.len() != rows || self.intercept.len() != rows {
+            return Err(Error::shape(
+                "the model's (coefficient rows, intercepts)",
+                (self.coef.len(), self.intercept.len()),
+                (rows, rows),
+            ));
+        }
+        for (c, row) in self.coef.iter().enumerate() {
+            if row.len() != self.features() {
+                return Err(Error::shape(
+                    "a row of coefficients",
+                    row.len(),
+                    self.features(),
+                ));
+            }
+            if let Some(j) = row.iter().position(|w| !w.is_finite()) {
+                return Err(Error::non_finite(
+                    "the coefficient (row, column)",
+                    (c, j),
+                    row[j],
+                ));
+            }
+        }
+        if let Some(c) = self.intercept.iter().position(|b| !b.is_finite()) {
+            return Err(Error::non_finite("the intercept", c, self.intercept[c]));
+        }
+        Ok(())
+    }
+
+    /// The linear predictors of the rows of `x` (n, d), (n, rows of `coef`) row after row.
+    fn predictors(&self, x: &DataMatrix<f64>) -> Result<Vec<f64>> {
+        self.validate()?;
+        let (d, k) = (self.features(), self.coef.len());
+        if x.cols() != d {
+            return Err(
+                Error::shape("the data", (x.rows(), x.cols()), (x.rows(), d))
+                    .with_hint("the model was fitted on another number of features"),
+            );
+        }
+        if let Some((i, j, value)) = x.first_non_finite() {
+            return Err(Error::non_finite("the data (row, column)", (i, j), value));
+        }
+        let v = Mat::from_fn(d, k, |j, c| self.coef[c][j]);
+        let mut eta = vec![0.0; x.rows() * k];
+        kernels::multiply(x, v.as_ref(), &mut eta);
+        for row in eta.chunks_exact_mut(k) {
+            for (e, b) in row.iter_mut().zip(&self.intercept) {
+                *e += b;
+            }
+        }
+        Ok(eta)
+    }
+
+    /// Predicts the rows of `x` (n, d).
+    ///
+    /// # Errors
+    /// Another number of features, or non-finite data.
+    pub fn predict(&self, x: &DataMatrix<f64>) -> Result<Prediction> {
+        let eta = self.predictors(x)?;
+        let Some(classes) = &self.classes else {
+            let mean = |eta: f64| {
+                if self.loss == Loss::Poisson {
+                    eta.exp()
+                } else {
+                    eta
+                }
+            };
+            return Ok(Prediction {
+                predictions: eta.into_iter().map(mean).collect(),
+                probabilities: None,
+            });
+        };
+        let probabilities: Vec<Vec<f64>> = if self.loss == Loss::Logistic {
+            eta.iter().map(|e| vec![sigmoid(-e), sigmoid(*e)]).collect()
+        } else {
+            eta.chunks_exact(classes.len())
+                .map(|row| {
+                    let mut p = row.to_vec();
+                    softmax(&mut p);
+                    p
+                })
+                .collect()
+        };
+        Ok(Prediction {
+            predictions: probabilities.iter().map(|p| classes[largest(p)]).collect(),
+            probabilities: Some(probabilities),
+        })
+    }
+}
+
+/// Index of the largest value, the first of equals.
+fn largest(p: &[f64]) -> usize {
+    (1..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best })
+}

@@ -1,0 +1,146 @@
+//! A generalised linear model as a problem: what it can be asked.
+
+use super::Glm;
+use super::hessian::HessianOp;
+use super::line::GlmLine;
+use crate::Loss;
+use faer::MatMut;
+use quadric_core::{
+    BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result, Scalar, SelfConcordant,
+    Smooth, TwiceSmooth, capabilities,
+};
+
+impl<T: Scalar> Problem<T> for Glm<T> {
+    fn dim(&self) -> usize {
+        self.design.columns() * self.samples.outputs()
+    }
+
+    fn name(&self) -> &str {
+        self.samples.loss.name()
+    }
+
+    fn gap(&self, x: &[T]) -> Result<Option<Gap>> {
+        self.check(x, "the point")?;
+        self.gap_at(x).map(Some)
+    }
+
+    capabilities!(T: TwiceSmooth, FiniteSum);
+
+    fn as_self_concordant(&self) -> Option<&dyn SelfConcordant<T>> {
+        self.concordance_factor().map(|_| self as _)
+    }
+}
+
+impl<T: Scalar> Objective<T> for Glm<T> {
+    fn value(&self, x: &[T]) -> Result<f64> {
+        self.check(x, "the point")?;
+        let products = self.products(x);
+        Ok(self.samples.value(&products, &[]) + self.penalty(x))
+    }
+
+    fn recession(&self, d: &[T]) -> Result<Option<String>> {
+        self.check(d, "the direction")?;
+        Ok(None)
+    }
+}
+
+impl<T: Scalar> Smooth<T> for Glm<T> {
+    fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64> {
+        self.check(x, "the point")?;
+        self.check(g, "the gradient")?;
+        let (p, k) = (self.design.columns(), self.samples.outputs());
+        // A known product is not reused here: the fused pass reads the data once either way, and so the gradient has the
+        // same bits whatever was asked before.
+        let mut products = self.memo.storage(self.samples.len() * k);
+        let mean = self.design.fused(
+            self.columns(x),
+            &mut products,
+            |rows, u, r| self.samples.residuals(rows, u, &[], r),
+            MatMut::from_column_major_slice_mut(g, p, k),
+        );
+        if self.memo.find(x).is_none() {
+            self.memo.keep(x, products);
+        }
+        self.add_penalty_gradient(x, g);
+        Ok(mean + self.penalty(x))
+    }
+
+    fn restrict(&self, x: &[T], d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
+        self.check(x, "the point")?;
+        self.check(d, "the direction")?;
+        Ok(Some(Box::new(GlmLine::new(self, x, d))))
+    }
+}
+
+impl<T: Scalar> TwiceSmooth<T> for Glm<T> {
+    fn hessian(&self, x: &[T]) -> Result<BoxOp<'_, T>> {
+        self.check(x, "the point")?;
+        let products = self.products(x);
+        let curvatures = self.samples.curvatures(&products, &[]);
+        Ok(Box::new(HessianOp::new(self, curvatures)))
+    }
+}
+
+impl<T: Scalar> SelfConcordant<T> for Glm<T> {
+    fn concordance(&self, h: &[T]) -> Result<f64> {
+        self.check(h, "the direction")?;
+        let factor = self.concordance_factor().unwrap_or(f64::INFINITY);
+        if factor == 0.0 {
+            return Ok(0.0);
+        }
+        Ok(factor * self.samples.largest_move(&self.products(h)))
+    }
+}
+
+impl<T: Scalar> FiniteSum<T> for Glm<T> {
+    fn terms(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>> {
+        if let Some(row) = rows.iter().find(|&&i| i >= self.terms()) {
+            return Err(Error::argument(
+                "rows",
+                row,
+                "rows below the number of terms",
+            ));
+        }
+        if rows.is_empty() {
+            return Err(Error::argument("rows", "empty", "at least one row"));
+        }
+        Ok(Box::new(Self {
+            design: self.design.select(rows),
+            samples: self.samples.select(rows),
+            l2: self.l2,
+            classes: self.classes.clone(),
+            memo: super::Memo::new(),
+        }))
+    }
+}
+
+impl<T: Scalar> Glm<T> {
+    pub(super) fn add_penalty_gradient(&self, x: &[T], g: &mut [T]) {
+        if self.l2 == 0.0 {
+            return;
+        }
+        let p = self.design.columns();
+        for c in 0..self.samples.outputs() {
+            for j in 0..self.features() {
+                let i = c * p + j;
+                // l2 scale (scale v): no product of two extreme factors before the third evens them out.
+                let slope = self.l2 * self.design.frame.scale[j] * self.raw(x, c, j);
+                g[i] = T::of(g[i].to_f64() + slope);
+            }
+        }
+    }
+
+    /// The constant c of `|loss'''| <= c loss''`; `None` if there is none.
+    pub(super) fn concordance_factor(&self) -> Option<f64> {
+        match self.samples.loss {
+            Loss::Squared => Some(0.0),
+            Loss::Logistic | Loss::Poisson | Loss::Softmax => Some(1.0),
+            Loss::PseudoHuber { delta } => Some(1.5 / delta),
+            Loss::Huber { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The samples' side of a linear model: what targets, weights and the loss make of the linear predictors.
+//!
+//! Predictors come as products `U = Z V`, (n, k) row after row with k = 1, or K - 1 for softmax of K classes (see
+//! [`Contrast`]), plus an optional `lift` that is added to every row. Sums run over fixed ranges of rows in f64.
+
+use super::contrast::Contrast;
+use super::curve::{Curve, SMALL, with_curve};
+use crate::Loss;
+use quadric_core::Scalar;
+use quadric_linalg::parallel::{map_ranges, tree_sum};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Rows per task.
+const ROWS: usize = 2048;
+
+/// Entry c of the lift; an empty one is zero.
+#[inline(always)]
+fn at(lift: &[f64], c: usize) -> f64 {
+    if lift.is_empty() { 0.0 } else { lift[c] }
+}
+
+/// Targets as the loss wants them.
+#[derive(Clone, Debug)]
+pub(crate) enum Targets {
+    /// A number per sample: the target, or -1 and +1 for two classes.
+    Real(Vec<f64>),
+    /// The index of the class.
+    Class(Vec<u32>),
+}
+
+/// Targets and weights of the samples, and the loss.
+#[derive(Clone, Debug)]
+pub(crate) struct Samples {
+    pub(crate) loss: Loss,
+    pub(crate) targets: Targets,
+    pub(crate) weights: Vec<f64>,
+    /// Turns weighted sums into the weighted mean of the whole.
+    pub(crate) norm: f64,
+    /// For softmax.
+    pub(crate) contrast: Contrast,
+}
+
+impl Samples {
+    pub(crate) fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Predictors per sample.
+    pub(crate) fn outputs(&self) -> usize {
+        match self.loss {
+            Loss::Softmax => self.contrast.classes() - 1,
+            _ => 1,
+        }
+    }
+
+    /// Some of the samples, as an estimate of the whole.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        let targets = match &self.targets {
+            Targets::Real(y) => Targets::Real(rows.iter().map(|&i| y[i]).collect()),
+            Targets::Class(y) => Targets::Class(rows.iter().map(|&i| y[i]).collect()),
+        };
+        Self {
+            loss: self.loss,
+            contrast: self.contrast,
+            targets,
+            weights: rows.iter().map(|&i| self.weights[i]).collect(),
+            norm: self.norm * (self.len() as f64 / rows.len().max(1) as f64),
+        }
+    }
+
+    pub(crate) fn real(&self, i: usize) -> f64 {
+        match &self.targets {
+            Targets::Real(y) => y[i],
+            Targets::Class(y) => f64::from(y[i]),
+        }
+    }
+
+    pub(crate) fn class(&self, i: usize) -> usize {
+        match &self.targets {
+            Targets::Real(y) => y[i] as usize,
+            Targets::Class(y) => y[i] as usize,
+        }
+    }
+
+    /// Sum of `f(range)` over the ranges of rows.
+    pub(crate) fn sum(&self, f: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
+        tree_sum(&map_ranges(self.len(), ROWS, |_, rows| f(rows)))
+    }
+
+    /// The weighted mean loss at predictors `u + lift`.
+    pub(crate) fn value<T: Scalar>(&self, u: &[T], lift: &[f64]) -> f64 {
+        let total = with_curve!(self.loss, curve => self.sum(|rows| {
+            let mut sum = 0.0;
+            for i in rows {
+                sum += self.weights[i] * curve.value_slope(self.real(i), u[i].to_f64() + at(lift, 0)).0;
+            }
+            sum
+        }), softmax => self.sum(|rows| {
+            let mut eta = vec![0.0; self.contrast.classes()];
+            let mut sum = 0.0;
+            for i in rows {
+                self.predictors(u, lift, i, &mut eta);
+                sum += self.weights[i] * softmax_loss(&mut eta, self.class(i));
+            }
+            sum
+        }));
+        total * self.norm
+    }
+
+    /// Predictors of all classes for sample i.
+    #[inline]
+    pub(crate) fn predictors<T: Scalar>(&self, u: &[T], lift: &[f64], i: usize, eta: &mut [f64]) {
+        let k = eta.len() - 1;
+        self.contrast
+            .expand(|c| u[i * k + c].to_f64() + at(lift, c), eta);
+    }
+
+    /// Weighted derivatives in the predictors for a range of rows; `u` and `r` hold that range only. Returns the weighted
+    /// loss of the range, both as parts of the mean.
+    pub(crate) fn residuals<T: Scalar>(
+        &self,
+        rows: Range<usize>,
+        u: &[T],
+        lift: &[f64],
+        r: &mut [T],
+    ) -> f64 {
+        let start = rows.start;
+        let total = with_curve!(self.loss, curve => {
+            let mut sum = 0.0;
+            for i in rows {
+                let (value, slope) =
+                    curve.value_slope(self.real(i), u[i - start].to_f64() + at(lift, 0));
+                sum += self.weights[i] * value;
+                r[i - start] = T::of(self.weights[i] * self.norm * slope);
+            }
+            sum
+        }, softmax => {
+            let k = self.outputs();
+            let mut eta = vec![0.0; k + 1];
+            let mut sum = 0.0;
+            for i in rows {
+                let (at, weight) = (i - start, self.weights[i] * self.norm);
+                self.predictors(u, lift, at, &mut eta);
+                sum += self.weights[i] * softmax_loss(&mut eta, self.class(i));
+                self.contrast.reduce(&eta, |c, y| r[at * k + c] = T::of(weight * y));
+            }
+            sum
+        });
+        total * self.norm
+    }
+
+    /// Weighted derivatives of all rows.
+    pub(crate) fn all_residuals<T: Scalar>(&self, u: &[T], lift: &[f64]) -> Vec<T> {
+        let mut r = vec![T::of(0.0); u.len()];
+        let k = self.outputs();
+        r.par_chunks_mut(ROWS * k)
+            .zip(u.par_chunks(ROWS * k))
+            .enumerate()
+            .for_each(|(piece, (r, u))| {
+                let start = piece * ROWS;
+                self.residuals(start..start + r.len() / k, u, lift, r);
+            });
+        r
+    }
+
+    /// Weighted second derivatives (n) for losses of one predictor; the probabilities (n, K) for softmax, without the
+    /// weights.
+    pub(crate) fn curvatures<T: Scalar>(&self, u: &[T], lift: &[f64]) -> Vec<T> {
+        let k = self.outputs();
+        let width = if self.loss == Loss::Softmax { k + 1 } else { 1 };
+        let mut out = vec![T::of(0.0); self.len() * width];
+        out.par_chunks_mut(ROWS * width)
+            .enumerate()
+            .for_each(|(piece, out)| {
+                let start = piece * ROWS;
+                with_curve!(self.loss, curve => {
+                    for (i, o) in (start..).zip(out) {
+                        let bend = curve.curvature(self.real(i), u[i].to_f64() + at(lift, 0));
+                        *o = T::of(self.weights[i] * self.norm * bend);
+                    }
+                }, softmax => {
+                    let mut eta = vec![0.0; width];
+                    for (i, o) in (start..).zip(out.chunks_exact_mut(width)) {
+                        self.predictors(u, lift, i, &mut eta);
+                        softmax(&mut eta);
+                        for (o, p) in o.iter_mut().zip(&eta) {
+                            *o = T::of(*p);
+                        }
+                    }
+                });
+            });
+        out
+    }
+
+    /// The derivative in alpha of the mean loss at predictors `u + alpha t`.
+    pub(crate) fn slope<T: Scalar>(&self, u: &[T], t: &[T], alpha: f64) -> f64 {
+        let total = with_curve!(self.loss, curve => self.sum(|rows| {
+            let mut sum = 0.0;
+            for i in rows {
+                let t = t[i].to_f64();
+                sum += self.weights[i] * t * curve.slope(self.real(i), u[i].to_f64() + alpha * t);
+            }
+            sum
+        }), softmax => self.sum(|rows| {
+            let k = self.contrast.classes();
+            let (mut eta, mut step) = (vec![0.0; k], vec![0.0; k]);
+            let mut sum = 0.0;
+            for i in rows {
+                self.predictors(u, &[], i, &mut eta);
+                self.predictors(t, &[], i, &mut step);
+                for (e, s) in eta.iter_mut().zip(&step) {
+                    *e += alpha * s;
+                }
+                softmax_loss(&mut eta, self.class(i));
+                let along: f64 = eta.iter().zip(&step).map(|(y, s)| y * s).sum();
+                sum += self.weights[i] * along;
+            }
+            sum
+        }));
+        total * self.norm
+    }
+
+    /// The change of the mean loss when entry e of the predictors `u` rises by `step(e)`, added up sample by sample.
+    pub(crate) fn change<T: Scalar>(&self, u: &[T], step: impl Fn(usize) -> f64 + Sync) -> f64 {
+        let total = with_curve!(self.loss, curve => self.sum(|rows| {
+            let mut sum = 0.0;
+            for i in rows {
+                sum += self.weights[i] * curve.change(self.real(i), u[i].to_f64(), step(i));
+            }
+            sum
+        }), softmax => self.sum(|rows| {
+            let k = self.contrast.classes();
+            let (mut eta, mut t) = (vec![0.0; k], vec![0.0; k]);
+            let mut sum = 0.0;
+            for i in rows {
+                self.predictors(u, &[], i, &mut eta);
+                self.contrast.expand(|c| step(i * (k - 1) + c), &mut t);
+                sum += self.weights[i] * softmax_change(&mut eta, &mut t, self.class(i));
+            }
+            sum
+        }));
+        total * self.norm
+    }
+
+    /// The largest move of a predictor among products `t`: the largest magnitude, or for softmax the largest range over
+    /// the classes of a sample.
+    pub(crate) fn largest_move<T: Scalar>(&self, t: &[T]) -> f64 {
+        if self.loss != Loss::Softmax {
+            return quadric_core::vector::max_abs(t);
+        }
+        let mut eta = vec![0.0; self.contrast.classes()];
+        (0..self.len()).fold(0.0, |largest: f64, i| {
+            self.predictors(t, &[], i, &mut eta);
+            let (low, high) = extremes(&eta);
+            let range = high - low;
+            if range > largest || range.is_nan() {
+                range
+            } else {
+                largest
+            }
+        })
+    }
+
+    /// The curvature of the mean loss in a predictor at a model without coefficients, roughly.
+    pub(crate) fn typical_curvature(&self) -> f64 {
+        match self.loss {
+            Loss::Logistic => 0.25,
+            Loss::Softmax => 1.0 / self.contrast.classes() as f64,
+            Loss::Poisson => self.mean_target().max(1e-3),
+            Loss::Squared | Loss::Huber { .. } | Loss::PseudoHuber { .. } => 1.0,
+        }
+    }
+
+    /// Weighted mean of the targets.
+    pub(crate) fn mean_target(&self) -> f64 {
+        self.norm * self.sum(|rows| rows.map(|i| self.weights[i] * self.real(i)).sum())
+    }
+}
+
+/// Smallest and largest value.
+fn extremes(v: &[f64]) -> (f64, f64) {
+    v.iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+            (low.min(*v), high.max(*v))
+        })
+}
+
+/// The loss of class y at predictors `eta`; turns the predictors into the derivatives `probability - [c = y]`.
+///
+/// Loss and derivative of a sample that is almost surely right keep their relative accuracy: neither is a difference.
+pub(crate) fn softmax_loss(eta: &mut [f64], y: usize) -> f64 {
+    let own = eta[y];
+    let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut others = 0.0;
+    for (c, e) in eta.iter_mut().enumerate() {
+        *e = (*e - top).exp();
+        if c != y {
+            others += *e;
+        }
+    }
+    let mine = eta[y];
+    let sum = others + mine;
+    for e in eta.iter_mut() {
+        *e /= sum;
+    }
+    eta[y] = -others / sum;
+    if own == top {
+        others.ln_1p()
+    } else {
+        (top - own) + sum.ln()
+    }
+}
+
+/// Turns predictors into probabilities.
+pub(crate) fn softmax(eta: &mut [f64]) {
+    let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut sum = 0.0;
+    for e in eta.iter_mut() {
+        *e = (*e - top).exp();
+        sum += *e;
+    }
+    for e in eta.iter_mut() {
+        *e /= sum;
+    }
+}
+
+/// The change of the loss of class y from predictors `eta` to `eta + step`; overwrites both.
+fn softmax_change(eta: &mut [f64], step: &mut [f64], y: usize) -> f64 {
+    let own = step[y];
+    let largest = step.iter().fold(0.0f64, |m, s| m.max((s - own).abs()));
+    if largest >= SMALL {
+        for (s, e) in step.iter_mut().zip(eta.iter()) {
+            *s += e;
+        }
+        return softmax_loss(step, y) - softmax_loss(eta, y);
+    }
+    softmax(eta);
+    let terms = eta
+        .iter()
+        .zip(step.iter())
+        .map(|(p, s)| p * (s - own).exp_m1());
+    terms.sum::<f64>().ln_1p()
+}
