@@ -5,6 +5,7 @@
 //! thread count.
 
 pub mod algebra;
+pub mod dense;
 mod error;
 pub mod kernels;
 pub mod krylov;

@@ -40,6 +40,7 @@ pub trait Scalar:
     + Sync
     + std::fmt::Debug
     + private::Sealed
+    + crate::dense::Decompose
     + 'static
 {
     /// The name of the type as users spell it: `"f32"` or `"f64"`.

@@ -1,0 +1,58 @@
+//! Dense decompositions: Cholesky (plain and equilibrated), triangular solves, symmetric eigenvalues, thin QR, SVD.
+//!
+//! Thin functions over faer, compiled for `f32` and `f64` in this crate only. Matrices are faer views; symmetric input is
+//! read from its lower triangle. Everything runs sequentially ([`Par::Seq`]), so results do not depend on threads.
+
+mod cholesky;
+mod spectral;
+#[cfg(test)]
+mod tests;
+
+pub use cholesky::{
+    CholeskyInfo, EquilibratedCholesky, NotPositiveDefinite, cholesky_in_place,
+    cholesky_solve_in_place, solve_lower_in_place, solve_lower_transposed_in_place,
+};
+pub use spectral::{Svd, SymmetricEigen, ThinQr, svd, symmetric_eigen, thin_qr};
+
+use crate::Result;
+use faer::{MatMut, MatRef, Par};
+
+/// The one setting of parallelism: QR, EVD and SVD change bits with it.
+const PAR: Par = Par::Seq;
+
+/// The decompositions of one scalar type, compiled where this trait is implemented: here.
+#[doc(hidden)]
+pub trait Decompose: Sized {
+    fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize>;
+    fn solve_lower(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>);
+    fn solve_lower_transposed(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>);
+    fn symmetric_eigen(a: MatRef<'_, Self>) -> Result<SymmetricEigen<Self>>;
+    fn thin_qr(a: MatRef<'_, Self>) -> ThinQr<Self>;
+    fn svd(a: MatRef<'_, Self>) -> Result<Svd<Self>>;
+}
+
+macro_rules! decompose {
+    ($($t:ty),*) => { $(
+        impl Decompose for $t {
+            fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize> {
+                cholesky::factor(a)
+            }
+            fn solve_lower(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>) {
+                cholesky::lower(l, rhs);
+            }
+            fn solve_lower_transposed(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>) {
+                cholesky::lower_transposed(l, rhs);
+            }
+            fn symmetric_eigen(a: MatRef<'_, Self>) -> Result<SymmetricEigen<Self>> {
+                spectral::eigen(a)
+            }
+            fn thin_qr(a: MatRef<'_, Self>) -> ThinQr<Self> {
+                spectral::qr(a)
+            }
+            fn svd(a: MatRef<'_, Self>) -> Result<Svd<Self>> {
+                spectral::singular(a)
+            }
+        }
+    )* };
+}
+decompose!(f32, f64);
