@@ -33,6 +33,70 @@ pub(crate) fn threshold(x: f64) -> String {
     format!("{x:e}")
 }
 
+/// A power of ten with its exponent raised (`10⁻⁸`), in characters, so that it needs no markup; else a plain number.
+pub(crate) fn power(x: f64) -> String {
+    let text = format!("{x:e}");
+    match text.strip_prefix("1e") {
+        Some(exponent) => format!("10{}", raised(exponent)),
+        None => number_raised(x),
+    }
+}
+
+/// [`number`] with its exponent raised: `3.21·10⁻¹³`.
+pub(crate) fn number_raised(x: f64) -> String {
+    let text = number(x);
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => format!("{mantissa}·10{}", raised(exponent)),
+        None => text,
+    }
+}
+
+fn raised(exponent: &str) -> String {
+    let up = |c| match c {
+        '-' => '⁻',
+        '0' => '⁰',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        '4' => '⁴',
+        '5' => '⁵',
+        '6' => '⁶',
+        '7' => '⁷',
+        '8' => '⁸',
+        '9' => '⁹',
+        other => other,
+    };
+    exponent.chars().map(up).collect()
+}
+
+/// Ten significant digits, to compare objectives with.
+pub(crate) fn precise(x: f64) -> String {
+    let scientific = format!("{x:.9e}");
+    match scientific.split_once('e').map(|(_, e)| e.parse::<i32>()) {
+        Some(Ok(exponent @ -4..=8)) => {
+            let decimals = usize::try_from(9 - exponent).unwrap_or(0);
+            format!("{x:.decimals$}")
+        }
+        _ => scientific,
+    }
+}
+
+/// Text that is safe between tags and in quoted attributes.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// A duration with its unit: `480 us`, `21.3 ms`, `2.13 s`.
 pub(crate) fn seconds(s: f64) -> String {
     if s > 0.0 && s < 0.999_5e-3 {
@@ -122,6 +186,12 @@ mod tests {
         ] {
             assert_eq!(number(x), text);
         }
+        assert_eq!(precise(0.312_704_559_123_4), "0.3127045591");
+        assert_eq!(precise(-1234.567_890_123), "-1234.567890");
+        assert_eq!(precise(1.5e-9), "1.500000000e-9");
+        assert_eq!(precise(f64::NAN), "NaN");
+        assert_eq!(power(1e-12), "10⁻¹²");
+        assert_eq!(power(2e-9), "2.00·10⁻⁹");
         assert_eq!(threshold(1e-12), "1e-12");
         assert_eq!(seconds(0.000_48), "480 us");
         assert_eq!(seconds(0.021_34), "21.3 ms");

@@ -1,7 +1,7 @@
 //! The page: what the template needs, worked out from the numbers.
 
-use crate::format::{clean, number, seconds};
-use crate::summary::{FLOOR, summary, words};
+use crate::format::{clean, list, number, power, precise};
+use crate::summary::{FLOOR, summary, summary_html, words};
 use crate::table::{Cell, Verdict, certificate, thresholds, times, verdict};
 use crate::{Family, Point, Report, Run};
 use askama::Template;
@@ -12,9 +12,9 @@ const PLOTLY: &str = include_str!("../assets/plotly-cartesian-4.1.1.min.js");
 const SCRIPT: &str = include_str!("../templates/report.js");
 const STYLE: &str = include_str!("../templates/report.css");
 
-/// Names longer than this are cut where they are shown; the data keep them whole.
+/// Names longer than this are cut where they are shown; the JSON data keep them whole.
 const NAME: usize = 60;
-/// Colours of the palette in the style sheet; later runs start again, with other markers.
+/// Colours of the palette in the style sheet; later runs start again, with thinner lines and other markers.
 const COLOURS: usize = 8;
 /// Points of a curve on the page; longer traces are thinned.
 const POINTS: usize = 3000;
@@ -47,6 +47,7 @@ struct Row {
     name: String,
     full: String,
     colour: usize,
+    again: bool,
     dash: &'static str,
     family: &'static str,
     status: String,
@@ -154,7 +155,7 @@ pub fn render(report: &Report) -> Result<String> {
         reasons: reasons(report),
         notes,
         config: config(report)?,
-        summary,
+        summary: summary_html(report),
         plots,
         data,
         plotly: PLOTLY,
@@ -174,31 +175,19 @@ fn config(report: &Report) -> Result<Option<String>> {
     text.transpose().map_err(json_failed)
 }
 
+/// Runs with the same reason share a line.
 fn reasons(report: &Report) -> Vec<(String, String)> {
-    let with = report
-        .runs
-        .iter()
-        .filter_map(|r| Some((r, r.reason.as_ref()?)));
-    with.map(|(r, reason)| (clean(&r.method, NAME), clean(reason, 500)))
-        .collect()
-}
-
-/// A power of ten as HTML would like it (`10⁻⁸`, with characters, so that it needs no markup), otherwise a plain number.
-fn power(x: f64) -> String {
-    let text = format!("{x:e}");
-    match text.strip_prefix("1e") {
-        Some(exponent) => {
-            let raised = exponent.chars().map(|c| match c {
-                '-' => '⁻',
-                '1' => '¹',
-                '2' => '²',
-                '3' => '³',
-                digit => char::from_u32(0x2070 + (digit as u32 - '0' as u32)).unwrap_or(digit),
-            });
-            format!("10{}", raised.collect::<String>())
+    let mut lines: Vec<(Vec<String>, &str)> = Vec::new();
+    for run in &report.runs {
+        let Some(reason) = &run.reason else { continue };
+        let name = clean(&run.method, NAME);
+        match lines.iter_mut().find(|(_, r)| r == reason) {
+            Some((names, _)) => names.push(name),
+            None => lines.push((vec![name], reason)),
         }
-        None => text,
     }
+    let line = |(names, reason): (Vec<String>, &str)| (list(&names), clean(reason, 500));
+    lines.into_iter().map(line).collect()
 }
 
 /// The dash of a family, as a class of the style sheet.
@@ -217,6 +206,7 @@ fn row(report: &Report, index: usize, times: Vec<Cell>) -> Row {
         name: clean(&run.method, NAME),
         full: clean(&run.method, 1000),
         colour: index % COLOURS,
+        again: index >= COLOURS,
         dash: dash(run.family),
         family: run.family.name(),
         status: words(&run.status),
@@ -227,10 +217,8 @@ fn row(report: &Report, index: usize, times: Vec<Cell>) -> Row {
         },
         iterations: run.iterations.to_string(),
         passes: number(run.passes),
-        seconds: seconds(run.seconds),
-        objective: run
-            .objective
-            .map_or_else(|| "-".to_owned(), |f| format!("{f:.10e}")),
+        seconds: number(run.seconds),
+        objective: run.objective.map_or_else(|| "-".to_owned(), precise),
         times,
         certificate: certificate(run),
     }

@@ -27,14 +27,20 @@ pub(crate) fn thresholds(report: &Report) -> Vec<f64> {
     all
 }
 
+/// Seconds of a run to `target`; `None` if it never gets there.
+pub(crate) fn time(run: &Run, target: f64) -> Option<f64> {
+    let hit = run.time_to.iter().find(|(t, _)| *t == target);
+    hit.and_then(|(_, s)| *s).filter(|s| s.is_finite())
+}
+
 /// Seconds to `target` of every run, with the best ones marked when there is someone to beat.
 pub(crate) fn times(report: &Report, target: f64) -> Vec<Cell> {
-    let time = |run: &Run| {
-        let hit = run.time_to.iter().find(|(t, _)| *t == target);
-        hit.and_then(|(_, s)| *s).filter(|s| s.is_finite())
-    };
-    let best = report.runs.iter().filter_map(time).reduce(f64::min);
-    let cell = |run| match time(run) {
+    let best = report
+        .runs
+        .iter()
+        .filter_map(|r| time(r, target))
+        .reduce(f64::min);
+    let cell = |run| match time(run, target) {
         Some(s) => Cell {
             text: number(s),
             best: report.runs.len() > 1 && Some(s) == best,
@@ -122,8 +128,8 @@ fn length(text: &str) -> usize {
 /// The race as an aligned table of at most `width` columns (100 if `None`), a line of key and the reasons of runs that
 /// have one. The best time of a column carries a `*`. Names lose control characters.
 ///
-/// When the table is too wide it gives up, in this order: the total time, the certificate, the passes, the iterations,
-/// the ends of long names, the status, and the largest thresholds.
+/// When the table is too wide it gives up, in this order: the total time, the ends of long names, the certificate, the
+/// passes, the iterations, more of long names, the status, and the largest thresholds.
 pub fn text_table(report: &Report, width: Option<usize>, colour: bool) -> String {
     let width = width.unwrap_or(WIDTH).max(20);
     let columns = fit(columns(report), width);
@@ -149,8 +155,10 @@ pub fn text_table(report: &Report, width: Option<usize>, colour: bool) -> String
     }
     let timed = columns.iter().any(|c| c.kind == Kind::Time);
     if timed {
-        let key = "Times in seconds to a relative suboptimality; * is the best, - means never.";
-        out.push_str(&paint(&clean(key, width), "2", colour));
+        let best = columns.iter().flat_map(|c| &c.cells).any(|c| c.best);
+        let best = if best { "* is the best, " } else { "" };
+        let key = format!("Times in seconds to a relative suboptimality; {best}- means never.");
+        out.push_str(&paint(&clean(&key, width), "2", colour));
         out.push('\n');
     }
     for run in &report.runs {
@@ -203,21 +211,18 @@ fn fit(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
             .sum::<usize>()
             .saturating_sub(2)
     };
-    shorten(&mut columns, Kind::Method, 18, width, &total);
-    for kind in [
-        Kind::Seconds,
-        Kind::Certificate,
-        Kind::Passes,
-        Kind::Iterations,
-    ] {
-        if total(&columns) > width {
+    let drop = |columns: &mut Vec<Column>, kind| {
+        if total(columns) > width {
             columns.retain(|c| c.kind != kind);
         }
+    };
+    drop(&mut columns, Kind::Seconds);
+    shorten(&mut columns, Kind::Method, 16, width, &total);
+    for kind in [Kind::Certificate, Kind::Passes, Kind::Iterations] {
+        drop(&mut columns, kind);
     }
     shorten(&mut columns, Kind::Method, 8, width, &total);
-    if total(&columns) > width {
-        columns.retain(|c| c.kind != Kind::Status);
-    }
+    drop(&mut columns, Kind::Status);
     while total(&columns) > width
         && let Some(i) = columns.iter().position(|c| c.kind == Kind::Time)
     {

@@ -23,11 +23,11 @@
   const least = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
   const most = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
 
-  // Values at or below the floor are rounding: relative to the optimum, or to the largest gradient.
+  // Values at or below the floor are rounding: relative to the optimum, or to the largest gradient of a start.
+  const starts = (key) => runs.map((r) => r.points[key].find(finite)).filter(finite);
   function floorOf(key) {
-    if (key === "suboptimality") return data.floor;
-    const top = most(values(key));
-    return top > 0 && top < 1e300 ? top * data.floor : data.floor;
+    const top = key === "suboptimality" ? 1 : most(starts(key));
+    return top > 0 ? Math.max(top * data.floor, Number.MIN_VALUE) : data.floor;
   }
   const floors = { suboptimality: floorOf("suboptimality"), gradient_norm: floorOf("gradient_norm") };
   const clipped = { suboptimality: 0, gradient_norm: 0 };
@@ -58,8 +58,7 @@
   // A run that diverges does not squeeze the others: the view ends a thousand times above the highest start.
   function yRange(key) {
     const all = values(key).map((v) => Math.max(v, floors[key]));
-    const starts = runs.map((r) => r.points[key].find(finite)).filter(finite);
-    const top = Math.log10(Math.min(most(all), Math.max(most(starts), floors[key]) * 1e3));
+    const top = Math.log10(Math.min(most(all), Math.max(most(starts(key)), floors[key]) * 1e3));
     const bottom = Math.log10(least(all));
     return [Math.min(Math.floor(bottom), Math.ceil(top) - 1) - 0.25, Math.ceil(top) + 0.25];
   }
@@ -90,8 +89,9 @@
       const xs = p[x].map((v) => (finite(v) ? Math.max(v, edge) : null));
       const ys = p[y].map((v) => (finite(v) ? Math.max(v, floors[y]) : null));
       const few = xs.length <= 60;
+      const round = Math.floor(i / COLOURS);
       const paint = colour("c" + (i % COLOURS));
-      const symbol = MARKERS[Math.floor(i / COLOURS) % MARKERS.length];
+      const symbol = MARKERS[round % MARKERS.length];
       curves.push({
         type: "scatter",
         name: literal(run.label),
@@ -99,7 +99,7 @@
         y: ys,
         mode: few ? "lines+markers" : "lines",
         connectgaps: false,
-        line: { color: paint, width: 2.4, dash: DASHES[run.family] },
+        line: { color: paint, width: (few ? 2.4 : 2) / (1 + round), dash: DASHES[run.family] },
         marker: { color: paint, size: 5.5, symbol },
         text: p.iteration.map((k, j) =>
           `iteration ${k}<br>${digits(p.seconds[j])} s, ${digits(p.passes[j])} passes<br>` +
@@ -136,11 +136,12 @@
       ticks: "outside",
       ticklen: 4,
       tickcolor: colour("line"),
-      tickfont: { size: 13 },
+      tickfont: { size: 11.5 },
       exponentformat: "power",
       automargin: true,
     };
     const title = (text) => ({ text, font: { size: 14, color: colour("fg") }, standoff: 10 });
+    const xr = xRange(x);
     const yr = yRange(y);
     const lines = y === "suboptimality" ? data.thresholds : [];
     const decades = yr[1] - yr[0];
@@ -153,19 +154,21 @@
       showlegend: false,
       hovermode: "closest",
       hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("fg"), size: 13 }, align: "left" },
-      xaxis: { ...axis, type: scale[x], range: xRange(x), title: title(TITLES[x]) },
+      xaxis: { ...axis, type: scale[x], range: xr, ...(scale[x] === "log" ? { dtick: xr[1] - xr[0] > 1.6 ? 1 : "D2" } : {}), title: title(TITLES[x]) },
       yaxis: { ...axis, type: "log", range: yr, dtick: decades > 20 ? 4 : decades > 8 ? 2 : 1, title: title(TITLES[y]) },
       shapes: lines.map((v) => ({
-        type: "line", xref: "paper", x0: 0, x1: 1, y0: v, y1: v, layer: "below",
-        line: { color: colour("reference"), width: 1.2, dash: "5px 4px" },
+        type: "line", xref: "x domain", x0: 0, x1: 1, y0: v, y1: v, layer: "between",
+        line: { color: colour("reference"), width: 1.3, dash: "6px,4px" },
       })),
     };
   }
 
+  // The library offers to upload the chart to its vendor unless told otherwise.
   const settings = {
-    responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    showSendToCloud: false,
+    plotlyServerURL: "",
+    modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
   };
 
   function draw() {
@@ -221,7 +224,7 @@
       texts.push("Relative suboptimality at or below 10\u207b\u00b9\u2076 is rounding and is drawn at 10\u207b\u00b9\u2076.");
     }
     if (clipped.gradient_norm) {
-      texts.push("Gradient norms below 10\u207b\u00b9\u2076 of the largest one are drawn there.");
+      texts.push("Gradient norms at or below 10\u207b\u00b9\u2076 of the largest start are drawn at that value.");
     }
     const early = ["seconds", "passes"].some((key) => scale[key] === "log" && least(values(key)) < edges[key]);
     if (early) texts.push("On a logarithmic axis the starting points are drawn at its left end.");
@@ -240,7 +243,7 @@
     const lines = [["method", "family", ...keys].join(",")];
     for (const run of runs) {
       run.points.iteration.forEach((_, j) => {
-        lines.push([run.method, run.family, ...keys.map((k) => run.points[k][j])].map(cell).join(","));
+        lines.push([run.label, run.family, ...keys.map((k) => run.points[k][j])].map(cell).join(","));
       });
     }
     return lines.join("\r\n") + "\r\n";
@@ -250,22 +253,23 @@
     document.getElementById(id).href = URL.createObjectURL(new Blob([text], { type }));
   };
   offer("csv", csv(), "text/csv");
-  offer("json", JSON.stringify(data, null, 1), "application/json");
+  offer("json", document.getElementById("data").textContent, "application/json");
 
   // ---- start -------------------------------------------------------------------------------------------------------
 
   remark();
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  const observer = new ResizeObserver((changes) => {
+    for (const change of changes) Plotly.Plots.resize(change.target);
+  });
+  for (const plot of plots) observer.observe(plot);
   // On paper: white, and as wide as a page.
-  addEventListener("beforeprint", () => {
-    for (const plot of plots) plot.style.width = "660px";
+  const redraw = (width, height) => {
+    for (const plot of plots) Object.assign(plot.style, { width, height });
     draw();
     for (const plot of plots) Plotly.Plots.resize(plot);
-  });
-  addEventListener("afterprint", () => {
-    for (const plot of plots) plot.style.width = "";
-    draw();
-    for (const plot of plots) Plotly.Plots.resize(plot);
-  });
+  };
+  addEventListener("beforeprint", () => redraw("660px", "300px"));
+  addEventListener("afterprint", () => redraw("", ""));
 })();

@@ -128,6 +128,7 @@ fn run(racer: &Racer) -> Run {
 }
 
 /// Eight methods, hundreds of points, suboptimality from 1 to below rounding.
+#[allow(dead_code)]
 pub(crate) fn race() -> Report {
     let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Report {
@@ -154,4 +155,30 @@ pub(crate) fn race() -> Report {
             "methods": RACERS.iter().map(|r| r.method).collect::<Vec<_>>()
         })),
     }
+}
+
+/// Names that try to be markup, script, templates, terminal commands, turned text, and very long.
+#[allow(dead_code)] // Each test binary uses its own part of this module.
+pub(crate) fn hostile() -> Report {
+    let mut report = race();
+    report.runs.truncate(5);
+    let names = [
+        "</script><b>&\"'".to_owned(),
+        "<img src=x onerror=\"console.error('ran')\">".to_owned(),
+        "`${alert(1)}` %{x} {{y}} <a href=\"http://evil.example\">a</a>".to_owned(),
+        "\u{202e}rtl\u{1b}[31m\nnew line".to_owned(),
+        "long ".repeat(200_000),
+    ];
+    for (run, name) in report.runs.iter_mut().zip(&names) {
+        run.method.clone_from(name);
+        run.reason = Some(name.chars().take(300).collect());
+    }
+    report.runs[1].status.clone_from(&names[0]);
+    report.runs[1].certificate = Some((names[1].clone(), 1e-3));
+    report.title = "<script>console.error('title')</script>".to_owned();
+    report.subtitle.clone_from(&names[1]);
+    report.notes = vec![names[0].clone(), "<!-- <script>".to_owned()];
+    report.facts = vec![(names[0].clone(), names[1].clone())];
+    report.config = Some(serde_json::json!({ names[0].as_str(): names[1] }));
+    report
 }
