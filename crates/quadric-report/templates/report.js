@@ -157,7 +157,7 @@
       xaxis: { ...axis, type: scale[x], range: xr, ...(scale[x] === "log" ? { dtick: xr[1] - xr[0] > 1.6 ? 1 : "D2" } : {}), title: title(TITLES[x]) },
       yaxis: { ...axis, type: "log", range: yr, dtick: decades > 20 ? 4 : decades > 8 ? 2 : 1, title: title(TITLES[y]) },
       shapes: lines.map((v) => ({
-        type: "line", xref: "x domain", x0: 0, x1: 1, y0: v, y1: v, layer: "between",
+        type: "line", xref: "paper", x0: 0, x1: 1, y0: v, y1: v, layer: "above", opacity: 0.75,
         line: { color: colour("reference"), width: 1.3, dash: "6px,4px" },
       })),
     };
