@@ -187,7 +187,7 @@ mod tests {
             assert_eq!(number(x), text);
         }
         assert_eq!(precise(0.312_704_559_123_4), "0.3127045591");
-        assert_eq!(precise(-1234.567_890_123), "-1234.567890");
+        assert_eq!(precise(-1_234.567_890_123), "-1234.567890");
         assert_eq!(precise(1.5e-9), "1.500000000e-9");
         assert_eq!(precise(f64::NAN), "NaN");
         assert_eq!(power(1e-12), "10⁻¹²");

@@ -95,7 +95,7 @@ pub struct Point {
     pub passes: f64,
     /// Relative suboptimality, where the optimum is known.
     pub suboptimality: Option<f64>,
-    /// Norm of the gradient.
+    /// Largest absolute entry of the gradient.
     pub gradient_norm: Option<f64>,
 }
 

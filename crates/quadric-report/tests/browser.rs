@@ -1,5 +1,8 @@
 //! The page in a real browser, headless: drawn as promised, quiet console, no network, no script from a name.
 
+// Helpers fail the test they are called from, and say on the terminal what is skipped.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 mod common;
 
 use quadric_report::{Report, render};

@@ -1,5 +1,7 @@
 //! The page as text, the file, the table and the sentence.
 
+#![allow(clippy::unwrap_used)] // Helpers fail the test they are called from.
+
 mod common;
 
 use quadric_core::ErrorKind;
