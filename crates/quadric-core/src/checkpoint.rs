@@ -2,6 +2,7 @@
 //! bits of an uninterrupted one.
 
 use crate::files::{Fs, directory, is_missing, remove_stale};
+use crate::lock::RunLock;
 use crate::memory::Memory;
 use crate::{Container, Error, Result, Scalar, SliceMut, State, Tensor, Visitor};
 use std::collections::BTreeMap;
@@ -360,6 +361,8 @@ impl Snapshot {
 
 /// Where a run saves itself, and what it would save.
 pub(crate) struct Saving {
+    /// Keeps a second run away, and what is to be said about it.
+    pub(crate) lock: (RunLock, Option<String>),
     pub(crate) store: Store<'static>,
     pub(crate) snapshot: Snapshot,
     /// Whether the snapshot holds a completed step of this sitting.
@@ -429,6 +432,17 @@ impl<'a> Store<'a> {
             last_time: now,
             on_disk: None,
         })
+    }
+
+    /// The same store on another file system.
+    #[cfg(test)]
+    pub(crate) fn on<'b>(&self, fs: &'b dyn Fs) -> Store<'b> {
+        Store {
+            fs,
+            policy: self.policy.clone(),
+            last_time: self.last_time,
+            on_disk: self.on_disk,
+        }
     }
 
     pub(crate) fn is_due(&self, iteration: u64, now: Duration) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Identity, Resumed, Saving, Snapshot, Store};
 use crate::files::OsFs;
+use crate::lock::RunLock;
 use crate::meter::Meter;
 use crate::run::{End, Run};
 use crate::{
@@ -160,6 +161,7 @@ impl Driver<'_> {
         let saving = match &self.checkpoint {
             None => None,
             Some(policy) => Some(Saving {
+                lock: RunLock::take(&policy.path)?,
                 store: Store::new(&OsFs, policy.clone(), self.clock.now())?,
                 snapshot: Snapshot::new(&identity),
                 has_step: false,

@@ -3,11 +3,16 @@
 
 mod budget;
 mod capability;
+mod check;
 mod checkpoint;
+pub mod config;
 mod container;
 mod driver;
+#[cfg(test)]
+mod durability;
 mod files;
 mod hook;
+mod lock;
 mod memory;
 mod meter;
 mod method;
@@ -19,6 +24,7 @@ mod trace;
 
 pub use budget::{Budget, Clock, SystemClock, Tolerance};
 pub use capability::{Capability, need};
+pub use check::{Check, CheckReport, Verdict, check_derivatives};
 pub use checkpoint::{CheckpointPolicy, OnError, load_state, save_state};
 pub use container::{Container, FORMAT, Tensor};
 pub use driver::{Callback, Control, Driver, Progress};

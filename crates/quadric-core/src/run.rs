@@ -62,15 +62,16 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         problem: &'r dyn Problem<T>,
         meter: &'r Meter,
         x0: Vec<T>,
-        saving: Option<Saving>,
+        mut saving: Option<Saving>,
     ) -> Self {
+        let warning = saving.as_mut().and_then(|s| s.lock.1.take());
         Self {
             problem,
             meter,
             memory: Memory::new(x0, driver.recoveries),
             started: false,
             saving,
-            warnings: Vec::new(),
+            warnings: warning.into_iter().collect(),
             driver,
         }
     }

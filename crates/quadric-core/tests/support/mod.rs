@@ -1,5 +1,5 @@
 //! Small problems and methods with known answers.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use faer::{MatMut, MatRef};
 use quadric_core::{
@@ -100,6 +100,9 @@ impl FiniteSum<f64> for PseudoHuber {
         self.rows.len()
     }
     fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<f64> + '_>> {
+        if let Some(row) = rows.iter().find(|r| **r >= self.rows.len()) {
+            return Err(Error::argument("row", row, "a row of the problem"));
+        }
         Ok(Box::new(Self {
             weights: self.weights.clone(),
             rows: rows.iter().map(|&r| self.rows[r]).collect(),
