@@ -4,7 +4,10 @@
 mod support;
 
 use quadric_core::random::SeedTree;
-use quadric_core::{Container, ErrorKind, FORMAT, Overwrite, Tensor, read_file, write_atomically};
+use quadric_core::{
+    Container, ErrorKind, FORMAT, Ints, Overwrite, Result, State, Tensor, Visitor, load_state,
+    read_file, save_state, write_atomically,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -295,4 +298,80 @@ fn shapes_are_checked_on_writing() {
     };
     c.tensors = BTreeMap::from([("w".into(), wrong)]);
     assert_eq!(c.to_bytes().unwrap_err().kind(), ErrorKind::Shape);
+}
+
+/// The file of the first format, byte by byte: it must load for ever, and is still what is written.
+#[test]
+fn t_c09_golden_files_load() {
+    let path = cases().join("format-1.safetensors");
+    let golden = Container::read_kind(&path, "checkpoint").unwrap();
+    assert_eq!(format!("{golden:?}"), format!("{:?}", sample()));
+    assert_eq!(sample().to_bytes().unwrap(), read_file(&path).unwrap());
+}
+
+/// A state with parts of its own, as many as it likes.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Groups(Vec<(Vec<f32>, Ints, Option<f64>)>);
+
+impl State for Groups {
+    fn visit(&mut self, path: &str, v: &mut dyn Visitor) -> Result<()> {
+        let mut n = self.0.len();
+        v.len(path, &mut n)?;
+        self.0.resize(n, Default::default());
+        for (i, group) in self.0.iter_mut().enumerate() {
+            group.0.visit(&format!("{path}/{i}/a"), v)?;
+            group.1.visit(&format!("{path}/{i}/b"), v)?;
+            group.2.visit(&format!("{path}/{i}/c"), v)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn states_round_trip() {
+    let group = |k: usize| {
+        let a = (0..k).map(|i| i as f32 * 0.3).collect();
+        (
+            a,
+            Ints(vec![k as u64; 2]),
+            k.is_multiple_of(2).then_some(f64::NAN),
+        )
+    };
+    let mut saved = Container::new("checkpoint");
+    // The second save overwrites the longer first one.
+    for n in [5, 3, 0, 4] {
+        let mut state = Groups((0..n).map(group).collect());
+        saved.tensors.clear();
+        save_state(&mut state, "state", &mut saved).unwrap();
+        let mut back = Groups::default();
+        load_state(&mut back, "state", &mut saved.clone(), "f").unwrap();
+        assert_eq!(format!("{back:?}"), format!("{state:?}"));
+    }
+    type Damage = fn(&mut BTreeMap<String, Tensor>);
+    let damages: [(Damage, &str); 5] = [
+        (|t| drop(t.remove("state/2/a")), "`state/2/a` is missing"),
+        (
+            |t| drop(t.insert("state/9".into(), Tensor::u64(vec![1]))),
+            "`state/9` is not part",
+        ),
+        (
+            |t| drop(t.insert("state/1/a".into(), Tensor::f64(vec![0.5]))),
+            "expected 1 of type F32",
+        ),
+        (
+            |t| drop(t.insert("state#len".into(), Tensor::u64(vec![1 << 60]))),
+            "impossible length",
+        ),
+        (
+            |t| drop(t.insert("state#len".into(), Tensor::f64(vec![4.0]))),
+            "no readable length",
+        ),
+    ];
+    for (damage, part) in damages {
+        let mut bad = saved.clone();
+        damage(&mut bad.tensors);
+        let e = load_state(&mut Groups::default(), "state", &mut bad, "f").unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Malformed);
+        assert!(e.to_string().contains(part), "{e}");
+    }
 }
