@@ -9,6 +9,7 @@ pub mod dense;
 mod error;
 pub mod kernels;
 pub mod krylov;
+pub mod math;
 mod matrix;
 mod operator;
 pub mod parallel;

@@ -41,6 +41,7 @@ pub trait Scalar:
     + std::fmt::Debug
     + private::Sealed
     + crate::dense::Decompose
+    + crate::kernels::Products
     + 'static
 {
     /// The name of the type as users spell it: `"f32"` or `"f64"`.

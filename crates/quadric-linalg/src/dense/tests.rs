@@ -80,7 +80,7 @@ fn largest(a: &Mat<f64>) -> f64 {
 
 /// `‖A - rebuilt‖ / (n ‖A‖ eps)` in the norm of the largest entry times n.
 fn backward<T: Scalar>(a: &Mat<f64>, rebuilt: &Mat<f64>) -> f64 {
-    let n = a.nrows().max(a.ncols()) as f64;
+    let n = a.nrows().max(a.ncols()).max(1) as f64;
     let norm = largest(a);
     // The difference is scaled first so that tiny matrices do not vanish.
     let scale = if norm > 0.0 { 1.0 / norm } else { 1.0 };

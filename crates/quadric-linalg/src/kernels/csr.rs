@@ -15,7 +15,7 @@ pub(super) fn multiply<T: Scalar>(
     out: &mut [T],
 ) {
     assert_eq!((v.len(), out.len()), (x.ncols() * k, rows.len() * k));
-    dispatch!(multiply_body::<T>(x: SparseRowMatRef<'_, u32, T>, rows: Range<usize>, v: &[T], k: usize, out: &mut [T]))
+    dispatch!(multiply_body::<T>(x: SparseRowMatRef<'_, u32, T>, rows: Range<usize>, v: &[T], k: usize, out: &mut [T]));
 }
 
 /// `sum <- sum + xᵀ r` over a range of rows, for the columns `columns` of `r` (rows, k); `sum` (d, columns.len()) row
@@ -34,7 +34,7 @@ pub(super) fn add_transposed<T: Scalar>(
     );
     assert!(columns.end <= k);
     dispatch!(add_transposed_body::<T>(x: SparseRowMatRef<'_, u32, T>, rows: Range<usize>, r: &[T], k: usize,
-        columns: Range<usize>, sum: &mut [f64]))
+        columns: Range<usize>, sum: &mut [f64]));
 }
 
 #[inline(always)]

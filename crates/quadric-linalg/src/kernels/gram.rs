@@ -72,8 +72,12 @@ impl Plan {
     }
 }
 
-/// `out <- Xᵀ diag(weights) X`; the shapes have been checked and none is 0.
-pub(super) fn weighted_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], out: MatMut<'_, T>) {
+/// `out <- Xᵀ diag(weights) X`; the shapes have been checked.
+pub(super) fn weighted_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], mut out: MatMut<'_, T>) {
+    if x.stored() == 0 {
+        out.fill(T::of(0.0));
+        return;
+    }
     let d = x.cols();
     let plan = Plan::new(x);
     let count = plan.chunks.len();
@@ -229,7 +233,7 @@ fn add_sparse<T: Scalar>(
 ) {
     assert_eq!(part.len(), columns.len() * x.ncols());
     dispatch!(add_sparse_body::<T>(x: SparseRowMatRef<'_, u32, T>, weights: &[T], rows: Range<usize>,
-        columns: Range<usize>, part: &mut [f64]))
+        columns: Range<usize>, part: &mut [f64]));
 }
 
 #[inline(always)]

@@ -4,6 +4,16 @@
 /// slow library call).
 pub(crate) const PORTABLE_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
+/// Whether the kernels compiled for AVX2 and FMA can run here.
+#[inline(always)]
+pub(crate) fn has_avx2_fma() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// `a b + c`, rounded once if `FMA`, else twice.
 #[inline(always)]
 pub(crate) fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
@@ -20,9 +30,7 @@ macro_rules! dispatch {
             fn wide<$t: crate::Scalar>($($arg: $ty),*) $(-> $ret)? {
                 $body::<$t, true>($($arg),*)
             }
-            if std::arch::is_x86_feature_detected!("avx2")
-                && std::arch::is_x86_feature_detected!("fma")
-            {
+            if crate::kernels::simd::has_avx2_fma() {
                 // SAFETY: the CPU has just been found to offer the instructions that `wide` is compiled for.
                 return unsafe { wide::<$t>($($arg),*) };
             }

@@ -45,9 +45,13 @@ fn sparse<T: Scalar>(n: usize, d: usize, per_row: usize) -> DataMatrix<T> {
     let s = &mut stream("sparse");
     let (mut starts, mut columns) = (vec![0u32], Vec::new());
     for i in 0..n {
-        if i % 7 != 3 {
-            let chance = per_row as f64 / d.max(1) as f64;
-            columns.extend((0..d as u32).filter(|j| j % 5 != 2 && s.uniform() < chance));
+        if i % 7 != 3 && d > 0 {
+            let column = |s: &mut Stream| ((s.uniform() * d as f64) as u32).min(d as u32 - 1);
+            let mut row: Vec<u32> = (0..per_row).map(|_| column(s)).collect();
+            row.retain(|j| j % 5 != 2);
+            row.sort_unstable();
+            row.dedup();
+            columns.extend(row);
         }
         starts.push(columns.len() as u32);
     }
@@ -77,13 +81,13 @@ fn tolerance<T: Scalar>(x: &DataMatrix<T>, k: usize, terms: usize, size: f64) ->
 
 fn check_products<T: Scalar>(x: &DataMatrix<T>, k: usize) {
     let (n, d) = (x.rows(), x.cols());
-    let v = block::<T>(d, k, k % 2 == 0);
+    let v = block::<T>(d, k, k.is_multiple_of(2));
     let mut products = vec![T::of(f64::NAN); n * k];
     multiply(x, v.as_ref(), &mut products);
     for i in 0..n {
         let mut sums = vec![Exact::default(); k];
         x.for_row(i, |j, a| {
-            (0..k).for_each(|c| sums[c].add(a.to_f64(), v[(j, c)].to_f64()))
+            (0..k).for_each(|c| sums[c].add(a.to_f64(), v[(j, c)].to_f64()));
         });
         for c in 0..k {
             let error = (products[i * k + c].to_f64() - sums[c].value()).abs();
