@@ -7,7 +7,7 @@ use crate::meter::Meter;
 use crate::run::{End, Run};
 use crate::{
     Budget, Capability, Certificate, CheckpointPolicy, Clock, Counts, Error, ErrorKind, Hooked,
-    Method, Outcome, Problem, Result, Scalar, Status, SystemClock, Tolerance, need,
+    Method, Outcome, Problem, Result, Scalar, SystemClock, Tolerance, need,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,12 +38,12 @@ pub struct Progress<'a> {
 pub enum Control {
     /// Go on.
     Continue,
-    /// End the run with [`Status::Callback`].
+    /// End the run with [`Status::Callback`](crate::Status::Callback).
     Stop,
 }
 
 /// A function called after every step. It sees copies and cannot disturb the run; all callbacks of a step are called, in
-/// order, even if one answers [`Control::Stop`]. An error ends the run with [`Status::Failed`], the best point kept.
+/// order, even if one answers [`Control::Stop`]. An error ends the run with [`Status::Failed`](crate::Status::Failed), the best point kept.
 pub type Callback<'c> = Box<dyn FnMut(&Progress<'_>) -> Result<Control> + 'c>;
 
 /// Runs methods on problems.
@@ -61,7 +61,7 @@ pub struct Driver<'c> {
     pub tolerance: Tolerance,
     /// Root of all random streams.
     pub seed: u64,
-    /// Non-finite steps that may be rolled back before the run ends with [`Status::NonFinite`].
+    /// Non-finite steps that may be rolled back before the run ends with [`Status::NonFinite`](crate::Status::NonFinite).
     pub recoveries: u32,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -133,14 +133,13 @@ impl Driver<'_> {
         let p = need::<T, M::Problem<'_>>(&hooked)?;
         let (resumed, saving) = self.open_checkpoints(problem)?;
         let mut run = Run::new(self, problem, &meter, x0, saving);
-        let end = match run.advance(method, p, resumed) {
-            Ok(end) => end,
-            Err(e) if e.is_stopped() && meter.cause().is_some() => {
-                End::from(meter.cause().unwrap_or(Status::Interrupted))
-            }
+        let end = match (run.advance(method, p, resumed), meter.cause()) {
+            (Ok(end), _) => end,
+            // Whatever the method made of the refusal, the refusal is the reason.
+            (Err(_), Some(status)) => End::from(status),
             // Before the first reading nothing is known: the caller gets the error itself.
-            Err(e) if !run.has_started() => return Err(e),
-            Err(e) => End::failed(e),
+            (Err(e), None) if !run.has_started() => return Err(e),
+            (Err(e), None) => End::failed(e),
         };
         Ok(run.finish(end))
     }

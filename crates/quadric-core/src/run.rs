@@ -134,11 +134,13 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     ) -> Result<M::State> {
         let mut x = self.memory.x.clone();
         file.memory(&mut self.memory)?;
-        let (mut state, _) = method.init(p, &mut x, cx)?;
-        file.state(&mut state)?;
-        cx.take_notes();
+        let prepared = method.init(p, &mut x, cx);
+        // Counts and time go on from the file's; what preparing again costs is not part of the run.
         let before = Duration::from_nanos(self.memory.nanoseconds);
         self.meter.restore(self.memory.counts, before);
+        let (mut state, _) = prepared?;
+        file.state(&mut state)?;
+        cx.take_notes();
         self.started = true;
         Ok(state)
     }
@@ -151,6 +153,8 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         cx: &mut Context,
     ) -> Result<()> {
         cx.it = self.memory.iteration + 1;
+        // Said before the step, which may be stopped after it has moved x.
+        self.memory.certified_here = false;
         let reading = method.step(p, &mut self.memory.x, state, cx)?;
         if self.meter.cause().is_some() {
             // The method went on although an evaluation was refused; what it reports is not a completed step.
@@ -161,7 +165,6 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         }
         self.memory.iteration += 1;
         self.memory.reading = reading;
-        self.memory.certified_here = false;
         Ok(())
     }
 
@@ -364,12 +367,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         let tolerance = self.driver.tolerance;
         let met = |factor| certificate.is_some_and(|c| tolerance.met(&c, factor));
         end.status = match end.status {
-            Status::Converged | Status::Finished if value.is_some_and(|v| !v.is_finite()) => {
-                end.reason = Some("F is not finite at the returned point".into());
-                Status::NonFinite
-            }
-            Status::Converged if !met(1.0) => reduced(met(1e4)),
-            Status::Stalled if !met(1.0) => reduced(met(1e4)),
+            Status::Converged | Status::Stalled if !met(1.0) => reduced(met(1e4)),
             Status::Stalled | Status::MaxIterations | Status::MaxTime | Status::MaxEvaluations
                 if met(1.0) =>
             {
@@ -377,6 +375,10 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
             }
             status => status,
         };
+        let claims = end.status.is_converged() || end.status == Status::Finished;
+        if claims && value.is_some_and(|v| !v.is_finite()) {
+            *end = End::because(Status::NonFinite, "F is not finite at the returned point");
+        }
     }
 }
 

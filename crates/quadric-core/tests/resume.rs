@@ -131,6 +131,51 @@ fn a_longer_budget_or_a_tighter_tolerance_goes_on() {
     assert!(late.iterations > early.iterations);
 }
 
+/// A limit inside a step leaves the last completed step; the same limit ends the resumed run in the same place.
+#[test]
+fn limits_inside_a_step_resume() {
+    let dir = scratch();
+    let sgd = Sgd { lr: 0.5, batch: 3 };
+    let problem = PseudoHuber::new(12);
+    let start = vec![2.0; 12];
+    let straight = Driver {
+        budget: budget(20),
+        ..Driver::default()
+    }
+    .run_on(&sgd, start.clone(), &problem)
+    .unwrap();
+    for m in 1..25 {
+        let path = dir.path().join(format!("{m}.qckpt"));
+        let limited = || {
+            let mut d = driver(&path, 20);
+            d.budget.evaluations = Some(m);
+            d
+        };
+        let first = limited().run_on(&sgd, start.clone(), &problem).unwrap();
+        assert_eq!(
+            (first.status, first.counts.evaluations()),
+            (Status::MaxEvaluations, m)
+        );
+        let again = limited().run_on(&sgd, start.clone(), &problem).unwrap();
+        assert_eq!(bits(&again), bits(&first), "limit {m}");
+        // Interrupted before anything could be evaluated: still the best point of the file.
+        let mut stopped = driver(&path, 20);
+        stopped
+            .interrupt
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        let stopped = stopped.run_on(&sgd, start.clone(), &problem).unwrap();
+        assert_eq!(stopped.status, Status::Interrupted);
+        assert_eq!(
+            (&stopped.x, stopped.iterations),
+            (&first.x, first.iterations)
+        );
+        let whole = driver(&path, 20)
+            .run_on(&sgd, start.clone(), &problem)
+            .unwrap();
+        assert_eq!(bits(&whole), bits(&straight), "limit {m}");
+    }
+}
+
 #[test]
 fn t_c07_another_run_is_refused_with_a_diff() {
     let dir = scratch();
