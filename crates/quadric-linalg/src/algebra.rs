@@ -2,8 +2,16 @@
 //!
 //! Parts may be owned operators, references or boxes, since all three are operators themselves.
 
-use crate::{Cost, Error, LinearOperator, Properties, Result, Scalar, check_apply};
+mod compose;
+
+pub use compose::{Adjoint, Product, Scaled, Shifted, Sum};
+
+use crate::kernels::pool::Buffer;
+use crate::kernels::{multiply, multiply_transposed};
+use crate::{Cost, DataMatrix, Error, LinearOperator, Properties, Result, Scalar, check_apply};
+
 use faer::linalg::matmul::matmul;
+use faer::prelude::ReborrowMut;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 /// The identity on vectors of length n.
@@ -138,30 +146,16 @@ impl<T: Scalar> LinearOperator<T> for Dense<T> {
         (self.matrix.nrows(), self.matrix.ncols())
     }
 
-    fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
+    fn apply(&self, x: MatRef<'_, T>, y: MatMut<'_, T>) -> Result<()> {
         check_apply(self.shape(), &x, &y)?;
-        matmul(
-            &mut y,
-            Accum::Replace,
-            &self.matrix,
-            x,
-            T::of(1.0),
-            Par::Seq,
-        );
+        product(self.matrix.as_ref(), x, y);
         Ok(())
     }
 
-    fn apply_adjoint(&self, y: MatRef<'_, T>, mut x: MatMut<'_, T>) -> Result<()> {
+    fn apply_adjoint(&self, y: MatRef<'_, T>, x: MatMut<'_, T>) -> Result<()> {
         let (m, n) = self.shape();
         check_apply((n, m), &y, &x)?;
-        matmul(
-            &mut x,
-            Accum::Replace,
-            self.matrix.transpose(),
-            y,
-            T::of(1.0),
-            Par::Seq,
-        );
+        product(self.matrix.transpose(), y, x);
         Ok(())
     }
 
@@ -182,6 +176,163 @@ impl<T: Scalar> LinearOperator<T> for Dense<T> {
             dense: 0.0,
         }
     }
+}
+
+/// A data matrix X (n, d) as an operator from weights to predictions.
+#[derive(Clone, Copy, Debug)]
+pub struct DataOperator<'a, T>(pub &'a DataMatrix<T>);
+
+impl<T: Scalar> LinearOperator<T> for DataOperator<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        (self.0.rows(), self.0.cols())
+    }
+
+    fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
+        check_apply(self.shape(), &x, &y)?;
+        let (n, k) = (y.nrows(), y.ncols());
+        // One column needs no detour: row after row is then the same as column after column.
+        if k == 1
+            && let Some(y) = y.rb_mut().col_mut(0).try_as_col_major_mut()
+        {
+            multiply(self.0, x, y.as_slice_mut());
+            return Ok(());
+        }
+        let mut rows = Buffer::take(n * k);
+        multiply(self.0, x, &mut rows);
+        y.copy_from(MatRef::from_row_major_slice(&rows, n, k));
+        Ok(())
+    }
+
+    fn apply_adjoint(&self, y: MatRef<'_, T>, x: MatMut<'_, T>) -> Result<()> {
+        let (n, d) = self.shape();
+        check_apply((d, n), &y, &x)?;
+        let k = y.ncols();
+        if k == 1
+            && let Some(y) = y.col(0).try_as_col_major()
+        {
+            multiply_transposed(self.0, y.as_slice(), x);
+            return Ok(());
+        }
+        let mut rows = Buffer::take(n * k);
+        MatMut::from_row_major_slice_mut(&mut rows, n, k).copy_from(y);
+        multiply_transposed(self.0, &rows, x);
+        Ok(())
+    }
+
+    fn dense(&self, mut out: MatMut<'_, T>) -> Result<()> {
+        check_dense(self.shape(), &out)?;
+        out.fill(T::of(0.0));
+        for i in 0..self.0.rows() {
+            self.0.for_row(i, |j, v| out[(i, j)] = v);
+        }
+        Ok(())
+    }
+
+    fn cost(&self) -> Cost {
+        Cost {
+            product: 2.0 * self.0.stored() as f64,
+            dense: 0.0,
+        }
+    }
+}
+
+/// U diag(values) Uᵀ + shift I with U (n, r).
+#[derive(Clone, Debug)]
+pub struct LowRank<T> {
+    vectors: Mat<T>,
+    values: Vec<f64>,
+    shift: f64,
+}
+
+impl<T: Scalar> LowRank<T> {
+    /// From the columns of U, their weights, and the shift.
+    ///
+    /// # Errors
+    /// A number of weights that is not the number of columns.
+    pub fn new(vectors: Mat<T>, values: Vec<f64>, shift: f64) -> Result<Self> {
+        if values.len() != vectors.ncols() {
+            return Err(Error::shape("the weights", values.len(), vectors.ncols()));
+        }
+        Ok(Self {
+            vectors,
+            values,
+            shift,
+        })
+    }
+}
+
+impl<T: Scalar> LinearOperator<T> for LowRank<T> {
+    fn shape(&self) -> (usize, usize) {
+        (self.vectors.nrows(), self.vectors.nrows())
+    }
+
+    fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
+        check_apply(self.shape(), &x, &y)?;
+        let (r, k) = (self.values.len(), x.ncols());
+        let mut buffer = Buffer::take(r * k);
+        let mut w = MatMut::from_column_major_slice_mut(&mut buffer, r, k);
+        product(self.vectors.transpose(), x, w.rb_mut());
+        for j in 0..k {
+            for (i, value) in self.values.iter().enumerate() {
+                w[(i, j)] = T::of(value * w[(i, j)].to_f64());
+            }
+        }
+        product(self.vectors.as_ref(), w.as_ref(), y.rb_mut());
+        for j in 0..k {
+            for i in 0..x.nrows() {
+                y[(i, j)] = T::of(self.shift.mul_add(x[(i, j)].to_f64(), y[(i, j)].to_f64()));
+            }
+        }
+        Ok(())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            psd: self.shift >= 0.0 && self.values.iter().all(|v| *v >= 0.0),
+            ..SYMMETRIC
+        }
+    }
+
+    fn dense(&self, mut out: MatMut<'_, T>) -> Result<()> {
+        check_dense(self.shape(), &out)?;
+        let (n, r) = (self.vectors.nrows(), self.values.len());
+        let scaled = Mat::from_fn(n, r, |i, j| {
+            T::of(self.vectors[(i, j)].to_f64() * self.values[j])
+        });
+        product(scaled.as_ref(), self.vectors.transpose(), out.rb_mut());
+        // The product rounds the two triangles differently.
+        for j in 0..n {
+            (j + 1..n).for_each(|i| out[(j, i)] = out[(i, j)]);
+            out[(j, j)] = T::of(out[(j, j)].to_f64() + self.shift);
+        }
+        Ok(())
+    }
+
+    fn cost(&self) -> Cost {
+        let (n, r) = (self.vectors.nrows() as f64, self.values.len() as f64);
+        Cost {
+            product: 4.0 * n * r,
+            dense: 2.0 * n * n * r,
+        }
+    }
+}
+
+/// Rows of a product that one task computes.
+const PANEL: usize = 512;
+/// Multiplications below which a product is not worth a second thread.
+const SMALL: usize = 1 << 18;
+
+/// `y <- A x`, rows cut in panels of a fixed height, so that threads change no bit.
+pub(crate) fn product<T: Scalar>(a: MatRef<'_, T>, x: MatRef<'_, T>, y: MatMut<'_, T>) {
+    let m = a.nrows();
+    if m <= PANEL || m * a.ncols() * x.ncols() < SMALL {
+        matmul(y, Accum::Replace, a, x, T::of(1.0), Par::Seq);
+        return;
+    }
+    let half = (m / 2).next_multiple_of(PANEL);
+    let (top, bottom) = a.split_at_row(half);
+    let (above, below) = y.split_at_row_mut(half);
+    rayon::join(|| product(top, x, above), || product(bottom, x, below));
 }
 
 const SYMMETRIC: Properties = Properties {

@@ -21,7 +21,7 @@ pub mod vector;
 pub use error::{Error, ErrorKind, Place, Result};
 pub use matrix::{DataMatrix, DenseRows};
 pub use operator::{
-    BoxOp, Cost, LinearOperator, Properties, Scratch, apply_adjoint_vector, apply_vector,
-    check_apply, dense_by_columns,
+    BoxOp, Cost, LinearOperator, Properties, apply_adjoint_vector, apply_vector, check_apply,
+    dense_by_columns,
 };
 pub use scalar::{Scalar, SliceMut};

@@ -3,7 +3,6 @@
 use crate::{Error, Result, Scalar};
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use std::sync::{Mutex, PoisonError};
 
 /// What is known about an operator beyond its shape. Methods check what they need when they start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,37 +79,6 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
             product,
             dense: product * n as f64,
         }
-    }
-}
-
-/// Buffers that an operator keeps between products, so that `apply(&self)` need not allocate; any number of threads may
-/// take one at the same time.
-#[derive(Debug, Default)]
-pub struct Scratch<T>(Mutex<Vec<Vec<T>>>);
-
-impl<T: Scalar> Scratch<T> {
-    /// No buffers yet.
-    pub fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    /// Lends `f` a buffer of `len` values, whatever they were before.
-    pub fn with<R>(&self, len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffer = lock().pop().unwrap_or_default();
-        if buffer.len() < len {
-            buffer.resize(len, T::of(0.0));
-        }
-        let result = f(&mut buffer[..len]);
-        lock().push(buffer);
-        result
-    }
-}
-
-impl<T> Clone for Scratch<T> {
-    /// Buffers are not shared: the copy starts with none.
-    fn clone(&self) -> Self {
-        Self(Mutex::new(Vec::new()))
     }
 }
 

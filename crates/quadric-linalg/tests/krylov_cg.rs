@@ -1,11 +1,12 @@
 //! Conjugate gradients, Jacobi and Nyström preconditioners against dense f64 oracles.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod krylov_support;
 
 use faer::Mat;
 use krylov_support::*;
 use quadric_linalg::algebra::{Dense, Diagonal};
+use quadric_linalg::dense::cholesky_in_place;
 use quadric_linalg::krylov::{CgOptions, CgStop, CgWorkspace, cg, cg_block};
 use quadric_linalg::precond::{
     Jacobi, NystromPreconditioner, diagonal_by_probing, diagonal_by_sampling,
@@ -404,11 +405,11 @@ fn diagonals_by_probing_and_by_sampling() {
 fn preconditioned_condition(a: &Mat<f64>, shift: f64, p: &dyn LinearOperator<f64>) -> f64 {
     let n = a.nrows();
     let inverse = to_dense(p);
-    let inverse = Mat::from_fn(n, n, |i, j| 0.5 * (inverse[(i, j)] + inverse[(j, i)]));
-    let factor = inverse.llt(faer::Side::Lower).unwrap();
-    let l = factor.L();
+    let mut l = Mat::from_fn(n, n, |i, j| 0.5 * (inverse[(i, j)] + inverse[(j, i)]));
+    cholesky_in_place(l.as_mut()).unwrap();
+    let l = Mat::from_fn(n, n, |i, j| if i >= j { l[(i, j)] } else { 0.0 });
     let shifted = Mat::from_fn(n, n, |i, j| a[(i, j)] + if i == j { shift } else { 0.0 });
-    let m = l.transpose() * &shifted * l;
+    let m = l.transpose() * &shifted * &l;
     let values = eigenvalues(&m);
     values[n - 1] / values[0]
 }

@@ -1,6 +1,5 @@
 //! Preconditioners: operators that apply P⁻¹ for a P near A + shift I.
 
-mod factor;
 mod jacobi;
 mod nystrom;
 

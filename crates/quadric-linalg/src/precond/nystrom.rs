@@ -6,13 +6,11 @@
 //! most 28. Deviations: the factorisations run in f64 whatever the operator's scalar is; the singular values come from the
 //! eigenvalues of the small matrix R Rᵀ; the rank doubles on the sketch at hand, so no product is repeated.
 
-use super::factor::{cholesky, symmetric_eigen, thin_qr};
+use crate::dense::{ThinQr, cholesky_in_place, solve_lower_in_place, symmetric_eigen, thin_qr};
+use crate::kernels::pool::Buffer;
 use crate::random::SeedTree;
-use crate::{
-    Cost, Error, ErrorKind, LinearOperator, Properties, Result, Scalar, Scratch, check_apply,
-};
+use crate::{Cost, Error, ErrorKind, LinearOperator, Properties, Result, Scalar, check_apply};
 use faer::linalg::matmul::matmul;
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use std::sync::Arc;
 
@@ -27,7 +25,6 @@ pub struct NystromPreconditioner<T> {
     /// Descending, not negative.
     values: Arc<[f64]>,
     shift: f64,
-    scratch: Scratch<T>,
 }
 
 /// A random orthonormal block and its image, in f64.
@@ -123,7 +120,6 @@ impl<T: Scalar> NystromPreconditioner<T> {
             vectors: Arc::new(vectors),
             values: values.into(),
             shift,
-            scratch: Scratch::new(),
         })
     }
 }
@@ -138,18 +134,17 @@ impl<T: Scalar> LinearOperator<T> for NystromPreconditioner<T> {
         let (rank, k) = (self.values.len(), x.ncols());
         let (one, u) = (T::of(1.0), self.vectors.as_ref());
         let floor = self.smallest() + self.shift;
-        self.scratch.with(rank * k, |buffer| {
-            let mut w = MatMut::from_column_major_slice_mut(buffer, rank, k);
-            matmul(&mut w, Accum::Replace, u.transpose(), x, one, Par::Seq);
-            for j in 0..k {
-                for (i, value) in self.values.iter().enumerate() {
-                    let factor = (floor - value - self.shift) / (value + self.shift);
-                    w[(i, j)] = T::of(factor * w[(i, j)].to_f64());
-                }
+        let mut buffer = Buffer::take(rank * k);
+        let mut w = MatMut::from_column_major_slice_mut(&mut buffer, rank, k);
+        matmul(&mut w, Accum::Replace, u.transpose(), x, one, Par::Seq);
+        for j in 0..k {
+            for (i, value) in self.values.iter().enumerate() {
+                let factor = (floor - value - self.shift) / (value + self.shift);
+                w[(i, j)] = T::of(factor * w[(i, j)].to_f64());
             }
-            y.copy_from(x);
-            matmul(&mut y, Accum::Add, u, w.as_ref(), one, Par::Seq);
-        });
+        }
+        y.copy_from(x);
+        matmul(&mut y, Accum::Add, u, w.as_ref(), one, Par::Seq);
         Ok(())
     }
 
@@ -203,7 +198,7 @@ impl Sketch {
                 );
                 matmul(&mut fresh, Accum::Add, basis, &overlap, -1.0, Par::Seq);
             }
-            fresh = thin_qr(fresh).0;
+            fresh = thin_qr(fresh.as_ref())?.q;
         }
         let block = Mat::from_fn(n, new, |i, j| T::of(fresh[(i, j)]));
         let mut image = Mat::<T>::zeros(n, new);
@@ -260,7 +255,7 @@ impl Sketch {
             let mut lower = Mat::from_fn(rank, rank, |i, j| {
                 0.5 * (core[(i, j)] + core[(j, i)]) + if i == j { nudge } else { 0.0 }
             });
-            if norm == 0.0 || cholesky(&mut lower) {
+            if norm == 0.0 || cholesky_in_place(lower.as_mut()).is_ok() {
                 return self.finish(&lower, nudge);
             }
             nudge *= 10.0;
@@ -280,14 +275,16 @@ impl Sketch {
         let mut b = Mat::from_fn(n, rank, |i, j| {
             self.image[(i, j)] + nudge * self.basis[(i, j)]
         });
-        solve_lower_triangular_in_place(lower.as_ref(), b.as_mut().transpose_mut(), Par::Seq);
-        let (q, r) = thin_qr(b);
+        solve_lower_in_place(lower.as_ref(), b.as_mut().transpose_mut());
+        let ThinQr { q, r } = thin_qr(b.as_ref())?;
         let mut gram = Mat::<f64>::zeros(rank, rank);
         matmul(&mut gram, Accum::Replace, &r, r.transpose(), 1.0, Par::Seq);
-        let (values, small) = symmetric_eigen(gram.as_ref())?;
+        let eigen = symmetric_eigen(gram.as_ref())?;
         let mut vectors = Mat::<f64>::zeros(n, rank);
-        matmul(&mut vectors, Accum::Replace, &q, &small, 1.0, Par::Seq);
-        let values = values.iter().map(|v| (v - nudge).max(0.0)).collect();
+        let descending = eigen.vectors.as_ref().reverse_cols();
+        matmul(&mut vectors, Accum::Replace, &q, descending, 1.0, Par::Seq);
+        let values = eigen.values.iter().rev();
+        let values = values.map(|v| (v - nudge).max(0.0)).collect();
         Ok((values, vectors))
     }
 }

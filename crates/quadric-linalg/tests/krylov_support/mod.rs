@@ -3,8 +3,12 @@
 
 use faer::Mat;
 use quadric_linalg::algebra::Dense;
+use quadric_linalg::dense::symmetric_eigen;
+use quadric_linalg::krylov::{
+    LeastSquaresOptions, LeastSquaresReport, LeastSquaresWorkspace, lsmr, lsqr,
+};
 use quadric_linalg::random::SeedTree;
-use quadric_linalg::{LinearOperator, Scalar};
+use quadric_linalg::{LinearOperator, Result, Scalar};
 
 pub const SIZES: [usize; 9] = [1, 2, 3, 5, 10, 33, 64, 100, 257];
 
@@ -79,7 +83,21 @@ pub fn to_dense<T: Scalar>(op: &dyn LinearOperator<T>) -> Mat<f64> {
     Mat::from_fn(m, n, |i, j| out[(i, j)].to_f64())
 }
 
-/// Eigenvalues of a symmetric matrix, ascending, by faer.
+/// Eigenvalues of a symmetric matrix, ascending, by a dense decomposition.
 pub fn eigenvalues(a: &Mat<f64>) -> Vec<f64> {
-    a.self_adjoint_eigenvalues(faer::Side::Lower).unwrap()
+    symmetric_eigen(a.as_ref()).unwrap().values
+}
+
+pub type Solver<T> = fn(
+    &dyn LinearOperator<T>,
+    f64,
+    &[T],
+    &mut [T],
+    &LeastSquaresOptions,
+    &mut LeastSquaresWorkspace<T>,
+) -> Result<LeastSquaresReport>;
+
+/// Both least-squares solvers, by name.
+pub fn solvers<T: Scalar>() -> [(&'static str, Solver<T>); 2] {
+    [("lsqr", lsqr::<T>), ("lsmr", lsmr::<T>)]
 }

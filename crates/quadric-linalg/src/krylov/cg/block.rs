@@ -2,7 +2,7 @@
 
 use super::{CgOptions, CgReport, CgStop, check_system};
 use crate::krylov::tridiagonal::factored_extremes;
-use crate::krylov::{Rescale, exponent, require_finite};
+use crate::krylov::{Rescale, exponent, require_finite, unit};
 use crate::vector::{axpy, dot, norm2};
 use crate::{Error, ErrorKind, LinearOperator, Result, Scalar};
 use faer::{MatMut, MatRef};
@@ -205,9 +205,7 @@ impl<T: Scalar> CgWorkspace<T> {
             if options.warm_start && norm > 0.0 {
                 column(x, start);
                 require_finite(&format!("column {j} of the start"), start.iter().copied())?;
-                // A start far beyond the right-hand side must not overflow in its units.
-                let room = if T::EPSILON < 1e-10 { 400 } else { 60 };
-                e = e.max(exponent(norm2(start)) - room);
+                e = unit::<T>(norm, norm2(start));
             }
             let down = Rescale::by(-e);
             r.iter_mut().chain(start).for_each(|v| *v = down.entry(*v));
