@@ -119,11 +119,15 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, k)| k)
 }
 
-/// Insertions, deletions and replacements that turn `a` into `b`, letter case ignored (Levenshtein).
+/// Insertions, deletions and replacements that turn `a` into `b`, letter case and punctuation ignored (Levenshtein).
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let letters = |s: &str| -> Vec<char> {
+        let lower = s.chars().flat_map(char::to_lowercase);
+        lower.filter(|c| c.is_alphanumeric()).collect()
+    };
+    let (a, b) = (letters(a), letters(b));
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.to_lowercase().chars().enumerate() {
+    for (i, ca) in a.into_iter().enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, cb) in b.iter().enumerate() {

@@ -43,6 +43,8 @@ quadric_core::state! {
         g_least: f64,
         /// Steps since one of them fell.
         idle: u64,
+        /// True if the method started over since then.
+        rested: bool,
         /// Gradient at which the problem was last asked for a direction of recession.
         asked: f64,
     }
@@ -61,6 +63,7 @@ impl<T: Scalar> Standing<T> {
             f_least: f,
             g_least: optimality,
             idle: 0,
+            rested: false,
             asked: optimality,
         })
     }
@@ -84,6 +87,7 @@ impl<T: Scalar> Standing<T> {
         let optimality = vector::max_abs(&self.g);
         let lower = self.f < self.f_least || optimality < self.g_least;
         self.idle = if lower { 0 } else { self.idle + 1 };
+        self.rested &= !lower;
         self.f_least = self.f_least.min(self.f);
         self.g_least = self.g_least.min(optimality);
         if self.f < -UNBOUNDED * self.f_start.abs().max(1.0) {
@@ -102,8 +106,8 @@ impl<T: Scalar> Standing<T> {
         Ok(reading)
     }
 
-    /// True once in [`PATIENCE`] idle steps; the counter starts over.
-    fn is_tired(&self) -> bool {
+    /// True after [`PATIENCE`] steps that gained nothing.
+    pub(crate) fn is_tired(&self) -> bool {
         self.idle >= PATIENCE
     }
 }
@@ -166,25 +170,27 @@ impl<T: Scalar, D: Direction<T>, R: StepRule<T>> Method<T> for Descent<D, R> {
     ) -> Result<Reading> {
         let smooth = need::<T, dyn Smooth<T>>(p.root())?;
         s.at.refresh(smooth, x)?;
+        let mut may_reset = true;
         if s.at.is_tired() {
-            s.at.idle = 0;
-            if !self.direction.reset(&mut s.direction) {
+            if s.at.rested || !self.direction.reset(&mut s.direction) {
                 return Ok(s.at.reading().exit(Exit::Stalled));
             }
+            s.at.idle = 0;
+            s.at.rested = true;
+            may_reset = false;
         }
-        loop {
-            if self.try_step(p, smooth, x, s, cx)? {
-                return s.at.book(p.root(), x);
-            }
-            if !self.direction.reset(&mut s.direction) {
+        while !self.try_step(p, smooth, x, s, cx)? {
+            if !(may_reset && self.direction.reset(&mut s.direction)) {
                 let reading = s.at.reading();
                 return Ok(match recession(p.root(), x)? {
                     Some(why) => reading.exit(Exit::Unbounded(why)),
                     None => reading.exit(Exit::Stalled),
                 });
             }
+            may_reset = false;
             cx.note("resets", 1.0);
         }
+        s.at.book(p.root(), x)
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {

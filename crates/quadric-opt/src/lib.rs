@@ -6,4 +6,5 @@ pub mod first_order;
 pub mod newton;
 pub mod quasi_newton;
 pub mod registry;
+mod scratch;
 pub mod search;

@@ -2,8 +2,8 @@
 //! the conformance tests.
 
 use crate::config::{self, Config};
-use crate::{first_order, quasi_newton};
-use quadric_core::{AnyMethod, Error, ErrorKind, Problem, Result, Scalar, Smooth, need};
+use crate::{first_order, newton, quasi_newton};
+use quadric_core::{AnyMethod, Error, ErrorKind, Method, Problem, Result, Scalar, Smooth, need};
 use serde_json::Value;
 use std::any::Any;
 
@@ -78,6 +78,15 @@ impl Entry {
     }
 }
 
+/// Work on a method whose type is known, for callers that step by hand.
+pub trait Visit<T: Scalar> {
+    /// What comes out.
+    type Output;
+
+    /// Does the work.
+    fn visit<M: Method<T>>(self, method: M) -> Self::Output;
+}
+
 fn boxed<T: Scalar, C: Config<Method: AnyMethod<T> + 'static>>(
     options: &Value,
 ) -> Result<Box<dyn AnyMethod<T>>> {
@@ -99,6 +108,21 @@ macro_rules! methods {
             build_f32: boxed::<f32, $config>,
             build_f64: boxed::<f64, $config>,
         }),*];
+
+        /// Calls `visitor` with the method called `name`, its type known. Null options take the defaults.
+        ///
+        /// # Errors
+        /// Those of [`find`] and [`Entry::build`].
+        pub fn visit<T: Scalar, V: Visit<T>>(
+            name: &str,
+            options: &Value,
+            visitor: V,
+        ) -> Result<V::Output> {
+            match find(name)?.name {
+                $($name => Ok(visitor.visit(config::read::<$config>(options)?.method())),)*
+                _ => unreachable!("every entry has an arm"),
+            }
+        }
     };
 }
 
@@ -106,9 +130,21 @@ methods! {
     "gradient-descent": first_order::GradientDescentConfig, FirstOrder, "Smooth",
         "Steepest descent from a Barzilai-Borwein step with backtracking.",
         "Barzilai, Borwein, IMA J. Numer. Anal. 8, 1988";
+    "accelerated-gradient": first_order::AcceleratedGradientConfig, FirstOrder, "Smooth",
+        "Nesterov's momentum with an estimated curvature and restarts.",
+        "O'Donoghue, Candès, Found. Comput. Math. 15, 2015, arXiv 1204.3982";
+    "svrg": first_order::SvrgConfig, FirstOrder, "FiniteSum",
+        "Stochastic gradients whose variance vanishes at the optimum, on mini-batches.",
+        "Johnson, Zhang, NIPS 2013";
     "l-bfgs": quasi_newton::LbfgsConfig, QuasiNewton, "Smooth",
         "Curvature from the last gradients, for any number of unknowns.",
         "Liu, Nocedal, Math. Prog. 45, 1989";
+    "bfgs": quasi_newton::BfgsConfig, QuasiNewton, "Smooth",
+        "A dense inverse Hessian learned from gradients, up to some thousand unknowns.",
+        "Broyden; Fletcher; Goldfarb; Shanno, 1970";
+    "newton": newton::GscNewton, SecondOrder, "SelfConcordant",
+        "Globally convergent Newton for generalised linear models, by Cholesky or preconditioned conjugate gradients.",
+        "Marteau-Ferey, Bach, Rudi, NeurIPS 2019, arXiv 1907.01771";
 }
 
 /// All methods, first order first.
@@ -146,7 +182,7 @@ pub fn build<T: Scalar>(name: &str, options: &Value) -> Result<Box<dyn AnyMethod
 }
 
 /// What `auto` prefers, best first.
-const PREFERRED: &[&str] = &["l-bfgs"];
+const PREFERRED: &[&str] = &["newton", "l-bfgs"];
 
 /// The method that suits what the problem offers: the first of the preferred ones whose needs it meets.
 ///

@@ -63,9 +63,9 @@ pub(crate) fn unit_steepest<T: Scalar>(g: &[T], d: &mut [T]) {
 }
 
 /// `out <- a - b`.
-pub(crate) fn subtract<T: Scalar>(a: &[T], b: &[T], out: &mut [T]) {
+pub(crate) fn subtract<T: Scalar, U: Scalar>(a: &[T], b: &[T], out: &mut [U]) {
     for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-        *o = T::of(a.to_f64() - b.to_f64());
+        *o = U::of(a.to_f64() - b.to_f64());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Quasi-Newton directions: curvature learned from differences of gradients.
 
+mod bfgs;
 mod lbfgs;
 
+pub use bfgs::{Bfgs, BfgsConfig, InverseEstimate, LARGEST};
 pub(crate) use lbfgs::unit_steepest;
 pub use lbfgs::{Lbfgs, LbfgsConfig};

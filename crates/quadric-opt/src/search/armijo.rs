@@ -57,7 +57,9 @@ impl<T: Scalar> StepRule<T> for Armijo {
                 (change, Some(slope))
             };
             let inside = change.is_finite() && end.is_none_or(f64::is_finite);
-            if inside && change <= self.c1 * alpha * slope + slack {
+            // Where rounding hides the change of the value, the slope at the end must not climb.
+            let flat = end.is_some_and(|end| end <= (2.0 * self.c1 - 1.0) * slope);
+            if inside && (change <= self.c1 * alpha * slope || (change.abs() <= slack && flat)) {
                 return Ok(alpha);
             }
             let guess = match end {

@@ -10,11 +10,17 @@ pub use wolfe::StrongWolfe;
 
 use quadric_core::{Line, Scalar};
 
-/// How far F may rise by rounding alone: `4 eps |F|`, and nothing where differences are computed without cancellation.
-fn slack<T: Scalar>(line: &Line<'_, T>) -> f64 {
+/// How much the difference of two values near `f` can owe to rounding, where each is a sum of many terms.
+pub(crate) fn rounding<T: Scalar>(f: f64) -> f64 {
+    64.0 * T::EPSILON * f.abs()
+}
+
+/// Below this change of F its sign means nothing and slopes decide; 0 on lines whose differences do not cancel. Where F is
+/// nearly a parabola, the conditions on slopes imply that F falls, so nothing but rounding can rise by this much.
+pub(crate) fn slack<T: Scalar>(line: &Line<'_, T>) -> f64 {
     if line.is_cheap() {
         0.0
     } else {
-        4.0 * T::EPSILON * line.value().abs()
+        rounding::<T>(line.value())
     }
 }

@@ -131,7 +131,7 @@ impl<T: Scalar> StepRule<T> for StrongWolfe {
                 slope: end,
             };
             let falls = change <= self.c1 * alpha * slope
-                || (change <= slack && end <= (2.0 * self.c1 - 1.0) * slope);
+                || (change.abs() <= slack && end <= (2.0 * self.c1 - 1.0) * slope);
             if falls && end.abs() <= self.c2 * slope.abs() {
                 return Ok(alpha);
             }

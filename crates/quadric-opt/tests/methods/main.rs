@@ -1,0 +1,12 @@
+//! What the methods promise beyond the conformance table.
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cases;
+mod hostile;
+mod options;
+mod quasi_newton;
+mod searches;
+mod stochastic;

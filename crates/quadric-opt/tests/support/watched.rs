@@ -1,0 +1,243 @@
+//! A problem that counts what it is asked, remembers what it answered, and misbehaves when told to.
+
+use faer::{MatMut, MatRef};
+use quadric_core::{
+    BoxOp, Error, ErrorKind, FiniteSum, Gap, LineModel, LinearOperator, Objective, Problem,
+    Properties, Result, SelfConcordant, Smooth, TwiceSmooth,
+};
+use std::sync::{Arc, Mutex};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mischief {
+    /// The value is replaced.
+    Value(f64),
+    /// The value is right, the gradient is NaN.
+    GradientNan,
+    /// The evaluation returns an error.
+    Fails,
+    /// The gradient points the wrong way.
+    WrongSign,
+    /// The gradient is a million times too long.
+    TooLong,
+}
+
+/// What was asked so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) values: u64,
+    pub(crate) gradients: u64,
+    pub(crate) hessians: u64,
+    pub(crate) products: u64,
+    pub(crate) dense: u64,
+    /// Points and the values that were answered.
+    pub(crate) answers: Vec<(Vec<f64>, f64)>,
+}
+
+impl Record {
+    pub(crate) fn evaluations(&self) -> u64 {
+        self.values + self.gradients
+    }
+}
+
+enum Inner<'a> {
+    Whole(&'a dyn Problem<f64>),
+    Batch(Box<dyn FiniteSum<f64> + 'a>),
+}
+
+/// The wrapper; it offers what the inner problem offers.
+pub(crate) struct Watched<'a> {
+    inner: Inner<'a>,
+    record: Arc<Mutex<Record>>,
+    /// Misbehave at this evaluation, counted from 1.
+    mischief: Option<(u64, Mischief)>,
+    /// Keep the answers.
+    remembers: bool,
+}
+
+impl<'a> Watched<'a> {
+    pub(crate) fn new(inner: &'a dyn Problem<f64>) -> Self {
+        Self {
+            inner: Inner::Whole(inner),
+            record: Arc::default(),
+            mischief: None,
+            remembers: false,
+        }
+    }
+
+    pub(crate) fn remembering(mut self) -> Self {
+        self.remembers = true;
+        self
+    }
+
+    pub(crate) fn misbehaving(mut self, k: u64, what: Mischief) -> Self {
+        self.mischief = Some((k, what));
+        self
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        self.record.lock().unwrap().clone()
+    }
+
+    fn inner(&self) -> &dyn Problem<f64> {
+        match &self.inner {
+            Inner::Whole(p) => *p,
+            Inner::Batch(p) => p.as_ref(),
+        }
+    }
+
+    /// Counts an evaluation; the mischief that falls due, if any.
+    fn count(&self, gradient: bool) -> Option<Mischief> {
+        let mut r = self.record.lock().unwrap();
+        if gradient {
+            r.gradients += 1;
+        } else {
+            r.values += 1;
+        }
+        self.mischief
+            .filter(|(k, _)| *k == r.evaluations())
+            .map(|m| m.1)
+    }
+
+    fn remember(&self, x: &[f64], f: f64) {
+        if self.remembers {
+            let mut r = self.record.lock().unwrap();
+            r.answers.push((x.to_vec(), f));
+        }
+    }
+}
+
+fn failure() -> Error {
+    Error::new(ErrorKind::Numeric, "the evaluation failed on purpose")
+}
+
+impl Problem<f64> for Watched<'_> {
+    fn dim(&self) -> usize {
+        self.inner().dim()
+    }
+    fn name(&self) -> &str {
+        self.inner().name()
+    }
+    fn gap(&self, x: &[f64]) -> Result<Option<Gap>> {
+        self.inner().gap(x)
+    }
+    fn as_objective(&self) -> Option<&dyn Objective<f64>> {
+        self.inner().as_objective().map(|_| self as _)
+    }
+    fn as_smooth(&self) -> Option<&dyn Smooth<f64>> {
+        self.inner().as_smooth().map(|_| self as _)
+    }
+    fn as_twice_smooth(&self) -> Option<&dyn TwiceSmooth<f64>> {
+        self.inner().as_twice_smooth().map(|_| self as _)
+    }
+    fn as_self_concordant(&self) -> Option<&dyn SelfConcordant<f64>> {
+        self.inner().as_self_concordant().map(|_| self as _)
+    }
+    fn as_finite_sum(&self) -> Option<&dyn FiniteSum<f64>> {
+        self.inner().as_finite_sum().map(|_| self as _)
+    }
+}
+
+impl Objective<f64> for Watched<'_> {
+    fn value(&self, x: &[f64]) -> Result<f64> {
+        let f = match self.count(false) {
+            Some(Mischief::Fails) => return Err(failure()),
+            Some(Mischief::Value(v)) => v,
+            _ => self.inner().as_objective().unwrap().value(x)?,
+        };
+        self.remember(x, f);
+        Ok(f)
+    }
+    fn recession(&self, d: &[f64]) -> Result<Option<String>> {
+        self.inner().as_objective().unwrap().recession(d)
+    }
+}
+
+impl Smooth<f64> for Watched<'_> {
+    fn value_grad(&self, x: &[f64], g: &mut [f64]) -> Result<f64> {
+        let mischief = self.count(true);
+        let mut f = self.inner().as_smooth().unwrap().value_grad(x, g)?;
+        match mischief {
+            Some(Mischief::Fails) => return Err(failure()),
+            Some(Mischief::Value(v)) => f = v,
+            Some(Mischief::GradientNan) => g.fill(f64::NAN),
+            Some(Mischief::WrongSign) => g.iter_mut().for_each(|g| *g = -*g),
+            Some(Mischief::TooLong) => g.iter_mut().for_each(|g| *g *= 1e6),
+            None => {}
+        }
+        self.remember(x, f);
+        Ok(f)
+    }
+    fn restrict(&self, x: &[f64], d: &[f64]) -> Result<Option<Box<dyn LineModel + '_>>> {
+        let model = self.inner().as_smooth().unwrap().restrict(x, d)?;
+        if model.is_some() {
+            self.count(false);
+        }
+        Ok(model)
+    }
+}
+
+impl TwiceSmooth<f64> for Watched<'_> {
+    fn hessian(&self, x: &[f64]) -> Result<BoxOp<'_, f64>> {
+        self.record.lock().unwrap().hessians += 1;
+        let op = self.inner().as_twice_smooth().unwrap().hessian(x)?;
+        Ok(Box::new(WatchedOp {
+            op,
+            record: self.record.clone(),
+        }))
+    }
+    fn preconditioner(&self, x: &[f64], shift: f64) -> Result<Option<BoxOp<'_, f64>>> {
+        self.inner()
+            .as_twice_smooth()
+            .unwrap()
+            .preconditioner(x, shift)
+    }
+}
+
+impl SelfConcordant<f64> for Watched<'_> {
+    fn concordance(&self, h: &[f64]) -> Result<f64> {
+        self.inner().as_self_concordant().unwrap().concordance(h)
+    }
+}
+
+impl FiniteSum<f64> for Watched<'_> {
+    fn terms(&self) -> usize {
+        self.inner().as_finite_sum().unwrap().terms()
+    }
+    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<f64> + '_>> {
+        Ok(Box::new(Watched {
+            inner: Inner::Batch(self.inner().as_finite_sum().unwrap().batch(rows)?),
+            record: self.record.clone(),
+            mischief: self.mischief,
+            remembers: false,
+        }))
+    }
+    fn term_smoothness(&self) -> Option<f64> {
+        self.inner().as_finite_sum().unwrap().term_smoothness()
+    }
+}
+
+struct WatchedOp<'a> {
+    op: BoxOp<'a, f64>,
+    record: Arc<Mutex<Record>>,
+}
+
+impl LinearOperator<f64> for WatchedOp<'_> {
+    fn shape(&self) -> (usize, usize) {
+        self.op.shape()
+    }
+    fn apply(&self, x: MatRef<'_, f64>, y: MatMut<'_, f64>) -> Result<()> {
+        self.record.lock().unwrap().products += x.ncols() as u64;
+        self.op.apply(x, y)
+    }
+    fn properties(&self) -> Properties {
+        self.op.properties()
+    }
+    fn dense(&self, out: MatMut<'_, f64>) -> Result<()> {
+        self.record.lock().unwrap().dense += 1;
+        self.op.dense(out)
+    }
+    fn cost(&self) -> quadric_core::Cost {
+        self.op.cost()
+    }
+}
