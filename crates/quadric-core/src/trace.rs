@@ -506,7 +506,8 @@ impl TraceWriter<'static> {
     /// no file.
     ///
     /// # Errors
-    /// A file that cannot be read or written, or whose configuration, seed or problem differ from the header's.
+    /// A file that cannot be read or written, or whose seed or problem differ from the header's. Configurations may differ:
+    /// a resumed run often has another budget, and everything else in them is for the checkpoint's identity to compare.
     pub fn resume(path: &Path, header: &TraceHeader) -> Result<Self> {
         let failed = |e| Error::io("continue the trace", path.display(), e);
         let mut file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -530,7 +531,6 @@ fn cut(file: &mut File, length: u64) -> io::Result<()> {
 
 fn refuse_another_run(old: &TraceHeader, new: &TraceHeader, file: &str) -> Result<()> {
     let differences: Vec<&str> = [
-        ("config", old.config != new.config),
         ("seed", old.seed != new.seed),
         ("problem", old.problem != new.problem),
     ]
