@@ -180,6 +180,7 @@ fn accept(length: f64, beta: Option<f64>, trials: u32, change: f64) -> Result<Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quadric_core::random::SeedTree;
 
     #[test]
     fn the_guaranteed_step_minimises_the_bound() {
@@ -211,5 +212,64 @@ mod tests {
         }
         assert_eq!(entropy_ratio(0.0), 0.5);
         assert!(entropy_ratio(1e300) > 0.0);
+    }
+
+    /// `log Σ exp(z)` and the probabilities.
+    fn log_sum_exp(z: &[f64; 3]) -> (f64, [f64; 3]) {
+        let top = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let e = z.map(|v| (v - top).exp());
+        let sum: f64 = e.iter().sum();
+        (top + sum.ln(), e.map(|v| v / sum))
+    }
+
+    /// Specification B.7.3, for any direction: logistic regression is the case of two classes, one of them fixed at zero.
+    #[test]
+    fn the_guaranteed_decrease_is_reached_always() {
+        let mut stream = SeedTree::new(3).stream(0);
+        for trial in 0..100_000 {
+            let logistic = trial % 2 == 0;
+            let spread = 10f64.powf(3.0 * stream.uniform() - 1.5);
+            let mut draw = |scale: f64| {
+                let mut z = [0.0; 3].map(|_: f64| scale * stream.normal());
+                if logistic {
+                    (z[1], z[2]) = (0.0, f64::NEG_INFINITY);
+                }
+                z
+            };
+            let rows: [([f64; 3], [f64; 3]); 4] = std::array::from_fn(|_| {
+                let along = draw(spread).map(|v| if v.is_finite() { v } else { 0.0 });
+                (draw(2.0), along)
+            });
+            let value = |t: f64| -> f64 {
+                let term = |(z, v): &([f64; 3], [f64; 3])| {
+                    let moved: [f64; 3] = std::array::from_fn(|c| z[c] + t * v[c]);
+                    log_sum_exp(&moved).0 - moved[0]
+                };
+                rows.iter().map(term).sum::<f64>() / 4.0
+            };
+            let (mut slope, mut curvature, mut beta) = (0.0, 0.0, 0.0_f64);
+            for (z, v) in &rows {
+                let (_, p) = log_sum_exp(z);
+                let mean: f64 = p.iter().zip(v).map(|(p, v)| p * v).sum();
+                let square: f64 = p.iter().zip(v).map(|(p, v)| p * (v - mean).powi(2)).sum();
+                slope -= (mean - v[0]) / 4.0;
+                curvature += square / 4.0;
+                let used = if logistic { &v[..2] } else { &v[..] };
+                let most = used.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let least = used.iter().copied().fold(f64::INFINITY, f64::min);
+                beta = beta.max(most - least);
+            }
+            if slope <= 0.0 {
+                continue;
+            }
+            let safe = Model { slope, curvature }.safe(beta);
+            let start = value(0.0);
+            let decrease = start - value(safe.length);
+            assert!(
+                decrease >= safe.decrease - 1e-12 * start.abs().max(1.0),
+                "seed 3, trial {trial}: {decrease:e} < {:e}",
+                safe.decrease
+            );
+        }
     }
 }

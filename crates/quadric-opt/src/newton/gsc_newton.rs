@@ -229,7 +229,7 @@ impl GscNewton {
         }
         let mut model = self.solve(p, x, &hessian, s, cx)?;
         if self.schedule == Schedule::Measured && s.path.mu > 0.0 {
-            let dual = s.system.dual_square(x, &s.start);
+            let dual = s.system.dual_square(x, &s.start)?;
             s.path
                 .lower(self.l2, s.radius, model.slope.sqrt(), dual.sqrt());
             Self::load_rhs(x, s);

@@ -8,19 +8,25 @@ mod direct;
 mod gsc_newton;
 mod schedule;
 mod system;
+mod trust_region;
 mod watch;
 
-pub use gsc_newton::{Buffers, GscNewton, GscState};
+pub use gsc_newton::{GscNewton, GscState};
 pub use schedule::{Level, Path, Schedule};
 pub use system::{LinearSolver, Preconditioner, System};
+pub use trust_region::{TrustRegionNewton, TrustRegionState};
 pub use watch::Watch;
 
 use quadric_core::{AnyMethod, Problem, Result, Scalar, State, Visitor};
 
-/// The method of this family for a problem: [`GscNewton`] where it can be used. `None` for problems without curvature.
+/// The method of this family for a problem: [`GscNewton`] where it can be used, else
+/// [`TrustRegionNewton`]. `None` for problems without curvature.
 pub fn auto_newton<T: Scalar>(problem: &dyn Problem<T>) -> Option<Box<dyn AnyMethod<T>>> {
-    problem.as_self_concordant()?;
-    Some(Box::new(GscNewton::default()))
+    if problem.as_self_concordant().is_some() {
+        return Some(Box::new(GscNewton::default()));
+    }
+    problem.as_twice_smooth()?;
+    Some(Box::new(TrustRegionNewton::default()))
 }
 
 /// Buffers that carry nothing from one step to the next: a checkpoint leaves them out, and they are made at first use.

@@ -188,14 +188,26 @@ impl<T: Scalar> System<T> {
         self.choice == CHOLESKY
     }
 
-    /// `(x - y)ᵀ (∇²F + mu I)⁻¹ (x - y)` with the matrix of the last direct solve; 0 before the first.
-    pub(super) fn dual_square(&mut self, x: &[T], y: &[T]) -> f64 {
-        let Some(factor) = &mut self.work.get(Work::default).factor else {
-            return 0.0;
-        };
+    /// The memory of direct solves.
+    pub(super) fn factor(&mut self, dim: usize) -> Result<&mut Factor<T>> {
+        let work = self.work.get(Work::default);
+        Ok(match &mut work.factor {
+            Some(factor) => factor,
+            none => none.insert(Factor::new(dim)?),
+        })
+    }
+
+    /// The memory of conjugate gradients.
+    pub(super) fn cg(&mut self) -> &mut CgWorkspace<T> {
+        &mut self.work.get(Work::default).cg
+    }
+
+    /// `(x - y)ᵀ (∇²F + mu I)⁻¹ (x - y)` with the matrix of the last direct solve.
+    pub(super) fn dual_square(&mut self, x: &[T], y: &[T]) -> Result<f64> {
+        let factor = self.factor(x.len())?;
         let difference = |(x, y): (&T, &T)| T::of(x.to_f64() - y.to_f64());
         let v: Vec<T> = x.iter().zip(y).map(difference).collect();
-        factor.direction(&v, &mut v.clone()).slope
+        Ok(factor.direction(&v, &mut v.clone()).slope)
     }
 
     /// Writes the Newton direction into `d` and returns the second-order model along it.
@@ -226,8 +238,7 @@ impl<T: Scalar> System<T> {
             self.choice = CHOLESKY;
         }
         cx.note("cholesky", 1.0);
-        let work = self.work.get(Work::default);
-        let factor = work.factor.get_or_insert_with(|| Factor::new(dim));
+        let factor = self.factor(dim)?;
         factor.update(at.hessian, at.mu)?;
         if factor.shift > 0.0 {
             cx.note("shift", factor.shift);
@@ -251,14 +262,24 @@ impl<T: Scalar> System<T> {
             verify: at.forcing < 1e-3,
             ..CgOptions::default()
         };
-        let work = &mut self.work.get(Work::default).cg;
         let precond = precond.as_deref();
-        let report = cg(at.hessian, at.mu, precond, at.gradient, d, &options, work)?;
+        let report = cg(
+            at.hessian,
+            at.mu,
+            precond,
+            at.gradient,
+            d,
+            &options,
+            self.cg(),
+        )?;
         cx.note("cg", report.iterations as f64);
-        if report.iterations >= SLOW {
-            self.sketches = true;
-        }
+        self.learn(report.iterations);
         Ok(report)
+    }
+
+    /// Takes in how many iterations a solve needed.
+    pub(super) fn learn(&mut self, iterations: usize) {
+        self.sketches |= iterations >= SLOW;
     }
 
     /// Turns the solution into a descent direction.
@@ -281,7 +302,11 @@ impl<T: Scalar> System<T> {
         Ok(Model { slope, curvature })
     }
 
-    fn preconditioner<'a>(
+    /// What conjugate gradients are preconditioned with.
+    ///
+    /// # Errors
+    /// Those of the operators.
+    pub(super) fn preconditioner<'a>(
         &self,
         settings: &Settings,
         at: &Newton<'a, T>,
@@ -300,7 +325,7 @@ impl<T: Scalar> System<T> {
         match settings.preconditioner {
             Preconditioner::None => Ok(None),
             Preconditioner::Nystrom => sketch(cx),
-            Preconditioner::Auto if self.sketches => sketch(cx),
+            Preconditioner::Auto if self.sketches && at.hessian.properties().psd => sketch(cx),
             Preconditioner::Auto | Preconditioner::Problem => {
                 at.problem.preconditioner(at.x, at.mu)
             }

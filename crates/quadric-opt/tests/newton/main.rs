@@ -1,4 +1,8 @@
 //! The Newton family against closed forms, published step counts and known optima.
 
+mod glm;
 mod gsc;
+mod iterative;
 mod problems;
+mod resume;
+mod trust_region;

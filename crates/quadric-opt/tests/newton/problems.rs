@@ -228,11 +228,13 @@ impl<T: Scalar> SelfConcordant<T> for Logistic<T> {
 
 /// The breast cancer data of the University of Wisconsin, standardised: (569, 30), each row times its label.
 pub(crate) fn wdbc() -> Vec<f64> {
-    let text = include_str!("wdbc.csv");
-    let table: Vec<Vec<f64>> = text
-        .lines()
-        .skip(1)
-        .map(|l| l.split(',').map(|v| v.parse().expect("a number")).collect())
+    let data = quadric_data::embedded("wdbc").expect("an embedded set");
+    let table: Vec<Vec<f64>> = (0..data.rows())
+        .map(|i| {
+            let mut row = vec![data.target[i]];
+            data.x.for_row(i, |_, v| row.push(v));
+            row
+        })
         .collect();
     let n = table.len() as f64;
     let mut rows = vec![0.0; table.len() * 30];
@@ -246,3 +248,154 @@ pub(crate) fn wdbc() -> Vec<f64> {
     }
     rows
 }
+
+/// A problem defined by its value, gradient and Hessian at a point.
+macro_rules! twice_smooth {
+    ($name:ident) => {
+        impl<T: Scalar> Problem<T> for $name {
+            fn dim(&self) -> usize {
+                self.size()
+            }
+            fn name(&self) -> &str {
+                stringify!($name)
+            }
+            capabilities!(T: TwiceSmooth);
+        }
+        impl<T: Scalar> Objective<T> for $name {
+            fn value(&self, x: &[T]) -> Result<f64> {
+                let x: Vec<f64> = x.iter().map(|v| v.to_f64()).collect();
+                Ok(self.evaluate(&x, &mut vec![0.0; x.len()], &mut |_, _, _| {}))
+            }
+        }
+        impl<T: Scalar> Smooth<T> for $name {
+            fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64> {
+                let x: Vec<f64> = x.iter().map(|v| v.to_f64()).collect();
+                let mut wide = vec![0.0; x.len()];
+                let value = self.evaluate(&x, &mut wide, &mut |_, _, _| {});
+                g.iter_mut().zip(wide).for_each(|(g, w)| *g = T::of(w));
+                Ok(value)
+            }
+        }
+        impl<T: Scalar> TwiceSmooth<T> for $name {
+            fn hessian(&self, x: &[T]) -> Result<BoxOp<'_, T>> {
+                let x: Vec<f64> = x.iter().map(|v| v.to_f64()).collect();
+                let mut h = Mat::<f64>::zeros(x.len(), x.len());
+                let add = &mut |i: usize, j: usize, v: f64| {
+                    h[(i, j)] += v;
+                    if i != j {
+                        h[(j, i)] += v;
+                    }
+                };
+                self.evaluate(&x, &mut vec![0.0; x.len()], add);
+                let matrix = Mat::from_fn(x.len(), x.len(), |i, j| T::of(h[(i, j)]));
+                let d = x.len() as f64;
+                let cost = Cost { product: 2.0 * d * d, dense: d * d };
+                Ok(Box::new(Symmetric { matrix, cost, psd: false }))
+            }
+        }
+    };
+}
+
+/// `Σ 100 (x_{i+1} - x_i²)² + (1 - x_i)²`.
+pub(crate) struct Rosenbrock(pub(crate) usize);
+
+impl Rosenbrock {
+    fn size(&self) -> usize {
+        self.0
+    }
+    fn evaluate(&self, x: &[f64], g: &mut [f64], h: &mut dyn FnMut(usize, usize, f64)) -> f64 {
+        let mut sum = 0.0;
+        for i in 0..x.len() - 1 {
+            let (u, v) = (x[i + 1] - x[i] * x[i], 1.0 - x[i]);
+            sum += 100.0 * u * u + v * v;
+            g[i] += -400.0 * u * x[i] - 2.0 * v;
+            g[i + 1] += 200.0 * u;
+            h(i, i, 1200.0 * x[i] * x[i] - 400.0 * x[i + 1] + 2.0);
+            h(i + 1, i, -400.0 * x[i]);
+            h(i + 1, i + 1, 200.0);
+        }
+        sum
+    }
+}
+twice_smooth!(Rosenbrock);
+
+/// `x²(x² - 2)/4 + y²/2`.
+pub(crate) struct Saddle;
+
+impl Saddle {
+    fn size(&self) -> usize {
+        2
+    }
+    fn evaluate(&self, x: &[f64], g: &mut [f64], h: &mut dyn FnMut(usize, usize, f64)) -> f64 {
+        let square = x[0] * x[0];
+        g[0] = x[0] * (square - 1.0);
+        g[1] = x[1];
+        h(0, 0, 3.0 * square - 1.0);
+        h(1, 1, 1.0);
+        0.25 * square * (square - 2.0) + 0.5 * x[1] * x[1]
+    }
+}
+twice_smooth!(Saddle);
+
+/// `½ Σ d_i x_i² + Σ b_i x_i`.
+pub(crate) struct Quadratic {
+    pub(crate) diagonal: Vec<f64>,
+    pub(crate) linear: Vec<f64>,
+}
+
+impl Quadratic {
+    fn size(&self) -> usize {
+        self.diagonal.len()
+    }
+    fn evaluate(&self, x: &[f64], g: &mut [f64], h: &mut dyn FnMut(usize, usize, f64)) -> f64 {
+        let mut sum = 0.0;
+        for (i, x) in x.iter().enumerate() {
+            let (d, b) = (self.diagonal[i], self.linear[i]);
+            sum += x * (0.5 * d * x + b);
+            g[i] = d * x + b;
+            h(i, i, d);
+        }
+        sum
+    }
+}
+twice_smooth!(Quadratic);
+
+/// Mean Huber loss of `1 - row·w` plus `l2/2 ‖w‖²`.
+pub(crate) struct Huber {
+    rows: Vec<f64>,
+    dim: usize,
+    threshold: f64,
+    l2: f64,
+}
+
+impl Huber {
+    pub(crate) fn new(rows: Vec<f64>, dim: usize, threshold: f64, l2: f64) -> Self {
+        Self {
+            rows,
+            dim,
+            threshold,
+            l2,
+        }
+    }
+    fn size(&self) -> usize {
+        self.dim
+    }
+    fn evaluate(&self, x: &[f64], g: &mut [f64], h: &mut dyn FnMut(usize, usize, f64)) -> f64 {
+        let n = (self.rows.len() / self.dim) as f64;
+        let mut sum = 0.0;
+        for row in self.rows.chunks(self.dim) {
+            let r = vector::dot(row, x) - 1.0;
+            let inside = r.abs() <= self.threshold;
+            let bounded = r.clamp(-self.threshold, self.threshold);
+            sum += bounded * (r - 0.5 * bounded) / n;
+            vector::axpy(bounded / n, row, g);
+            for i in (0..self.dim).filter(|_| inside) {
+                (0..=i).for_each(|j| h(i, j, row[i] * row[j] / n));
+            }
+        }
+        vector::axpy(self.l2, x, g);
+        (0..self.dim).for_each(|i| h(i, i, self.l2));
+        sum + 0.5 * self.l2 * vector::dot(x, x)
+    }
+}
+twice_smooth!(Huber);

@@ -1,0 +1,442 @@
+//! Newton's method within a trust region, for functions that need not be convex.
+//!
+//! Steihaug, "The conjugate gradient method and trust regions in large scale optimization" (1983); Conn, Gould, Toint,
+//! "Trust-Region Methods" (2000), chapter 6 for the radius, chapter 7.5 for the truncated iteration, which follows
+//! directions of negative curvature to the boundary and so leaves saddle points. A step that does not decrease F enough is
+//! shortened along its direction instead of thrown away (Nocedal, Yuan, "Combining trust region and line search
+//! techniques", 1998). Deviation: where the Hessian may be factorised and is positive definite, the direction is the exact
+//! Newton direction and its length is left to that shortening.
+
+use super::Scratch;
+use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
+use super::watch::Watch;
+use crate::config::{Config, Fault};
+use quadric_core::{
+    Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, Trial,
+    TwiceSmooth, vector,
+};
+use quadric_linalg::apply_vector;
+use quadric_linalg::krylov::{CgOptions, CgStop, cg};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Trust-region Newton with truncated conjugate gradients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustRegionNewton {
+    /// First radius, in the norm of the preconditioner; 0: ten steps of steepest descent, or ten times the size of the
+    /// start if that is more.
+    pub radius: f64,
+    /// How directions are computed.
+    pub linear_solver: LinearSolver,
+    /// What makes conjugate gradients fast.
+    pub preconditioner: Preconditioner,
+    /// Relative residual of a direction far from the optimum; near it, the square root of the relative gradient.
+    pub forcing: f64,
+    /// Most conjugate gradient steps per step.
+    pub max_cg: usize,
+    /// Most unknowns for which a dense Hessian is formed; 4,000 take 128 MB.
+    pub max_dense: usize,
+    /// Rank of the Nyström preconditioner, at most.
+    pub nystrom_rank: usize,
+    /// Fraction of the predicted decrease below which a step is shortened; 1e-4 is usual (Nocedal, Wright).
+    pub accept: f64,
+    /// Ratio of the actual to the predicted decrease below which the radius shrinks (Conn, Gould, Toint: 0.25).
+    pub shrink_below: f64,
+    /// Ratio above which the radius doubles, if the step reached it (Conn, Gould, Toint: 0.75).
+    pub grow_above: f64,
+}
+
+impl Default for TrustRegionNewton {
+    fn default() -> Self {
+        Self {
+            radius: 0.0,
+            linear_solver: LinearSolver::Auto,
+            preconditioner: Preconditioner::Auto,
+            forcing: 0.1,
+            max_cg: 1000,
+            max_dense: 4000,
+            nystrom_rank: 128,
+            accept: 1e-4,
+            shrink_below: 0.25,
+            grow_above: 0.75,
+        }
+    }
+}
+
+impl Config for TrustRegionNewton {
+    type Method = Self;
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut found = self.settings().faults();
+        let mut check = |ok: bool, name: &str, value: f64, expected: &str| {
+            if !ok {
+                found.push(Fault::range(name, value, expected));
+            }
+        };
+        let r = self.radius;
+        check(
+            r >= 0.0 && r.is_finite(),
+            "radius",
+            r,
+            "a finite number of at least 0",
+        );
+        for (name, v) in [
+            ("forcing", self.forcing),
+            ("accept", self.accept),
+            ("shrink_below", self.shrink_below),
+            ("grow_above", self.grow_above),
+        ] {
+            check(v > 0.0 && v < 1.0, name, v, "a number in (0, 1)");
+        }
+        check(
+            self.accept <= self.shrink_below,
+            "accept",
+            self.accept,
+            "at most `shrink_below`",
+        );
+        check(
+            self.shrink_below <= self.grow_above,
+            "shrink_below",
+            self.shrink_below,
+            "at most `grow_above`",
+        );
+        found
+    }
+
+    fn method(&self) -> Self {
+        self.clone()
+    }
+}
+
+quadric_core::state! {
+    /// The memory of [`TrustRegionNewton`].
+    pub struct TrustRegionState[T: Scalar] {
+        /// F where the method stands.
+        value: f64,
+        /// Its gradient there.
+        gradient: Vec<T>,
+        /// Norm of the gradient at the start.
+        first_gradient: f64,
+        /// The radius; 0 before the first step that needs one.
+        radius: f64,
+        /// Choice of the linear solver.
+        system: System<T>,
+        /// True if value and gradient belong to another point.
+        stale: bool,
+        /// Looks for an end of progress.
+        watch: Watch,
+        /// Buffers without information.
+        work: Scratch<Buffers<T>>,
+    }
+}
+
+/// Buffers of one step.
+pub struct Buffers<T> {
+    d: Vec<T>,
+    trial: Trial<T>,
+}
+
+impl<T: Scalar> Buffers<T> {
+    fn new(dim: usize) -> Self {
+        Self {
+            d: vec![T::of(0.0); dim],
+            trial: Trial::default(),
+        }
+    }
+}
+
+/// A direction with the quadratic model along it.
+#[derive(Clone, Copy, Debug)]
+struct Proposal {
+    /// `-∇F(x)ᵀd`.
+    slope: f64,
+    /// `dᵀ∇²F(x)d`, of either sign.
+    curvature: f64,
+    /// Norm of d in the metric of the radius; `None` for a direction that knows no radius.
+    norm: Option<f64>,
+    on_boundary: bool,
+}
+
+impl Proposal {
+    fn predicted(&self) -> f64 {
+        self.slope - 0.5 * self.curvature
+    }
+}
+
+impl TrustRegionNewton {
+    fn settings(&self) -> Settings {
+        Settings {
+            solver: self.linear_solver,
+            preconditioner: self.preconditioner,
+            max_cg: self.max_cg,
+            max_dense: self.max_dense,
+            nystrom_rank: self.nystrom_rank,
+        }
+    }
+
+    /// Writes a direction into the buffers.
+    fn propose<T: Scalar>(
+        &self,
+        p: &dyn TwiceSmooth<T>,
+        x: &[T],
+        s: &mut TrustRegionState<T>,
+        cx: &mut Context,
+    ) -> Result<Proposal> {
+        let hessian = p.hessian(x)?;
+        let settings = self.settings();
+        if s.system.is_direct(&settings, hessian.cost(), x.len()) {
+            let d = &mut s.work.get(|| Buffers::new(x.len())).d;
+            let factor = s.system.factor(x.len())?;
+            if factor.update_definite(&hessian)? {
+                cx.note("cholesky", 1.0);
+                let model = factor.direction(&s.gradient, d);
+                if model.is_usable() {
+                    return Ok(Proposal {
+                        slope: model.slope,
+                        curvature: model.curvature,
+                        norm: None,
+                        on_boundary: false,
+                    });
+                }
+            }
+        }
+        self.truncated(p, x, &hessian, s, cx)
+    }
+
+    /// Steihaug's iteration.
+    fn truncated<T: Scalar>(
+        &self,
+        p: &dyn TwiceSmooth<T>,
+        x: &[T],
+        hessian: &dyn LinearOperator<T>,
+        s: &mut TrustRegionState<T>,
+        cx: &mut Context,
+    ) -> Result<Proposal> {
+        let at = Newton {
+            problem: p,
+            x,
+            hessian,
+            mu: 0.0,
+            gradient: &s.gradient,
+            forcing: self.forcing,
+            steps: None,
+        };
+        let precond = s.system.preconditioner(&self.settings(), &at, cx)?;
+        if s.radius == 0.0 {
+            s.radius = self.first_radius(&at, precond.as_deref())?;
+        }
+        let relative = (vector::norm2(&s.gradient) / s.first_gradient).sqrt();
+        let options = CgOptions {
+            relative: self.forcing.min(relative).max(1e-10),
+            max_iterations: self.max_cg,
+            radius: Some(s.radius),
+            verify: false,
+            ..CgOptions::default()
+        };
+        let d = &mut s.work.get(|| Buffers::new(x.len())).d;
+        let precond = precond.as_deref();
+        let report = cg(
+            hessian,
+            0.0,
+            precond,
+            &s.gradient,
+            d,
+            &options,
+            s.system.cg(),
+        )?;
+        cx.note("cg", report.iterations as f64);
+        s.system.learn(report.iterations);
+        vector::scale(-1.0, d);
+        let on_boundary = matches!(report.stop, CgStop::Radius | CgStop::NegativeCurvature);
+        Ok(Proposal {
+            slope: report.slope,
+            curvature: report.curvature,
+            norm: Some(if on_boundary {
+                s.radius
+            } else {
+                report.curvature.max(0.0).sqrt()
+            }),
+            on_boundary,
+        })
+    }
+
+    /// Ten Cauchy lengths, or ten times the size of `x`.
+    fn first_radius<T: Scalar>(
+        &self,
+        at: &Newton<'_, T>,
+        precond: Option<&dyn LinearOperator<T>>,
+    ) -> Result<f64> {
+        if self.radius > 0.0 {
+            return Ok(self.radius);
+        }
+        let mut z = at.gradient.to_vec();
+        let mut image = z.clone();
+        if let Some(precond) = precond {
+            apply_vector(precond, at.gradient, &mut z)?;
+        }
+        apply_vector(at.hessian, &z, &mut image)?;
+        let (square, curvature) = (vector::dot(at.gradient, &z), vector::dot(&z, &image));
+        let cauchy = square.powf(1.5) / curvature;
+        let size = vector::norm2(at.x).max(1.0);
+        Ok(10.0
+            * if curvature > 0.0 && cauchy.is_finite() {
+                cauchy.max(size)
+            } else {
+                size
+            })
+    }
+
+    /// The accepted length along the proposal, 0 if none decreases F, and the new radius.
+    fn shorten<T: Scalar>(
+        &self,
+        line: &mut Line<'_, T>,
+        proposal: &Proposal,
+        radius: f64,
+        cx: &mut Context,
+    ) -> Result<(f64, f64)> {
+        let predicted = proposal.predicted();
+        let noise = if line.is_cheap() { 1.0 } else { 4.0 } * T::EPSILON * line.value().abs();
+        let mut change = if line.is_cheap() {
+            line.change(1.0)?
+        } else {
+            line.change_and_slope(1.0)?.0
+        };
+        cx.note("trials", 1.0);
+        if change.is_finite() && predicted <= 16.0 * noise && change <= noise {
+            return Ok((1.0, radius));
+        }
+        let ratio = -change / predicted;
+        if ratio >= self.accept {
+            let norm = proposal.norm.unwrap_or(radius);
+            let radius = if ratio < self.shrink_below {
+                0.5 * norm
+            } else if ratio > self.grow_above && proposal.on_boundary {
+                2.0 * radius
+            } else {
+                radius
+            };
+            return Ok((1.0, radius));
+        }
+        let mut t = 1.0;
+        for _ in 0..50 {
+            // The parabola through F, its slope and the failed trial.
+            let bend = change + t * proposal.slope;
+            let least = 0.5 * t * t * proposal.slope / bend;
+            t = if least.is_finite() {
+                least.clamp(0.1 * t, 0.5 * t)
+            } else {
+                0.1 * t
+            };
+            change = line.change(t)?;
+            cx.note("trials", 1.0);
+            if change.is_finite() && -change >= self.accept * t * proposal.slope {
+                return Ok((t, proposal.norm.map_or(radius, |norm| t * norm)));
+            }
+            if t * proposal.slope <= noise {
+                break;
+            }
+        }
+        Ok((0.0, 0.25 * radius))
+    }
+
+    /// Moves to the accepted point and measures F there.
+    fn advance<T: Scalar>(
+        p: &dyn TwiceSmooth<T>,
+        x: &mut [T],
+        s: &mut TrustRegionState<T>,
+        length: f64,
+    ) -> Result<()> {
+        let work = s.work.get(|| Buffers::new(x.len()));
+        match work.trial.at.take() {
+            Some((at, value, _)) if at == length => {
+                x.copy_from_slice(&work.trial.point);
+                std::mem::swap(&mut s.gradient, &mut work.trial.gradient);
+                s.value = value;
+            }
+            _ if length > 0.0 => {
+                vector::axpy(length, &work.d, x);
+                s.value = p.value_grad(x, &mut s.gradient)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl<T: Scalar> Method<T> for TrustRegionNewton {
+    type Problem<'p> = dyn TwiceSmooth<T> + 'p;
+    type State = TrustRegionState<T>;
+
+    fn init<'p>(
+        &self,
+        p: &'p Self::Problem<'p>,
+        x: &mut [T],
+        _cx: &mut Context,
+    ) -> Result<(TrustRegionState<T>, Reading)> {
+        self.validate()?;
+        self.settings().check_dim(x.len())?;
+        let mut gradient = vec![T::of(0.0); x.len()];
+        let value = p.value_grad(x, &mut gradient)?;
+        let reading = Reading::at(value, vector::max_abs(&gradient));
+        let mut watch = Watch::new();
+        watch.stalls(value, vector::max_abs(&gradient), T::EPSILON);
+        let s = TrustRegionState {
+            value,
+            first_gradient: vector::norm2(&gradient),
+            gradient,
+            radius: self.radius,
+            system: System::new(),
+            stale: false,
+            watch,
+            work: Scratch::default(),
+        };
+        Ok((s, reading))
+    }
+
+    fn step<'p>(
+        &self,
+        p: &'p Self::Problem<'p>,
+        x: &mut [T],
+        s: &mut TrustRegionState<T>,
+        cx: &mut Context,
+    ) -> Result<Reading> {
+        if s.stale {
+            s.value = p.value_grad(x, &mut s.gradient)?;
+            s.stale = false;
+        }
+        let reading = |s: &TrustRegionState<T>| Reading::at(s.value, vector::max_abs(&s.gradient));
+        if vector::max_abs(&s.gradient) == 0.0 {
+            return Ok(reading(s).exit(Exit::Stalled));
+        }
+        let proposal = self.propose(p, x, s, cx)?;
+        let mut length = 0.0;
+        if proposal.slope > 0.0 && proposal.predicted() > 0.0 {
+            let work = s.work.get(|| Buffers::new(x.len()));
+            let trial = std::mem::take(&mut work.trial);
+            let mut line = Line::reusing(p, x, &work.d, s.value, trial)?;
+            (length, s.radius) = self.shorten(&mut line, &proposal, s.radius, cx)?;
+            work.trial = line.into_trial();
+        }
+        cx.note("step", length);
+        cx.note("radius", s.radius);
+        Self::advance(p, x, s, length)?;
+        let reading = reading(s);
+        if s.watch
+            .stalls(s.value, vector::max_abs(&s.gradient), T::EPSILON)
+        {
+            return Ok(reading.exit(Exit::Stalled));
+        }
+        Ok(reading)
+    }
+
+    fn memory(&self, p: &dyn Problem<T>) -> usize {
+        self.settings().memory::<T>(p.dim()) + 5 * p.dim() * size_of::<T>()
+    }
+
+    fn recover(&self, s: &mut TrustRegionState<T>) -> bool {
+        s.stale = true;
+        s.radius *= 0.25;
+        true
+    }
+}

@@ -1,0 +1,241 @@
+//! The default method on real data: optima known to ten digits or more, from the features as they are in the files.
+
+use quadric_core::{AnyMethod, Budget, DataMatrix, DenseRows, Driver, Outcome, Problem, Status};
+use quadric_data::Dataset;
+use quadric_models::{Glm, GlmOptions, Loss};
+use quadric_opt::newton::{GscNewton, LinearSolver, auto_newton};
+
+fn problem(data: &Dataset, loss: Loss, l2: f64, intercept: bool) -> Glm<f64> {
+    let options = GlmOptions {
+        loss,
+        l2,
+        intercept,
+    };
+    Glm::new(data.x.clone(), &data.target, None, &options).expect("valid data")
+}
+
+fn solve(glm: &Glm<f64>) -> Outcome<f64> {
+    let method = auto_newton(glm as &dyn Problem<f64>).expect("curvature");
+    method
+        .run(&mut Driver::default(), glm.start(), glm)
+        .expect("runs")
+}
+
+/// Specification B.7.9: optima at l2 = 1e-2, 1e-6, 1e-10, certified in extended precision.
+const OPTIMA: [(&str, [f64; 3]); 6] = [
+    (
+        "a9a",
+        [3.69911632044e-1, 3.22670177907e-1, 3.22620738152e-1],
+    ),
+    (
+        "mushrooms",
+        [1.48965258688e-1, 4.41059708931e-4, 1.87053471177e-7],
+    ),
+    (
+        "australian",
+        [3.46875515628e-1, 3.07227298991e-1, 3.07221028396e-1],
+    ),
+    (
+        "breast-cancer",
+        [8.01894372849e-2, 7.53193269129e-2, 7.53187328074e-2],
+    ),
+    (
+        "wdbc",
+        [1.02997307213e-1, 4.66240397483e-2, 2.16643826961e-2],
+    ),
+    (
+        "digits",
+        [5.36682693128e-2, 8.12612314515e-5, 2.84289383729e-8],
+    ),
+];
+
+#[test]
+fn embedded_classification_sets_reach_their_certified_optima() {
+    for (name, optima) in OPTIMA {
+        let data = quadric_data::embedded(name).expect("an embedded set");
+        let loss = if name == "digits" {
+            Loss::Softmax
+        } else {
+            Loss::Logistic
+        };
+        for (l2, optimum) in [1e-2, 1e-6, 1e-10].into_iter().zip(optima) {
+            let out = solve(&problem(&data, loss, l2, true));
+            let value = out.value.expect("a value");
+            println!(
+                "{name} {l2:e}: {:?} {} steps, {:.2} passes, {:?}, off by {:e}, {:?}",
+                out.status,
+                out.iterations,
+                out.counts.passes,
+                out.elapsed,
+                value / optimum - 1.0,
+                out.certificate
+            );
+            assert_eq!(out.status, Status::Converged, "{name} at {l2:e}");
+            // The optima are printed with twelve digits.
+            assert!(
+                (value / optimum - 1.0).abs() < 1e-10,
+                "{name} at {l2:e}: {value:e}"
+            );
+            assert!(
+                out.iterations <= 45,
+                "{name} at {l2:e}: {} steps",
+                out.iterations
+            );
+        }
+    }
+}
+
+#[test]
+fn the_other_classification_sets_converge() {
+    for (name, loss) in [
+        ("german.numer_scale", Loss::Logistic),
+        ("iris", Loss::Softmax),
+        ("wine_recognition", Loss::Softmax),
+    ] {
+        let data = quadric_data::embedded(name).expect("an embedded set");
+        for l2 in [1e-2, 1e-6, 1e-10] {
+            let out = solve(&problem(&data, loss, l2, true));
+            println!("{name} {l2:e}: {:?} {} steps", out.status, out.iterations);
+            assert_eq!(out.status, Status::Converged, "{name} at {l2:e}");
+        }
+    }
+}
+
+/// The features multiplied by one factor per column.
+fn scaled(data: &Dataset, factor: impl Fn(usize) -> f64) -> Dataset {
+    let (n, d) = (data.rows(), data.features());
+    let mut values = vec![0.0; n * d];
+    for i in 0..n {
+        data.x.for_row(i, |j, v| values[i * d + j] = v * factor(j));
+    }
+    let x = DataMatrix::Dense(DenseRows::new(values, n, d).expect("the same shape"));
+    Dataset { x, ..data.clone() }
+}
+
+/// Specification B.7.5: softmax regression on the digits with pixels in [0, 1].
+#[test]
+fn digits_by_softmax_regression() {
+    let data = scaled(&quadric_data::embedded("digits").expect("embedded"), |_| {
+        1.0 / 16.0
+    });
+    for (l2, optimum) in [(1e-2, 0.738514081875), (1e-4, 0.087345742988)] {
+        let glm = problem(&data, Loss::Softmax, l2, true);
+        let out = solve(&glm);
+        let value = out.value.expect("a value");
+        println!(
+            "digits/16 {l2:e}: {} steps, {:?}, {value}",
+            out.iterations, out.elapsed
+        );
+        assert_eq!(out.status, Status::Converged);
+        assert!((value - optimum).abs() < 1e-11, "{value}");
+        assert!(out.iterations <= 10, "{} steps", out.iterations);
+        let coef = glm.model(&out.x).coef;
+        for j in 0..64 {
+            let sum: f64 = coef.iter().map(|row| row[j]).sum();
+            assert!(
+                sum.abs() < 1e-8,
+                "the coefficients of pixel {j} sum to {sum:e}"
+            );
+        }
+    }
+}
+
+/// Specification B.7.6: the steps do not depend on the units of the features.
+#[test]
+fn unpenalised_diabetes_in_any_units() {
+    let mut data = quadric_data::embedded("diabetes_lars").expect("an embedded set");
+    data.target
+        .iter_mut()
+        .for_each(|y| *y = f64::from(*y > 140.0));
+    let mut stream = quadric_core::random::SeedTree::new(5).stream(0);
+    let exponents: Vec<f64> = (0..10).map(|_| 12.0 * stream.uniform() - 6.0).collect();
+    for data in [data.clone(), scaled(&data, |j| 10f64.powf(exponents[j]))] {
+        let mut driver = Driver {
+            budget: Budget {
+                iterations: Some(8),
+                ..Budget::default()
+            },
+            ..Driver::default()
+        };
+        let glm = problem(&data, Loss::Logistic, 0.0, true);
+        let out = driver
+            .run(&GscNewton::default(), glm.start(), &glm)
+            .expect("runs");
+        let value = out.value.expect("a value");
+        println!(
+            "diabetes: {:?} {} steps, {value}",
+            out.status, out.iterations
+        );
+        assert!((value - 0.473949505252).abs() < 1e-12, "{value}");
+    }
+}
+
+#[test]
+fn conjugate_gradients_on_sparse_and_badly_scaled_data() {
+    for (name, optima) in &OPTIMA[..5] {
+        let data = quadric_data::embedded(name).expect("an embedded set");
+        for (l2, optimum) in [1e-2, 1e-6].into_iter().zip(optima) {
+            let glm = problem(&data, Loss::Logistic, l2, true);
+            let method = GscNewton {
+                linear_solver: LinearSolver::Cg,
+                ..GscNewton::default()
+            };
+            let out = Driver::default()
+                .run(&method, glm.start(), &glm)
+                .expect("runs");
+            let value = out.value.expect("a value");
+            println!(
+                "{name} {l2:e} cg: {:?} {} steps, {:?}, {:?}, off by {:e}",
+                out.status,
+                out.iterations,
+                out.counts,
+                out.elapsed,
+                value / optimum - 1.0
+            );
+            assert_eq!(out.status, Status::Converged, "{name} at {l2:e}");
+            assert!((value / optimum - 1.0).abs() < 1e-10, "{name} at {l2:e}");
+        }
+    }
+}
+
+#[test]
+fn other_losses_and_conjugate_gradients() {
+    let data = quadric_data::embedded("diabetes_lars").expect("an embedded set");
+    for (loss, steps) in [
+        (Loss::Squared, 2),
+        (Loss::Poisson, 15),
+        (Loss::Huber { delta: 20.0 }, 25),
+        (Loss::PseudoHuber { delta: 20.0 }, 25),
+    ] {
+        let glm = problem(&data, loss, 1e-3, true);
+        let dense = solve(&glm);
+        println!(
+            "{}: {:?} {} steps",
+            loss.name(),
+            dense.status,
+            dense.iterations
+        );
+        assert_eq!(dense.status, Status::Converged, "{}", loss.name());
+        assert!(
+            dense.iterations <= steps,
+            "{}: {} steps",
+            loss.name(),
+            dense.iterations
+        );
+        if (&glm as &dyn Problem<f64>).as_self_concordant().is_none() {
+            continue;
+        }
+        let method = GscNewton {
+            linear_solver: LinearSolver::Cg,
+            ..GscNewton::default()
+        };
+        let out = AnyMethod::run(&method, &mut Driver::default(), glm.start(), &glm).expect("runs");
+        println!(
+            "  cg: {:?} {} steps {:?}",
+            out.status, out.iterations, out.counts
+        );
+        assert_eq!(out.status, Status::Converged, "{} by cg", loss.name());
+        let difference = out.value.expect("a value") / dense.value.expect("a value") - 1.0;
+        assert!(difference.abs() < 1e-10, "{}: {difference:e}", loss.name());
+    }
+}
