@@ -6,11 +6,17 @@
 
 mod dataset;
 mod embedded;
+mod fingerprint;
+mod npy;
 mod number;
 mod options;
 mod reader;
+mod scale;
 mod source;
+mod split;
+mod summary;
 mod svmlight;
+pub mod synth;
 mod table;
 mod trouble;
 mod write;
@@ -19,5 +25,7 @@ pub use dataset::{ColumnInfo, ColumnKind, Dataset};
 pub use embedded::{EmbeddedSet, embedded, embedded_sets};
 pub use options::{Format, IndexBase, Limits, Missing, ReadOptions, Target, WriteOptions};
 pub use reader::{read, read_bytes};
+pub use scale::Scaling;
+pub use summary::{Count, Statistics, Summary, TargetSummary, Values, describe};
 pub use trouble::{Trouble, TroubleKind};
 pub use write::{encode, write};

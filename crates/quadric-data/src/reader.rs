@@ -2,7 +2,7 @@
 
 use crate::dataset::Dataset;
 use crate::options::{Format, Missing, ReadOptions, Target};
-use crate::{number, source, svmlight, table};
+use crate::{npy, number, source, svmlight, table};
 use quadric_linalg::{Error, ErrorKind, Result};
 use std::path::Path;
 
@@ -53,7 +53,11 @@ fn parse(
         Format::Svmlight => svmlight::read(name, bytes, options)?,
         Format::Csv => table::read_csv(name, bytes, None, options)?,
         Format::Tsv => table::read_csv(name, bytes, Some(b'\t'), options)?,
-        Format::Npy | Format::Npz => return Err(Error::argument("format", "npy", "a text format")),
+        Format::Npy => npy::read(name, bytes, options)?,
+        #[cfg(feature = "npz")]
+        Format::Npz => npy::read_npz(name, bytes, options)?,
+        #[cfg(not(feature = "npz"))]
+        Format::Npz => return Err(without_npz(name)),
     };
     if options.target == Target::None && !data.target.is_empty() {
         data.target = Vec::new();
@@ -68,6 +72,17 @@ fn parse(
         data.weights = Some(weights);
     }
     Ok(data)
+}
+
+/// What to say where NPZ was left out of the build.
+#[cfg(not(feature = "npz"))]
+pub(crate) fn without_npz(name: &str) -> Error {
+    Error::argument(
+        "format",
+        format!("npz (`{name}`)"),
+        "a format of this build, which is without the feature `npz`",
+    )
+    .with_hint("save the arrays apart with numpy.save")
 }
 
 /// Tells the format by the first line that is not blank and no comment.

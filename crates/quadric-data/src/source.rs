@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Expanded bytes that are allowed whatever the ratio.
-const FREE: u64 = 16 << 20;
+pub(crate) const FREE: u64 = 16 << 20;
 /// Memory that an xz dictionary may take, in KiB (the largest preset needs 65 MiB).
 const XZ_MEMORY_KIB: u32 = 100 << 10;
 

@@ -2,7 +2,7 @@
 
 use crate::dataset::Dataset;
 use crate::options::{Format, WriteOptions};
-use crate::{svmlight, table};
+use crate::{npy, svmlight, table};
 use quadric_linalg::{Error, Result};
 use std::io::{self, Write};
 use std::path::Path;
@@ -39,7 +39,11 @@ pub fn encode(data: &Dataset, format: Format) -> Result<Vec<u8>> {
         Format::Svmlight => svmlight::write(data),
         Format::Csv => table::write_csv(data, b','),
         Format::Tsv => table::write_csv(data, b'\t'),
-        Format::Npy | Format::Npz => Err(Error::argument("format", "npy", "a text format")),
+        Format::Npy => npy::write(data),
+        #[cfg(feature = "npz")]
+        Format::Npz => npy::write_npz(data),
+        #[cfg(not(feature = "npz"))]
+        Format::Npz => Err(crate::reader::without_npz(&data.name)),
     }
 }
 

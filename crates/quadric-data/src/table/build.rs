@@ -141,8 +141,10 @@ fn find_target(
         problems.push(Trouble::new(TroubleKind::NoTarget, None, message));
         return Ok(None);
     }
-    Err(Error::data(format!("`{}`: {message}", table.name))
-        .with_hint("name the target with --target COLUMN (a name or a number from 1)"))
+    Err(
+        Error::new(ErrorKind::Argument, format!("`{}`: {message}", table.name))
+            .with_hint("name the target with --target COLUMN (a name or a number from 1)"),
+    )
 }
 
 fn check_weight(table: &Table<'_>, roles: &Roles) -> Result<()> {
