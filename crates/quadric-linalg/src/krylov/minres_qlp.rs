@@ -171,21 +171,13 @@ fn passes<T: Scalar>(
         if now.residual > 0.0 {
             norm = norm.max(now.normal / now.residual);
         }
-        // A tenth above the target is what a recomputed residual may differ by.
-        let slack = if before.is_some() { 1.1 } else { 1.0 };
-        let stop = if now.residual <= slack * target {
-            Some(MinresStop::Residual)
-        } else if now.normal <= slack * options.normal * norm * now.residual {
-            Some(MinresStop::Normal)
-        } else if flagged && now.curvature <= 0.0 {
-            Some(MinresStop::NegativeCurvature)
-        } else if iterations >= options.max_iterations {
-            Some(MinresStop::MaxIterations)
-        } else {
-            before
-                .filter(|b| now.residual > 0.5 * b.residual && now.normal > 0.5 * b.normal)
-                .map(|_| MinresStop::Stagnated)
-        };
+        let over = (iterations >= options.max_iterations).then_some(MinresStop::MaxIterations);
+        let bent = (flagged && now.curvature <= 0.0).then_some(MinresStop::NegativeCurvature);
+        let stop = now
+            .within(target, options.normal * norm, before.is_some())
+            .or(bent)
+            .or(over)
+            .or_else(|| now.stagnated(before));
         if let Some(stop) = stop {
             return Ok(MinresReport {
                 iterations,
@@ -232,6 +224,27 @@ struct Measured {
     residual: f64,
     normal: f64,
     curvature: f64,
+}
+
+impl Measured {
+    /// Is a tolerance met? A measured residual may be a tenth above what the recurrence claimed.
+    fn within(self, target: f64, normal: f64, claimed: bool) -> Option<MinresStop> {
+        let slack = if claimed { 1.1 } else { 1.0 };
+        if self.residual <= slack * target {
+            Some(MinresStop::Residual)
+        } else if self.normal <= slack * normal * self.residual {
+            Some(MinresStop::Normal)
+        } else {
+            None
+        }
+    }
+
+    /// Did the pass since `before` fail to halve anything?
+    fn stagnated(self, before: Option<Self>) -> Option<MinresStop> {
+        before
+            .filter(|b| self.residual > 0.5 * b.residual && self.normal > 0.5 * b.normal)
+            .map(|_| MinresStop::Stagnated)
+    }
 }
 
 /// The system as the iteration sees it.

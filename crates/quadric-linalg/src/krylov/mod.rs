@@ -70,7 +70,10 @@ fn reflection(a: f64, b: f64) -> (f64, f64, f64) {
 }
 
 /// The first entry of a vector that is not finite, as an error about `what`.
-fn require_finite<T: Scalar>(what: &str, mut v: impl Iterator<Item = T>) -> Result<()> {
+fn require_finite<T: Scalar>(
+    what: impl std::fmt::Display,
+    mut v: impl Iterator<Item = T>,
+) -> Result<()> {
     match v.position(|v| !v.to_f64().is_finite()) {
         None => Ok(()),
         Some(i) => Err(Error::new(

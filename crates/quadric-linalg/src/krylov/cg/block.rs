@@ -197,14 +197,17 @@ impl<T: Scalar> CgWorkspace<T> {
             let (r, start) = (&mut self.r[range.clone()], &mut self.x[range]);
             column(b, r);
             require_finite(
-                &format!("column {j} of the right-hand side"),
+                format_args!("column {j} of the right-hand side"),
                 r.iter().copied(),
             )?;
             let norm = norm2(r);
             let mut e = exponent(norm);
             if options.warm_start && norm > 0.0 {
                 column(x, start);
-                require_finite(&format!("column {j} of the start"), start.iter().copied())?;
+                require_finite(
+                    format_args!("column {j} of the start"),
+                    start.iter().copied(),
+                )?;
                 e = unit::<T>(norm, norm2(start));
             }
             let down = Rescale::by(-e);
