@@ -145,6 +145,9 @@ methods! {
     "newton": newton::GscNewton, SecondOrder, "SelfConcordant",
         "Globally convergent Newton for generalised linear models, by Cholesky or preconditioned conjugate gradients.",
         "Marteau-Ferey, Bach, Rudi, NeurIPS 2019, arXiv 1907.01771";
+    "trust-region-newton": newton::TrustRegionNewton, SecondOrder, "TwiceSmooth",
+        "Newton within a trust region, for functions that need not be convex.",
+        "Conn, Gould, Toint, Trust-Region Methods, SIAM 2000";
 }
 
 /// All methods, first order first.
@@ -182,7 +185,7 @@ pub fn build<T: Scalar>(name: &str, options: &Value) -> Result<Box<dyn AnyMethod
 }
 
 /// What `auto` prefers, best first.
-const PREFERRED: &[&str] = &["newton", "l-bfgs"];
+const PREFERRED: &[&str] = &["newton", "trust-region-newton", "l-bfgs"];
 
 /// The method that suits what the problem offers: the first of the preferred ones whose needs it meets.
 ///
