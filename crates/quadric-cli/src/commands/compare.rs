@@ -58,7 +58,9 @@ pub(crate) fn run(
         if !race::applies(entry, &glm) {
             if !a.methods.is_empty() {
                 // Asked for by name: say what is missing.
-                race::method(entry.name)?.run(&mut Default::default(), glm.start(), &glm)?;
+                let outcome =
+                    race::method(entry.name)?.run(&mut Default::default(), glm.start(), &glm)?;
+                drop(outcome);
             }
             continue;
         }

@@ -2,8 +2,7 @@
 
 use crate::args::{Global, ReportArgs};
 use crate::console;
-use quadric::core::trace::{Trace, read_trace};
-use quadric::core::{Error, Result};
+use quadric::core::{Error, Result, Trace, read_trace};
 use quadric::opt::registry;
 use quadric::report::{self, Family, Point, Report, Run};
 use serde_json::json;
@@ -18,7 +17,7 @@ pub(crate) fn run(a: &ReportArgs, global: &Global) -> Result<ExitCode> {
         let file = File::open(path).map_err(|e| Error::io("read", path.display(), e))?;
         traces.push((
             path,
-            read_trace(BufReader::new(file)).map_err(|e| e.context(path.display()))?,
+            read_trace(BufReader::new(file), &path.display().to_string())?,
         ));
     }
     let values = traces
@@ -91,7 +90,7 @@ fn lap(path: &Path, t: &Trace, best: Option<f64>) -> Run {
         status: t
             .end
             .as_ref()
-            .map_or_else(|| "unfinished".into(), |e| e.status.clone()),
+            .map_or_else(|| "unfinished".into(), |e| e.status.name().into()),
         reason: t.end.as_ref().and_then(|e| e.reason.clone()),
         iterations: last.map_or(0, |r| r.it),
         passes: last.map_or(0.0, |r| r.passes),

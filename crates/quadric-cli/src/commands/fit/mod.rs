@@ -1,0 +1,240 @@
+//! `quadric fit`: a data file in, a certified model out.
+
+mod files;
+mod plan;
+mod show;
+
+use crate::args::{FitArgs, Global};
+use crate::commands::problem;
+use crate::model_file::ModelFile;
+use crate::{console, progress};
+use files::Files;
+use plan::Plan;
+use quadric::core::{
+    DataMatrix, Driver, Outcome, Problem, Result, Scalar, Status, Tolerance, TraceWriter,
+};
+use quadric::data::{ColumnKind, Dataset, Target};
+use quadric::models::{Glm, LinearModel};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What is known after a run, whatever the arithmetic was.
+struct Fitted {
+    model: LinearModel,
+    method: &'static str,
+    outcome: Outcome<f64>,
+    gradient_norm: f64,
+    gradient_norm_at_start: f64,
+    accuracy: Option<f64>,
+}
+
+pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> Result<ExitCode> {
+    let config = plan::configuration(a)?;
+    let data = problem::load(
+        &a.data,
+        &problem::read_options(&config.data, Target::Guess)?,
+    )?;
+    problem::warn(&data, global);
+    let plan = plan::plan(config, &data)?;
+    let files = Files::new(a, &data.name)?;
+    if !global.json && !global.quiet {
+        let l2 = plan.options.l2;
+        let c = if l2 > 0.0 {
+            format!(
+                ", C = {:.4e} in scikit-learn",
+                1.0 / (data.rows() as f64 * l2)
+            )
+        } else {
+            String::new()
+        };
+        console::note(&format!(
+            "{}; {} loss, l2 = {l2:e}{c}",
+            problem::describe(&data),
+            plan.options.loss
+        ));
+    }
+    if a.dry_run {
+        return dry_run(&plan, &data, global);
+    }
+    let names = Names::of(&data);
+    let fitted = if plan.single {
+        solve::<f32>(&plan, data, &files, global, interrupt)?
+    } else {
+        solve::<f64>(&plan, data, &files, global, interrupt)?
+    };
+    let config = plan.resolved(fitted.method);
+    let saved = ModelFile {
+        model: fitted.model.clone(),
+        features: names.features,
+        classes: names.classes,
+        target: names.target,
+        weight: names.weight,
+        fit: json!({ "config": config, "status": fitted.outcome.status.name(), "objective": fitted.outcome.value }),
+    };
+    saved.write(&files.model, files.overwrite)?;
+    show::show(&fitted, &saved, &config, &files, global)?;
+    Ok(ExitCode::from(match fitted.outcome.status {
+        Status::Converged => 0,
+        Status::Interrupted => 130,
+        _ => 4,
+    }))
+}
+
+fn solve<T: Scalar>(
+    plan: &Plan,
+    data: Dataset,
+    files: &Files,
+    global: &Global,
+    interrupt: Arc<AtomicBool>,
+) -> Result<Fitted> {
+    let identity = BTreeMap::from([
+        ("data".to_owned(), data.fingerprint()),
+        (
+            "problem".to_owned(),
+            json!([plan.options.loss, plan.options.l2, plan.options.intercept]).to_string(),
+        ),
+        (
+            "method".to_owned(),
+            json!([plan.method, plan.settings]).to_string(),
+        ),
+    ]);
+    let x: DataMatrix<T> = data.x.cast();
+    let glm = Glm::<T>::new(x, &data.target, data.weights.as_deref(), &plan.options)?;
+    let (name, method) = plan.method::<T>(&glm)?;
+    let mut driver = Driver {
+        budget: plan.budget,
+        tolerance: Tolerance {
+            relative: plan.tolerance,
+            absolute: 0.0,
+        },
+        seed: plan.seed,
+        interrupt,
+        checkpoint: files.checkpoint.clone(),
+        resume: files.resume.clone(),
+        resume_if_present: true,
+        identity,
+        ..Driver::default()
+    };
+    let trace = files
+        .trace
+        .as_ref()
+        .map(|path| plan.trace(path, name, &data, glm.dim(), files))
+        .transpose()?;
+    driver
+        .callbacks
+        .extend(trace.as_ref().map(TraceWriter::callback));
+    driver
+        .callbacks
+        .extend(progress::callback(global, name, plan.tolerance));
+    let start = glm.start();
+    let gradient_norm_at_start = glm.gradient_norm(&start)?;
+    let outcome = method.run(&mut driver, start, &glm)?;
+    drop(driver);
+    if let (Some(trace), Some(path)) = (&trace, &files.trace) {
+        trace.end(&outcome, &path.display().to_string())?;
+    }
+    let model = glm.model(&outcome.x);
+    let accuracy = accuracy(&model, &data)?;
+    Ok(Fitted {
+        gradient_norm: glm.gradient_norm(&outcome.x)?,
+        gradient_norm_at_start,
+        accuracy,
+        model,
+        method: name,
+        outcome: widened(outcome),
+    })
+}
+
+/// The outcome in double precision.
+fn widened<T: Scalar>(o: Outcome<T>) -> Outcome<f64> {
+    Outcome {
+        x: o.x.iter().map(|v| v.to_f64()).collect(),
+        value: o.value,
+        gradient_norm_at_start: o.gradient_norm_at_start,
+        gradient_norm: o.gradient_norm,
+        status: o.status,
+        reason: o.reason,
+        certificate: o.certificate,
+        counts: o.counts,
+        iterations: o.iterations,
+        elapsed: o.elapsed,
+        warnings: o.warnings,
+        error: o.error,
+    }
+}
+
+/// Share of the rows that the model classifies right.
+fn accuracy(model: &LinearModel, data: &Dataset) -> Result<Option<f64>> {
+    if model.classes.is_none() {
+        return Ok(None);
+    }
+    let predicted = model.predict(&data.x)?.predictions;
+    let hits = predicted
+        .iter()
+        .zip(&data.target)
+        .filter(|(p, y)| p == y)
+        .count();
+    Ok(Some(hits as f64 / data.rows() as f64))
+}
+
+/// The names that a model keeps of its data.
+struct Names {
+    features: Vec<String>,
+    classes: Option<Vec<String>>,
+    target: Option<String>,
+    weight: Option<String>,
+}
+
+impl Names {
+    fn of(data: &Dataset) -> Self {
+        let column = |kind| {
+            data.columns
+                .iter()
+                .find(|c| c.kind == kind)
+                .map(|c| c.name.clone())
+        };
+        Self {
+            features: if data.columns.is_empty() {
+                Vec::new()
+            } else {
+                data.feature_names.clone()
+            },
+            classes: data.classes.clone(),
+            target: column(ColumnKind::Target),
+            weight: column(ColumnKind::Weight),
+        }
+    }
+}
+
+fn dry_run(plan: &Plan, data: &Dataset, global: &Global) -> Result<ExitCode> {
+    let (rows, columns) = (data.rows(), data.features());
+    let bytes = data.x.stored() * size_of::<f64>();
+    let glm = Glm::<f64>::new(
+        data.x.clone(),
+        &data.target,
+        data.weights.as_deref(),
+        &plan.options,
+    )?;
+    let (name, method) = plan.method::<f64>(&glm)?;
+    let memory = method.memory(&glm);
+    let document = json!({
+        "config": plan.resolved(name), "rows": rows, "columns": columns, "unknowns": glm.dim(),
+        "data_bytes": bytes, "method_bytes": memory,
+    });
+    if global.json {
+        console::print_json(&document)?;
+    } else {
+        console::print(&format!(
+            "{name} with {} unknowns: {:.1} MB of data, {:.1} MB for the method\n{:#}",
+            glm.dim(),
+            bytes as f64 / 1e6,
+            memory as f64 / 1e6,
+            plan.resolved(name)
+        ))?;
+    }
+    let refused = plan.budget.memory.is_some_and(|limit| memory > limit);
+    Ok(ExitCode::from(if refused { 6 } else { 0 }))
+}

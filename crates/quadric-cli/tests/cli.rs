@@ -1,0 +1,239 @@
+//! The door: exit codes, one JSON document, nothing half written, the same bits for any number of threads.
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use support::Quadric;
+
+/// A file of the working directory.
+fn put(quadric: &Quadric, name: &str, text: &str) {
+    fs::write(quadric.path().join(name), text).unwrap();
+}
+
+/// Runs, expects an error document with this exit code, and returns its message and context.
+fn refused(quadric: &Quadric, arguments: &[&str], code: i32) -> (String, Value) {
+    let before: Vec<_> = fs::read_dir(quadric.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    let (got, json) = quadric.json(arguments);
+    assert_eq!(got, code, "{arguments:?}: {json:#}");
+    let error = &json["error"];
+    let message = error["message"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{arguments:?}: no message in {json:#}"));
+    let mut after: Vec<_> = fs::read_dir(quadric.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    after.retain(|name| !before.contains(name));
+    assert!(after.is_empty(), "{arguments:?} left {after:?} behind");
+    (message.to_owned(), error["context"].clone())
+}
+
+#[test]
+fn bad_data_are_refused_with_their_place() {
+    let q = Quadric::new();
+    put(&q, "bad.svm", "1 1:2 2:3\n-1 1:x\n");
+    let (_, context) = refused(&q, &["fit", "bad.svm"], 3);
+    assert_eq!(
+        (context["line"].as_u64(), context["column"].as_u64()),
+        (Some(2), Some(4))
+    );
+    put(&q, "nan.csv", "a,y\n1,0\nnan,1\n");
+    let (message, context) = refused(&q, &["fit", "nan.csv", "--loss", "logistic"], 3);
+    assert_eq!(context["line"].as_u64(), Some(3), "{message}");
+    put(&q, "one.csv", "a,y\n1,1\n2,1\n");
+    let (message, _) = refused(&q, &["fit", "one.csv", "--loss", "logistic"], 3);
+    assert!(message.contains("class"), "{message}");
+    put(&q, "empty.csv", "");
+    refused(&q, &["fit", "empty.csv"], 3);
+    put(&q, "header.csv", "a,y\n");
+    refused(&q, &["fit", "header.csv", "--loss", "logistic"], 3);
+    put(&q, "weights.csv", "a,s,y\n1,-1,0\n2,1,1\n");
+    refused(&q, &["fit", "weights.csv", "--sample-weight", "s"], 3);
+    put(&q, "zero.csv", "a,s,y\n1,0,0\n2,0,1\n");
+    refused(&q, &["fit", "zero.csv", "--sample-weight", "s"], 3);
+    put(&q, "counts.csv", "a,y\n1,-2\n2,1\n");
+    refused(&q, &["fit", "counts.csv", "--loss", "poisson"], 3);
+    refused(&q, &["fit", "missing.csv"], 5);
+    refused(&q, &["fit", "."], 5);
+}
+
+#[test]
+fn usage_errors_are_usage_errors() {
+    let q = Quadric::new();
+    refused(&q, &["fit", "iris", "--l2", "-1"], 2);
+    refused(&q, &["fit", "iris", "--l2", "nan"], 2);
+    refused(&q, &["fit", "iris", "--loss", "logistik"], 2);
+    let (message, context) = refused(&q, &["fit", "iris", "--method", "newtn"], 2);
+    assert!(
+        format!("{message} {context}").contains("newton"),
+        "{message} {context}"
+    );
+    refused(&q, &["fit", "iris", "--threads", "0"], 2);
+    refused(&q, &["fit", "iris", "--dtype", "f16"], 2);
+    refused(&q, &["fit", "iris", "--tol", "1e-30"], 2);
+    refused(&q, &["fit", "iris", "--time-limit", "-1"], 2);
+    refused(&q, &["nonsense"], 2);
+    refused(&q, &["predict", "nothing.safetensors", "iris"], 5);
+}
+
+#[test]
+fn hostile_numbers_end_in_an_honest_status() {
+    let q = Quadric::new();
+    put(&q, "huge.csv", "x,y\n0,0\n1e100,1\n");
+    put(&q, "large.csv", "x,y\n-1e24,0\n1e24,1\n");
+    put(&q, "separable.csv", "x,y\n-1,0\n-2,0\n1,1\n2,1\n");
+    for file in ["huge.csv", "large.csv", "separable.csv"] {
+        let (code, json) = q.json(&["fit", file, "--loss", "logistic", "--l2", "0"]);
+        assert_eq!(code, 4, "{file}: {json:#}");
+        assert_eq!(json["status"], "unbounded", "{file}: {json:#}");
+        assert!(
+            json["reason"]
+                .as_str()
+                .is_some_and(|r| r.contains("separat")),
+            "{json:#}"
+        );
+        let (code, json) = q.json(&["fit", file, "--loss", "logistic", "--l2", "1e-6", "--force"]);
+        assert_eq!(
+            (code, json["status"].as_str()),
+            (0, Some("converged")),
+            "{file}: {json:#}"
+        );
+    }
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    let q = Quadric::new();
+    for (set, method) in [
+        ("a9a", "auto"),
+        ("digits", "l-bfgs"),
+        ("breast-cancer", "trust-region-newton"),
+    ] {
+        let mut models = Vec::new();
+        for threads in ["1", "2", "3", "8"] {
+            let model = format!("{set}-{threads}.safetensors");
+            let fit = [
+                "fit",
+                set,
+                "--l2",
+                "1e-6",
+                "--method",
+                method,
+                "--max-iterations",
+                "30",
+                "-o",
+                &model,
+            ];
+            let (_, json) = q.json(&[&fit[..], &["--threads", threads]].concat());
+            models.push((
+                json["coef"].clone(),
+                json["objective"].clone(),
+                json["counts"].clone(),
+            ));
+        }
+        assert!(
+            models.windows(2).all(|w| w[0] == w[1]),
+            "{set} with {method} depends on the threads"
+        );
+        assert!(models[0].0.is_array());
+    }
+}
+
+#[test]
+fn files_are_not_replaced_unasked() {
+    let q = Quadric::new();
+    put(&q, "mine.txt", "precious");
+    refused(&q, &["fit", "iris", "--l2", "1", "-o", "mine.txt"], 2);
+    assert_eq!(
+        fs::read_to_string(q.path().join("mine.txt")).unwrap(),
+        "precious"
+    );
+    put(&q, "iris.model.safetensors", "not a model");
+    refused(&q, &["fit", "iris", "--l2", "1"], 2);
+    let (code, _) = q.json(&["fit", "iris", "--l2", "1", "--force"]);
+    assert_eq!(code, 0);
+    let (code, _) = q.json(&["fit", "iris", "--l2", "2"]);
+    assert_eq!(
+        code, 0,
+        "a model of the default name is replaced by a newer one"
+    );
+}
+
+#[test]
+fn predictions_follow_names_not_places() {
+    let q = Quadric::new();
+    put(
+        &q,
+        "train.csv",
+        "colour,size,y\nred,1,no\nblue,2.5,yes\nred,3,yes\ngreen,0.5,no\nblue,1.5,no\ngreen,4,yes\n",
+    );
+    put(&q, "new.csv", "size,extra,colour\n4,7,red\n0.1,8,red\n");
+    let (code, json) = q.json(&["fit", "train.csv", "--loss", "logistic", "--l2", "0.01"]);
+    assert_eq!(code, 0, "{json:#}");
+    assert_eq!(json["classes"], serde_json::json!(["no", "yes"]));
+    let (code, json) = q.json(&["predict", "train.model.safetensors", "new.csv"]);
+    assert_eq!(code, 0, "{json:#}");
+    assert_eq!(json["predictions"], serde_json::json!(["yes", "no"]));
+    put(&q, "less.csv", "extra,colour\n4,red\n");
+    let (message, _) = refused(&q, &["predict", "train.model.safetensors", "less.csv"], 3);
+    assert!(message.contains("size"), "{message}");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let q = Quadric::new();
+    for arguments in ["fit iris --l2 1 --json", "methods", "completions bash"] {
+        let line = format!(
+            "{} {arguments} | head -c 1 > /dev/null; echo ${{PIPESTATUS[0]}}",
+            env!("CARGO_BIN_EXE_quadric")
+        );
+        let output = std::process::Command::new("bash")
+            .args(["-c", &line])
+            .current_dir(q.path())
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            "0",
+            "{arguments}"
+        );
+        assert!(
+            !String::from_utf8_lossy(&output.stderr).contains("panicked"),
+            "{arguments}"
+        );
+    }
+    let line = format!("{} methods > /dev/full", env!("CARGO_BIN_EXE_quadric"));
+    let status = std::process::Command::new("bash")
+        .args(["-c", &line])
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(5));
+}
+
+#[test]
+fn every_command_has_help() {
+    let q = Quadric::new();
+    for command in [
+        "fit",
+        "predict",
+        "compare",
+        "data",
+        "report",
+        "methods",
+        "completions",
+    ] {
+        let output = q.run(&[command, "--help"]);
+        assert!(output.status.success());
+        assert!(output.stdout.len() > 200, "{command}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        assert!(
+            q.run(&["completions", shell]).stdout.len() > 1000,
+            "{shell}"
+        );
+    }
+}
