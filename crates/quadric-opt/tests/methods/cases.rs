@@ -137,6 +137,13 @@ fn trial_point_outside_the_domain() {
 /// A huge first gradient sent the first BFGS step into overflow (scipy/scipy#3581).
 #[test]
 fn exponential_with_a_huge_first_gradient() {
+    let table = include_str!("../../../../testdata/cases/optimizers/exponential.csv");
+    for (j, line) in table.lines().skip(1).enumerate() {
+        let (x, y) = line.split_once(',').unwrap();
+        let (x, y): (f64, f64) = (x.parse().unwrap(), y.parse().unwrap());
+        let of_the_function = (0.3 + 0.12 * x).exp();
+        assert!(x == 4.0 * j as f64 && (y / of_the_function - 1.0).abs() < 1e-15);
+    }
     let f = Function::named("exponential", 2).unwrap();
     for name in ["l-bfgs", "bfgs"] {
         let entry = find(name).unwrap();

@@ -38,7 +38,7 @@ enum Kind {
     Cosine,
     /// `-exp(-x²)`.
     Well,
-    /// `sum (exp(a + b x_j) - y_j)²` over x = 0, 1, ..., 19 and y = exp(0.3 + 0.12 x).
+    /// `sum (exp(a + b x_j) - y_j)²` over x = 0, 4, ..., 40 and y = exp(0.3 + 0.12 x).
     Exponential,
     /// `|x - (1, 2)|²`.
     Offset,
@@ -214,9 +214,9 @@ impl Function {
                 bend(0, 0, (2.0 - 4.0 * x[0] * x[0]) * e);
                 -e
             }
-            Exponential => (0..20)
+            Exponential => (0..=10)
                 .map(|j| {
-                    let t = f64::from(j);
+                    let t = 4.0 * f64::from(j);
                     let (e, y) = ((x[0] + x[1] * t).exp(), (0.3 + 0.12 * t).exp());
                     g[0] += 2.0 * (e - y) * e;
                     g[1] += 2.0 * (e - y) * e * t;

@@ -3,6 +3,7 @@
 use super::functions::Function;
 use super::sums::Logistic;
 use quadric_core::{Problem, Tolerance};
+use quadric_models::{Glm, GlmOptions, Loss};
 use serde::Deserialize;
 
 /// The file.
@@ -22,6 +23,9 @@ pub(crate) struct Row {
     pub(crate) terms: usize,
     pub(crate) smallest: f64,
     pub(crate) l2: f64,
+    /// Embedded data set of a generalised linear model.
+    pub(crate) data: String,
+    pub(crate) loss: String,
     pub(crate) optimum: Option<f64>,
     pub(crate) optima: Vec<f64>,
     pub(crate) tolerance: f64,
@@ -44,6 +48,8 @@ impl Default for Row {
             terms: 0,
             smallest: 1.0,
             l2: 0.0,
+            data: String::new(),
+            loss: String::new(),
             optimum: None,
             optima: Vec::new(),
             tolerance: 0.0,
@@ -60,10 +66,31 @@ impl Default for Row {
 
 impl Row {
     pub(crate) fn x0(&self) -> Vec<f64> {
+        if self.name == "glm" {
+            return self.glm().start();
+        }
         self.start.repeat(self.repeat)
     }
 
+    fn glm(&self) -> Glm<f64> {
+        let data = quadric_data::embedded(&self.data).expect(&self.data);
+        let loss = match self.loss.as_str() {
+            "logistic" => Loss::Logistic,
+            "softmax" => Loss::Softmax,
+            other => panic!("no loss {other}"),
+        };
+        let options = GlmOptions {
+            loss,
+            l2: self.l2,
+            ..GlmOptions::default()
+        };
+        Glm::new(data.x, &data.target, None, &options).expect(&self.data)
+    }
+
     pub(crate) fn build(&self) -> Box<dyn Problem<f64>> {
+        if self.name == "glm" {
+            return Box::new(self.glm());
+        }
         let dim = self.x0().len();
         if self.name == "logistic" {
             return Box::new(Logistic::new(self.terms, dim, self.smallest, self.l2));
@@ -71,7 +98,15 @@ impl Row {
         Box::new(Function::named(&self.name, dim).expect(&self.name))
     }
 
+    /// True if F is a sum over the rows of data.
+    pub(crate) fn is_sum(&self) -> bool {
+        self.name == "glm" || self.name == "logistic"
+    }
+
     pub(crate) fn label(&self) -> String {
+        if self.name == "glm" {
+            return format!("{} {} l2={:e}", self.data, self.loss, self.l2);
+        }
         format!("{} d={} from {:?}", self.name, self.x0().len(), self.start)
     }
 
@@ -96,12 +131,13 @@ impl Row {
     }
 }
 
-/// All rows of the repository's table.
+/// All rows of the repository's tables.
 pub(crate) fn rows() -> Vec<Row> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../testdata/conformance/functions.toml"
-    );
-    let text = std::fs::read_to_string(path).expect(path);
-    toml::from_str::<Table>(&text).expect(path).problem
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/conformance");
+    let read = |name: &str| {
+        let path = format!("{folder}/{name}");
+        let text = std::fs::read_to_string(&path).expect(&path);
+        toml::from_str::<Table>(&text).expect(&path).problem
+    };
+    [read("functions.toml"), read("models.toml")].concat()
 }
