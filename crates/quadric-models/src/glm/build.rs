@@ -7,7 +7,7 @@ use super::samples::{Samples, Targets};
 use super::{Glm, LinearModel};
 use crate::Loss;
 use quadric_core::{DataMatrix, Error, Result, Scalar};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What is fitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl<T: Scalar> Glm<T> {
         options: &GlmOptions,
     ) -> Result<Self> {
         options.validate()?;
-        check_data(&x, target, weights)?;
+        check_data(&x, target, weights, options.intercept)?;
         let rows: Vec<usize> = match weights {
             Some(w) => (0..w.len()).filter(|&i| w[i] > 0.0).collect(),
             None => (0..target.len()).collect(),
@@ -88,8 +88,26 @@ impl<T: Scalar> Glm<T> {
             samples,
             l2: options.l2,
             classes: classes.map(Arc::from),
+            names: None,
             memo: Memo::new(),
+            reference: OnceLock::new(),
         })
+    }
+
+    /// Names the features in messages; without names they are numbered from 1.
+    ///
+    /// # Errors
+    /// Another number of names than features.
+    pub fn with_feature_names(mut self, names: &[String]) -> Result<Self> {
+        if names.len() != self.features() {
+            return Err(Error::shape(
+                "the list of feature names",
+                names.len(),
+                self.features(),
+            ));
+        }
+        self.names = Some(names.into());
+        Ok(self)
     }
 
     /// Where to start: no coefficients, and the intercept of Poisson models at the logarithm of the mean target.
@@ -229,12 +247,22 @@ impl<T: Scalar> Glm<T> {
     }
 }
 
-fn check_data<T: Scalar>(x: &DataMatrix<T>, target: &[f64], weights: Option<&[f64]>) -> Result<()> {
+fn check_data<T: Scalar>(
+    x: &DataMatrix<T>,
+    target: &[f64],
+    weights: Option<&[f64]>,
+    intercept: bool,
+) -> Result<()> {
     if target.len() != x.rows() {
         return Err(Error::shape("the target", target.len(), x.rows()));
     }
     if target.is_empty() {
         return Err(Error::data("there are no rows"));
+    }
+    if x.cols() == 0 && !intercept {
+        return Err(Error::data(
+            "there is no feature column, and no intercept either",
+        ));
     }
     if let Some((i, j, value)) = x.first_non_finite() {
         return Err(Error::non_finite("the data (row, column)", (i, j), value));

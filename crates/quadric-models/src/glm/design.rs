@@ -5,7 +5,7 @@
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{DataMatrix, Error, ErrorKind, Result, Scalar};
+use quadric_core::{DataMatrix, DenseRows, Error, ErrorKind, Result, Scalar};
 use quadric_linalg::kernels;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,8 +20,10 @@ pub(crate) struct Frame {
     pub(crate) scale: Vec<f64>,
     /// What was subtracted from each raw column; zeros without an intercept.
     pub(crate) mean: Vec<f64>,
-    /// `mean * scale` where the stored matrix is not centred.
+    /// `mean * scale` where the stored matrix is not centred; 0 for columns that are left out of it.
     shift: Option<Vec<f64>>,
+    /// Columns that are the same in every row. Next to an intercept they carry nothing and become zero.
+    constant: Vec<bool>,
 }
 
 /// The transformed matrix.
@@ -151,13 +153,16 @@ impl<T: Scalar> Design<T> {
             .map(|s| column_scale(*s, penalty))
             .collect();
         let dense = matches!(x, DataMatrix::Dense(_));
+        let constant: Vec<bool> = columns.spread.iter().map(|s| *s == 0.0).collect();
         let shift = (intercept && !dense).then(|| {
-            columns
-                .mean
-                .iter()
-                .zip(&scale)
-                .map(|(m, s)| m * s)
-                .collect()
+            let moved = |j: usize| {
+                if constant[j] {
+                    0.0
+                } else {
+                    columns.mean[j] * scale[j]
+                }
+            };
+            (0..scale.len()).map(moved).collect()
         });
         let frame = Frame {
             features: x.cols(),
@@ -165,11 +170,11 @@ impl<T: Scalar> Design<T> {
             scale,
             mean: columns.mean,
             shift,
+            constant,
         };
-        let x = if dense {
-            transform_dense(x, rows, &frame)?
-        } else {
-            transform_sparse(&x, rows, &frame)?
+        let x = match x {
+            DataMatrix::Dense(x) => transform_dense(x, rows, &frame)?,
+            DataMatrix::Sparse(_) => transform_sparse(&x, rows, &frame)?,
         };
         Ok(Self {
             frame: Arc::new(frame),
@@ -285,7 +290,11 @@ impl<T: Scalar> Design<T> {
             .collect();
         for b in 0..d {
             for a in 0..=b {
-                let value = out[(a, b)].to_f64() - shift[a] * border[b] - centred[a] * shift[b];
+                let mut value = out[(a, b)].to_f64() - shift[a] * border[b] - centred[a] * shift[b];
+                if a == b {
+                    // The curvature of a column that barely varies drowns in rounding, but it is not negative.
+                    value = value.max(0.0);
+                }
                 out[(a, b)] = T::of(value);
                 out[(b, a)] = T::of(value);
             }
@@ -303,31 +312,29 @@ fn transform(frame: &Frame, j: usize, v: f64) -> f64 {
 }
 
 fn transform_dense<T: Scalar>(
-    x: DataMatrix<T>,
+    mut x: DenseRows<T>,
     rows: &[usize],
     frame: &Frame,
 ) -> Result<DataMatrix<T>> {
-    let (d, p) = (x.cols(), x.cols() + usize::from(frame.intercept));
-    if let DataMatrix::Dense(mut dense) = x {
-        if p == d && rows.len() == dense.view().nrows() {
-            for row in dense.values_mut().chunks_exact_mut(d.max(1)) {
-                for (j, v) in row.iter_mut().enumerate() {
-                    *v = T::of(transform(frame, j, v.to_f64()));
-                }
-            }
-            return Ok(DataMatrix::Dense(dense));
-        }
-        let mut values = Vec::with_capacity(rows.len() * p);
-        for &i in rows {
-            let row = dense.row(i).iter().enumerate();
-            values.extend(row.map(|(j, v)| T::of(transform(frame, j, v.to_f64()))));
-            if frame.intercept {
-                values.push(T::of(1.0));
+    let d = frame.features;
+    let p = d + usize::from(frame.intercept);
+    if p == d && rows.len() == x.view().nrows() {
+        for row in x.values_mut().chunks_exact_mut(d) {
+            for (j, v) in row.iter_mut().enumerate() {
+                *v = T::of(transform(frame, j, v.to_f64()));
             }
         }
-        return DataMatrix::dense(values, rows.len(), p);
+        return Ok(DataMatrix::Dense(x));
     }
-    transform_sparse(&x, rows, frame)
+    let mut values = Vec::with_capacity(rows.len() * p);
+    for &i in rows {
+        let row = x.row(i).iter().enumerate();
+        values.extend(row.map(|(j, v)| T::of(transform(frame, j, v.to_f64()))));
+        if frame.intercept {
+            values.push(T::of(1.0));
+        }
+    }
+    DataMatrix::dense(values, rows.len(), p)
 }
 
 fn transform_sparse<T: Scalar>(
@@ -345,8 +352,10 @@ fn transform_sparse<T: Scalar>(
     starts.push(0);
     for &i in rows {
         x.for_row(i, |j, v| {
-            indices.push(j as u32);
-            values.push(T::of(v.to_f64() * frame.scale[j]));
+            if !frame.constant[j] {
+                indices.push(j as u32);
+                values.push(T::of(v.to_f64() * frame.scale[j]));
+            }
         });
         if frame.intercept {
             indices.push(d as u32);

@@ -13,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 /// The Hessian at one point.
 pub(crate) struct HessianOp<'a, T: Scalar> {
     problem: &'a Glm<T>,
-    /// See [`Samples::curvatures`].
     curvatures: Vec<T>,
     pool: Mutex<Vec<Vec<T>>>,
 }
@@ -25,6 +24,11 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
             curvatures,
             pool: Mutex::new(Vec::new()),
         }
+    }
+
+    /// See [`Samples::curvatures`].
+    pub(crate) fn curvatures(&self) -> &[T] {
+        &self.curvatures
     }
 
     fn samples(&self) -> &Samples {

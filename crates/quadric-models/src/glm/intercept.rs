@@ -1,21 +1,17 @@
 //! Minimising over the intercept alone, to rounding: a convex problem in one number (K - 1 numbers for softmax).
 
-use super::curve::{Curve, with_curve};
-use super::samples::{Samples, softmax_loss};
+use super::samples::{Samples, extremes, softmax_loss};
 use crate::Loss;
-use faer::linalg::solvers::{Llt, Solve};
-use faer::{Mat, Side};
-use quadric_core::Scalar;
+use faer::{Mat, MatMut};
+use quadric_core::{Scalar, vector};
+use quadric_linalg::dense::EquilibratedCholesky;
+use quadric_linalg::parallel::map_ranges;
+use std::ops::Range;
 
 const ITERATIONS: usize = 200;
 
-/// First and second derivative of the mean loss in a common shift of all predictors, and the sum of the magnitudes that
-/// the first one adds up.
-struct Bend {
-    slope: f64,
-    curvature: f64,
-    magnitude: f64,
-}
+/// Rows per task of softmax: each holds a (K, K) matrix.
+const CLASS_ROWS: usize = 16384;
 
 /// The shift of the predictors `u` (n, k) that minimises the mean loss.
 ///
@@ -39,29 +35,12 @@ fn poisson_shift<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
     samples.mean_target().ln() - (top + means.ln())
 }
 
-fn bend<T: Scalar>(samples: &Samples, u: &[T], shift: f64) -> Bend {
-    let norm = samples.norm;
-    let lift = [shift];
-    let r: Vec<f64> = {
-        let shifted: Vec<f64> = u.iter().map(|u| u.to_f64()).collect();
-        samples.all_residuals(&shifted, &lift)
-    };
-    let curvature = with_curve!(samples.loss, curve => samples.sum(|rows| rows
-        .map(|i| samples.weights[i] * curve.curvature(samples.real(i), u[i].to_f64() + shift))
-        .sum()), softmax => unreachable!("softmax has its own path"));
-    Bend {
-        slope: samples.sum(|rows| rows.map(|i| r[i]).sum()),
-        curvature: norm * curvature,
-        magnitude: samples.sum(|rows| rows.map(|i| r[i].abs()).sum()),
-    }
-}
-
 /// Newton's method inside a bracket that every evaluation narrows.
 fn minimise_one<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
     let (mut shift, mut stride) = (0.0, 1.0f64);
     for _ in 0..ITERATIONS {
-        let at = bend(samples, u, shift);
+        let at = samples.shifted(u, shift);
         if at.slope.abs() <= 2.0 * f64::EPSILON * at.magnitude {
             break;
         }
@@ -96,29 +75,28 @@ fn minimise_one<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
 fn minimise_classes<T: Scalar>(samples: &Samples, u: &[T]) -> Vec<f64> {
     let k = samples.outputs();
     let contrast = samples.contrast;
-    let mut shift = vec![0.0; k];
+    let (mut shift, mut moves) = (vec![0.0; k], vec![0.0; k + 1]);
     for _ in 0..ITERATIONS {
         let (g, h, magnitude) = class_derivatives(samples, u, &shift);
-        if quadric_core::vector::max_abs(&g) <= 2.0 * f64::EPSILON * magnitude {
+        if vector::max_abs(&g) <= 2.0 * f64::EPSILON * magnitude {
             break;
         }
-        let Ok(factor) = Llt::new(h.as_ref(), Side::Lower) else {
+        let Ok(factor) = EquilibratedCholesky::new(h.as_ref(), 1e-6) else {
             break;
         };
-        let step = factor.solve(Mat::from_fn(k, 1, |c, _| g[c]));
-        let mut moves = vec![0.0; k + 1];
-        contrast.expand(|c| step[(c, 0)], &mut moves);
-        let range = moves.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v))
-            - moves.iter().fold(f64::INFINITY, |m, v| m.min(*v));
+        let mut step = g.clone();
+        factor.solve_in_place(MatMut::from_column_major_slice_mut(&mut step, k, 1));
+        contrast.expand(|c| step[c], &mut moves);
+        let (low, high) = extremes(&moves);
+        let range = high - low;
+        // A full step inside the region where it is known to be good, the safe one elsewhere.
         let length = if range > 0.5 {
             range.ln_1p() / range
         } else {
             1.0
         };
         let before = shift.clone();
-        for c in 0..k {
-            shift[c] -= length * step[(c, 0)];
-        }
+        vector::axpy(-length, &step, &mut shift);
         if shift == before {
             break;
         }
@@ -126,40 +104,98 @@ fn minimise_classes<T: Scalar>(samples: &Samples, u: &[T]) -> Vec<f64> {
     shift
 }
 
-/// Gradient and Hessian of the mean softmax loss in a common shift, and the largest sum of magnitudes in the gradient.
+/// Derivatives of the mean softmax loss in a common shift of the predictors.
+struct ClassDerivatives {
+    /// In the K predictors of the classes.
+    slopes: Vec<f64>,
+    /// `Σ s p_a p_b` below the diagonal.
+    pairs: Mat<f64>,
+    /// Sum of the magnitudes that the slopes add up.
+    magnitude: f64,
+}
+
+fn class_part<T: Scalar>(
+    samples: &Samples,
+    u: &[T],
+    shift: &[f64],
+    rows: Range<usize>,
+) -> ClassDerivatives {
+    let classes = samples.contrast.classes();
+    let mut part = ClassDerivatives {
+        slopes: vec![0.0; classes],
+        pairs: Mat::zeros(classes, classes),
+        magnitude: 0.0,
+    };
+    let mut eta = vec![0.0; classes];
+    for i in rows {
+        let weight = samples.weights[i] * samples.norm;
+        samples.predictors(u, shift, i, &mut eta);
+        let y = samples.class(i);
+        softmax_loss(&mut eta, y);
+        for (t, r) in part.slopes.iter_mut().zip(&eta) {
+            *t += weight * r;
+        }
+        part.magnitude += weight * eta[y].abs();
+        // From the derivatives back to probabilities.
+        eta[y] += 1.0;
+        for b in 0..classes {
+            for a in b + 1..classes {
+                part.pairs[(a, b)] += weight * eta[a] * eta[b];
+            }
+        }
+    }
+    part
+}
+
+/// Gradient and Hessian in the K - 1 unknown shifts, and the magnitude of what the gradient adds up.
 fn class_derivatives<T: Scalar>(
     samples: &Samples,
     u: &[T],
     shift: &[f64],
 ) -> (Vec<f64>, Mat<f64>, f64) {
-    let k = samples.outputs();
     let contrast = samples.contrast;
-    let mut eta = vec![0.0; k + 1];
-    let (mut total, mut magnitude) = (vec![0.0; k + 1], 0.0);
-    let mut h = Mat::<f64>::zeros(k + 1, k + 1);
-    for i in 0..samples.len() {
-        let weight = samples.weights[i] * samples.norm;
-        samples.predictors(u, shift, i, &mut eta);
-        let y = samples.class(i);
-        softmax_loss(&mut eta, y);
-        for (t, r) in total.iter_mut().zip(&eta) {
-            *t += weight * r;
-        }
-        magnitude += weight * eta[y].abs();
-        // Off the diagonal: -p_a p_b; the diagonal makes every row sum to zero.
-        let p = |c: usize| if c == y { 1.0 + eta[c] } else { eta[c] };
-        for a in 0..=k {
-            for b in 0..a {
-                let value = weight * p(a) * p(b);
-                h[(a, b)] -= value;
-                h[(b, a)] -= value;
-                h[(a, a)] += value;
-                h[(b, b)] += value;
+    let (classes, k) = (contrast.classes(), samples.outputs());
+    let mut parts = map_ranges(samples.len(), CLASS_ROWS, |_, rows| {
+        class_part(samples, u, shift, rows)
+    })
+    .into_iter();
+    let mut sum = parts.next().expect("a problem has rows");
+    for part in parts {
+        sum.slopes
+            .iter_mut()
+            .zip(&part.slopes)
+            .for_each(|(s, p)| *s += p);
+        for b in 0..classes {
+            for a in b + 1..classes {
+                sum.pairs[(a, b)] += part.pairs[(a, b)];
             }
+        }
+        sum.magnitude += part.magnitude;
+    }
+    // Rows of the Hessian in the classes sum to zero.
+    let mut h = Mat::<f64>::zeros(classes, classes);
+    for b in 0..classes {
+        for a in b + 1..classes {
+            let pair = sum.pairs[(a, b)];
+            h[(a, b)] = -pair;
+            h[(b, a)] = -pair;
+            h[(a, a)] += pair;
+            h[(b, b)] += pair;
         }
     }
     let mut g = vec![0.0; k];
-    contrast.reduce(&total, |c, v| g[c] = v);
-    let b = Mat::from_fn(k + 1, k, |c, j| contrast.entry(c, j));
-    (g, b.transpose() * h * &b, magnitude)
+    contrast.reduce(&sum.slopes, |c, v| g[c] = v);
+    // Bᵀ H B, the columns first.
+    let mut half = Mat::<f64>::zeros(k, classes);
+    let mut reduced = Mat::<f64>::zeros(k, k);
+    let mut line = vec![0.0; classes];
+    for b in 0..classes {
+        (0..classes).for_each(|a| line[a] = h[(a, b)]);
+        contrast.reduce(&line, |c, v| half[(c, b)] = v);
+    }
+    for a in 0..k {
+        (0..classes).for_each(|b| line[b] = half[(a, b)]);
+        contrast.reduce(&line, |c, v| reduced[(a, c)] = v);
+    }
+    (g, reduced, sum.magnitude)
 }

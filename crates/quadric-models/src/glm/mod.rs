@@ -13,7 +13,11 @@ mod intercept;
 mod line;
 mod linear_model;
 mod memo;
+mod metric;
+mod precondition;
 mod problem;
+mod raw;
+mod recession;
 mod samples;
 
 pub use build::GlmOptions;
@@ -25,7 +29,7 @@ use faer::MatRef;
 use memo::Memo;
 use quadric_core::{Error, Result, Scalar};
 use samples::Samples;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A generalised linear model on a data set, as a problem to minimise.
 ///
@@ -36,7 +40,10 @@ pub struct Glm<T: Scalar> {
     samples: Samples,
     l2: f64,
     classes: Option<Arc<[f64]>>,
+    names: Option<Arc<[String]>>,
     memo: Memo<T>,
+    /// The loss of the model without coefficients, once somebody has asked for it.
+    reference: OnceLock<f64>,
 }
 
 impl<T: Scalar> Glm<T> {

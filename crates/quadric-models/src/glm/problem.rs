@@ -3,12 +3,14 @@
 use super::Glm;
 use super::hessian::HessianOp;
 use super::line::GlmLine;
+use super::memo::Memo;
 use crate::Loss;
 use faer::MatMut;
 use quadric_core::{
     BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result, Scalar, SelfConcordant,
     Smooth, TwiceSmooth, capabilities,
 };
+use std::sync::OnceLock;
 
 impl<T: Scalar> Problem<T> for Glm<T> {
     fn dim(&self) -> usize {
@@ -40,7 +42,7 @@ impl<T: Scalar> Objective<T> for Glm<T> {
 
     fn recession(&self, d: &[T]) -> Result<Option<String>> {
         self.check(d, "the direction")?;
-        Ok(None)
+        Ok(self.recedes(d))
     }
 }
 
@@ -79,6 +81,11 @@ impl<T: Scalar> TwiceSmooth<T> for Glm<T> {
         let curvatures = self.samples.curvatures(&products, &[]);
         Ok(Box::new(HessianOp::new(self, curvatures)))
     }
+
+    fn preconditioner(&self, x: &[T], shift: f64) -> Result<Option<BoxOp<'_, T>>> {
+        self.check(x, "the point")?;
+        self.block_preconditioner(x, shift)
+    }
 }
 
 impl<T: Scalar> SelfConcordant<T> for Glm<T> {
@@ -113,8 +120,27 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
             samples: self.samples.select(rows),
             l2: self.l2,
             classes: self.classes.clone(),
-            memo: super::Memo::new(),
+            names: self.names.clone(),
+            memo: Memo::new(),
+            reference: OnceLock::new(),
         }))
+    }
+
+    fn term_smoothness(&self) -> Option<f64> {
+        let bend = match self.samples.loss {
+            Loss::Squared | Loss::Huber { .. } | Loss::PseudoHuber { .. } => 1.0,
+            Loss::Logistic => 0.25,
+            Loss::Softmax => 0.5,
+            Loss::Poisson => return None,
+        };
+        let terms = self.terms() as f64;
+        let data = (0..self.terms()).fold(0.0f64, |largest, i| {
+            let mut square = 0.0;
+            self.design.for_row(i, |_, z| square += z * z);
+            largest.max(self.samples.weights[i] * square)
+        });
+        let penalty = (0..self.features()).map(|j| self.penalty_curvature(j));
+        Some(terms * self.samples.norm * bend * data + penalty.fold(0.0, f64::max))
     }
 }
 

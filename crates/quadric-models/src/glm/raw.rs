@@ -16,7 +16,11 @@ impl<T: Scalar> Glm<T> {
         let (frame, columns) = (&self.design.frame, self.design.columns());
         let mut raw = Vec::with_capacity(x.len());
         for g in gradient.chunks(columns) {
-            let intercept = if frame.intercept { g[frame.features].to_f64() } else { 0.0 };
+            let intercept = if frame.intercept {
+                g[frame.features].to_f64()
+            } else {
+                0.0
+            };
             for j in 0..frame.features {
                 raw.push(g[j].to_f64() / frame.scale[j] + frame.mean[j] * intercept);
             }

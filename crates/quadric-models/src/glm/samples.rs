@@ -29,6 +29,15 @@ pub(crate) enum Targets {
     Class(Vec<u32>),
 }
 
+/// Derivatives in a common shift of all predictors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shifted {
+    pub(crate) slope: f64,
+    pub(crate) curvature: f64,
+    /// The sum of the magnitudes that the slope adds up: what its rounding is relative to.
+    pub(crate) magnitude: f64,
+}
+
 /// Targets and weights of the samples, and the loss.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
@@ -243,6 +252,44 @@ impl Samples {
         total * self.norm
     }
 
+    /// Derivatives of the mean loss in a common shift of all predictors, at `u + shift`; for losses of one predictor.
+    pub(crate) fn shifted<T: Scalar>(&self, u: &[T], shift: f64) -> Shifted {
+        let parts = with_curve!(self.loss, curve => map_ranges(self.len(), ROWS, |_, rows| {
+            let mut part = Shifted::default();
+            for i in rows {
+                let (y, at) = (self.real(i), u[i].to_f64() + shift);
+                let slope = self.weights[i] * curve.slope(y, at);
+                part.slope += slope;
+                part.magnitude += slope.abs();
+                part.curvature += self.weights[i] * curve.curvature(y, at);
+            }
+            part
+        }), softmax => Vec::new());
+        let sum =
+            |f: fn(&Shifted) -> f64| self.norm * tree_sum(&parts.iter().map(f).collect::<Vec<_>>());
+        Shifted {
+            slope: sum(|p| p.slope),
+            curvature: sum(|p| p.curvature),
+            magnitude: sum(|p| p.magnitude),
+        }
+    }
+
+    /// The mean of the magnitudes of what the losses add up: larger than the mean loss for the Poisson loss only, which
+    /// has terms of both signs.
+    pub(crate) fn magnitude<T: Scalar>(&self, u: &[T]) -> f64 {
+        if self.loss != Loss::Poisson {
+            return self.value(u, &[]).abs();
+        }
+        let total = self.sum(|rows| {
+            rows.map(|i| {
+                let u = u[i].to_f64();
+                self.weights[i] * (u.exp() + (self.real(i) * u).abs())
+            })
+            .sum()
+        });
+        total * self.norm
+    }
+
     /// The largest move of a predictor among products `t`: the largest magnitude, or for softmax the largest range over
     /// the classes of a sample.
     pub(crate) fn largest_move<T: Scalar>(&self, t: &[T]) -> f64 {
@@ -279,7 +326,7 @@ impl Samples {
 }
 
 /// Smallest and largest value.
-fn extremes(v: &[f64]) -> (f64, f64) {
+pub(crate) fn extremes(v: &[f64]) -> (f64, f64) {
     v.iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
             (low.min(*v), high.max(*v))

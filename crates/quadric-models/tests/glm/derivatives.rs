@@ -1,8 +1,6 @@
 //! Values against the definition, gradients and Hessians against central differences, for every loss.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use faer::Mat;
 use quadric_core::{
     DataMatrix, LinearOperator, Objective, Problem, Scalar, Smooth, TwiceSmooth, vector,

@@ -1,20 +1,18 @@
 //! Small problems, and an independent reference that knows nothing of the crate but the definition of the objective.
 
-#![allow(dead_code)]
-
 use quadric_core::random::{SeedTree, Stream};
 use quadric_core::{DataMatrix, Problem, Scalar, Smooth, TwiceSmooth, vector};
 use quadric_models::{Glm, GlmOptions, Loss};
 
 /// A data set as plain vectors.
 #[derive(Clone, Debug)]
-pub struct Data {
-    pub x: Vec<Vec<f64>>,
-    pub y: Vec<f64>,
-    pub s: Vec<f64>,
+pub(crate) struct Data {
+    pub(crate) x: Vec<Vec<f64>>,
+    pub(crate) y: Vec<f64>,
+    pub(crate) s: Vec<f64>,
 }
 
-pub const LOSSES: [Loss; 6] = [
+pub(crate) const LOSSES: [Loss; 6] = [
     Loss::Squared,
     Loss::Logistic,
     Loss::Softmax,
@@ -24,7 +22,7 @@ pub const LOSSES: [Loss; 6] = [
 ];
 
 /// Random rows with columns of very different size and location, and about a third of the entries zero.
-pub fn random_data(loss: Loss, n: usize, d: usize, stream: &mut Stream) -> Data {
+pub(crate) fn random_data(loss: Loss, n: usize, d: usize, stream: &mut Stream) -> Data {
     let sizes: Vec<f64> = (0..d).map(|j| 10f64.powi((j % 5) as i32 - 2)).collect();
     let offsets: Vec<f64> = (0..d).map(|j| if j % 2 == 0 { 3.0 } else { 0.0 }).collect();
     let x: Vec<Vec<f64>> = (0..n)
@@ -52,13 +50,13 @@ pub fn random_data(loss: Loss, n: usize, d: usize, stream: &mut Stream) -> Data 
     Data { x, y, s }
 }
 
-pub fn dense<T: Scalar>(x: &[Vec<f64>]) -> DataMatrix<T> {
+pub(crate) fn dense<T: Scalar>(x: &[Vec<f64>]) -> DataMatrix<T> {
     let d = x.first().map_or(0, Vec::len);
     let values = x.iter().flatten().map(|v| T::of(*v)).collect();
     DataMatrix::dense(values, x.len(), d).unwrap()
 }
 
-pub fn sparse<T: Scalar>(x: &[Vec<f64>]) -> DataMatrix<T> {
+pub(crate) fn sparse<T: Scalar>(x: &[Vec<f64>]) -> DataMatrix<T> {
     let d = x.first().map_or(0, Vec::len);
     let (mut starts, mut indices, mut values) = (vec![0], vec![], vec![]);
     for row in x {
@@ -71,7 +69,7 @@ pub fn sparse<T: Scalar>(x: &[Vec<f64>]) -> DataMatrix<T> {
     DataMatrix::sparse(starts, indices, values, x.len(), d).unwrap()
 }
 
-pub fn glm(data: &Data, loss: Loss, l2: f64, intercept: bool) -> Glm<f64> {
+pub(crate) fn glm(data: &Data, loss: Loss, l2: f64, intercept: bool) -> Glm<f64> {
     let options = GlmOptions {
         loss,
         l2,
@@ -80,17 +78,23 @@ pub fn glm(data: &Data, loss: Loss, l2: f64, intercept: bool) -> Glm<f64> {
     Glm::new(dense(&data.x), &data.y, Some(&data.s), &options).unwrap()
 }
 
-pub fn stream(name: &str) -> Stream {
+pub(crate) fn stream(name: &str) -> Stream {
     println!("random numbers: seed 1, purpose `{name}`");
     SeedTree::new(1).child(name).stream(0)
 }
 
-pub fn normals(n: usize, size: f64, stream: &mut Stream) -> Vec<f64> {
+pub(crate) fn normals(n: usize, size: f64, stream: &mut Stream) -> Vec<f64> {
     (0..n).map(|_| size * stream.normal()).collect()
 }
 
 /// The objective by its definition, from raw coefficients.
-pub fn objective(data: &Data, loss: Loss, l2: f64, coef: &[Vec<f64>], intercept: &[f64]) -> f64 {
+pub(crate) fn objective(
+    data: &Data,
+    loss: Loss,
+    l2: f64,
+    coef: &[Vec<f64>],
+    intercept: &[f64],
+) -> f64 {
     let mut classes = data.y.clone();
     classes.sort_by(f64::total_cmp);
     classes.dedup();
@@ -127,38 +131,65 @@ fn by_definition(loss: Loss, y: f64, classes: &[f64], eta: &[f64]) -> f64 {
 }
 
 /// The dense Hessian, column by column from products.
-pub fn hessian(p: &Glm<f64>, x: &[f64]) -> faer::Mat<f64> {
+pub(crate) fn hessian(p: &Glm<f64>, x: &[f64]) -> faer::Mat<f64> {
     let mut h = faer::Mat::zeros(p.dim(), p.dim());
     quadric_linalg::dense_by_columns(&p.hessian(x).unwrap(), h.as_mut()).unwrap();
     h
 }
 
-/// A plain damped Newton method in f64 on the problem's own derivatives, with a shift for singular Hessians: slow, simple,
-/// and independent of the certificates it is used to check.
-pub fn minimise(p: &Glm<f64>) -> Vec<f64> {
-    use faer::linalg::solvers::Solve;
+/// `-H⁻¹ g` by Gaussian elimination with partial pivoting.
+pub(crate) fn newton_step(h: &faer::Mat<f64>, g: &[f64]) -> Vec<f64> {
+    let n = g.len();
+    let mut a: Vec<Vec<f64>> = (0..n)
+        .map(|i| (0..n).map(|j| h[(i, j)]).chain([-g[i]]).collect())
+        .collect();
+    for c in 0..n {
+        let pivot = (c..n)
+            .max_by(|&i, &j| a[i][c].abs().total_cmp(&a[j][c].abs()))
+            .unwrap();
+        a.swap(c, pivot);
+        for i in c + 1..n {
+            let factor = a[i][c] / a[c][c];
+            for j in c..=n {
+                a[i][j] -= factor * a[c][j];
+            }
+        }
+    }
+    for c in (0..n).rev() {
+        let known: f64 = (c + 1..n).map(|j| a[c][j] * a[j][n]).sum();
+        a[c][n] = (a[c][n] - known) / a[c][c];
+    }
+    a.iter().map(|row| row[n]).collect()
+}
+
+/// A plain damped Newton method in f64 on the problem's own derivatives, with a shift of the Hessian that grows where a
+/// step fails: slow, simple, and independent of the certificates it is used to check.
+pub(crate) fn minimise(p: &Glm<f64>) -> Vec<f64> {
     let mut x = p.start();
     let mut g = vec![0.0; x.len()];
+    let mut shift = 1e-14;
     for _ in 0..500 {
         let f = p.value_grad(&x, &mut g).unwrap();
         let mut h = hessian(p, &x);
         let trace: f64 = (0..x.len()).map(|i| h[(i, i)]).sum();
         for i in 0..x.len() {
-            h[(i, i)] += 1e-14 * trace / x.len() as f64;
+            h[(i, i)] += shift * trace.max(1e-3) / x.len() as f64;
         }
-        let step = h
-            .partial_piv_lu()
-            .solve(faer::Mat::from_fn(x.len(), 1, |i, _| -g[i]));
-        let d: Vec<f64> = (0..x.len()).map(|i| step[(i, 0)]).collect();
+        let d = newton_step(&h, &g);
         let slope = vector::dot(&g, &d);
         let mut line = p.restrict(&x, &d).unwrap().unwrap();
         let mut alpha = 1.0;
-        while alpha > 1e-12 && line.change(alpha).unwrap() > 0.1 * alpha * slope {
+        while alpha > 1e-3 && line.change(alpha).unwrap() > 0.1 * alpha * slope {
             alpha *= 0.5;
         }
-        if alpha <= 1e-12 || slope.abs() < 1e-28 * f.abs() {
+        if slope.abs() < 1e-28 * f.abs() || shift > 1e8 {
             break;
         }
+        if alpha <= 1e-3 {
+            shift *= 100.0;
+            continue;
+        }
+        shift = (0.01 * shift).max(1e-14);
         vector::axpy(alpha, &d, &mut x);
     }
     x

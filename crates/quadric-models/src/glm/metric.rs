@@ -1,0 +1,218 @@
+//! Lengths in the metric H⁻¹ of a Hessian, which may be singular where the data are.
+
+use super::design::Design;
+use faer::{Mat, MatMut};
+use quadric_core::{Result, Scalar, vector};
+use quadric_linalg::dense::{EquilibratedCholesky, symmetric_eigen};
+use quadric_linalg::parallel::{map_ranges, ranges};
+
+/// Rows that are transformed together.
+const ROWS: usize = 64;
+
+/// The metric of the inverse of H, or of the inverse on the range of H.
+pub(crate) enum Metric<T> {
+    Regular(EquilibratedCholesky<T>),
+    Singular(Range<T>),
+}
+
+/// `S H S = V diag(values) Vᵀ` with a diagonal S that makes the diagonal of H one; split into range and null space.
+pub(crate) struct Range<T> {
+    scale: Vec<f64>,
+    /// Eigenvectors of the range (dim, rank), each divided by the root of its eigenvalue.
+    vectors: Mat<T>,
+    /// Eigenvectors of the null space.
+    null: Mat<T>,
+}
+
+impl<T: Scalar> Metric<T> {
+    /// The metric of `h`. `None` where H is singular along a direction in which the data are not: curvature has vanished
+    /// below rounding, and nothing can be said about it.
+    pub(crate) fn new(h: &Mat<T>, design: &Design<T>, outputs: usize) -> Result<Option<Self>> {
+        let dim = h.nrows();
+        let floor = 100.0 * dim as f64 * T::EPSILON;
+        if let Ok(factor) = EquilibratedCholesky::new(h.as_ref(), 0.0)
+            && factor.info().smallest_pivot > floor
+        {
+            return Ok(Some(Self::Regular(factor)));
+        }
+        if (0..dim).any(|j| !(h[(j, j)].to_f64() >= 0.0 && h[(j, j)].to_f64().is_finite())) {
+            return Ok(None);
+        }
+        let scale: Vec<f64> = (0..dim)
+            .map(|j| {
+                let bend = h[(j, j)].to_f64();
+                if bend > 0.0 { 1.0 / bend.sqrt() } else { 1.0 }
+            })
+            .collect();
+        let scaled = Mat::<T>::from_fn(dim, dim, |i, j| {
+            T::of(h[(i, j)].to_f64() * scale[i] * scale[j])
+        });
+        let eigen = symmetric_eigen(scaled.as_ref())?;
+        let top = eigen.values.last().map_or(0.0, |v| v.to_f64());
+        let rank = eigen
+            .values
+            .iter()
+            .filter(|v| v.to_f64() > floor * top)
+            .count();
+        let first = dim - rank;
+        let range = Range {
+            vectors: Mat::from_fn(dim, rank, |i, c| {
+                let root = eigen.values[first + c].to_f64().sqrt();
+                T::of(eigen.vectors[(i, first + c)].to_f64() / root)
+            }),
+            null: eigen.vectors.subcols(0, first).to_owned(),
+            scale,
+        };
+        Ok(range
+            .is_null_for(design, outputs)
+            .then_some(Self::Singular(range)))
+    }
+
+    /// True if H was singular.
+    pub(crate) fn is_singular(&self) -> bool {
+        matches!(self, Self::Singular(_))
+    }
+
+    /// `gᵀ H⁻¹ g`, on the range of H.
+    pub(crate) fn square(&self, g: &[T]) -> f64 {
+        let mut block = g.to_vec();
+        self.lengths(&mut block, g.len()).powi(2)
+    }
+
+    /// `H⁻¹ g`.
+    pub(crate) fn solve(&self, g: &[T]) -> Vec<T> {
+        let mut out = g.to_vec();
+        match self {
+            Self::Regular(factor) => factor.solve_vector_in_place(&mut out),
+            Self::Singular(range) => {
+                let parts = range.coordinates(g);
+                for (i, o) in out.iter_mut().enumerate() {
+                    let sum: f64 = (0..parts.len())
+                        .map(|c| range.vectors[(i, c)].to_f64() * parts[c])
+                        .sum();
+                    *o = T::of(sum * range.scale[i]);
+                }
+            }
+        }
+        out
+    }
+
+    /// Turns columns of length `dim` into vectors whose Euclidean length is theirs in the metric; returns the largest.
+    fn lengths(&self, columns: &mut [T], dim: usize) -> f64 {
+        let count = columns.len() / dim;
+        match self {
+            Self::Regular(factor) => {
+                factor
+                    .solve_half_in_place(MatMut::from_column_major_slice_mut(columns, dim, count));
+            }
+            Self::Singular(range) => {
+                for column in columns.chunks_exact_mut(dim) {
+                    let parts = range.coordinates(column);
+                    column.fill(T::of(0.0));
+                    for (o, part) in column.iter_mut().zip(parts) {
+                        *o = T::of(part);
+                    }
+                }
+            }
+        }
+        columns
+            .chunks_exact(dim)
+            .map(vector::norm2)
+            .fold(0.0, f64::max)
+    }
+
+    /// The largest length of what a sample can contribute to a third derivative: of z_i for one predictor; of z_i times
+    /// the difference of two classes for softmax.
+    pub(crate) fn largest_row(&self, design: &Design<T>, outputs: usize) -> f64 {
+        let p = design.columns();
+        let dim = p * outputs;
+        let largest = map_ranges(design.rows(), 16 * ROWS, |_, chunk| {
+            let mut longest = 0.0f64;
+            for piece in ranges(chunk.len(), ROWS.div_ceil(outputs)) {
+                let mut columns = vec![T::of(0.0); piece.len() * outputs * dim];
+                for (at, i) in piece.clone().enumerate() {
+                    design.for_row(chunk.start + i, |j, v| {
+                        for c in 0..outputs {
+                            columns[(at * outputs + c) * dim + c * p + j] = T::of(v);
+                        }
+                    });
+                }
+                let single = self.lengths(&mut columns, dim);
+                let block = columns.chunks_exact(dim * outputs);
+                longest = longest.max(if outputs == 1 {
+                    single
+                } else {
+                    block
+                        .map(|b| longest_difference(b, dim, outputs))
+                        .fold(0.0, f64::max)
+                });
+            }
+            longest
+        });
+        largest.into_iter().fold(0.0, f64::max)
+    }
+}
+
+/// The largest length of `Σ_c (B_a - B_b)_c v_c` over pairs of classes, from the vectors v of one sample.
+fn longest_difference<T: Scalar>(vectors: &[T], dim: usize, outputs: usize) -> f64 {
+    let v = |c: usize| &vectors[c * dim..(c + 1) * dim];
+    // See `Contrast`: e_a - e_b among the first classes, e_a + tau 1 against the last one.
+    let tau = 1.0 / (1.0 + (outputs as f64 + 1.0).sqrt());
+    let mut sum = vec![T::of(0.0); dim];
+    for c in 0..outputs {
+        vector::axpy(tau, v(c), &mut sum);
+    }
+    let mut longest = 0.0f64;
+    let mut difference = vec![T::of(0.0); dim];
+    for a in 0..outputs {
+        difference.copy_from_slice(v(a));
+        vector::axpy(1.0, &sum, &mut difference);
+        longest = longest.max(vector::norm2(&difference));
+        for b in 0..a {
+            difference.copy_from_slice(v(a));
+            vector::axpy(-1.0, v(b), &mut difference);
+            longest = longest.max(vector::norm2(&difference));
+        }
+    }
+    longest
+}
+
+impl<T: Scalar> Range<T> {
+    /// Coordinates of u whose Euclidean length is its length in the metric.
+    fn coordinates(&self, u: &[T]) -> Vec<f64> {
+        let w = &self.vectors;
+        (0..w.ncols())
+            .map(|c| {
+                (0..u.len())
+                    .map(|i| w[(i, c)].to_f64() * self.scale[i] * u[i].to_f64())
+                    .sum()
+            })
+            .collect()
+    }
+
+    /// Whether no sample sees the null space: `z_i · v = 0` for every null vector v, up to rounding.
+    fn is_null_for(&self, design: &Design<T>, outputs: usize) -> bool {
+        let p = design.columns();
+        let count = self.null.ncols() * outputs;
+        if count == 0 {
+            return true;
+        }
+        let v = Mat::<T>::from_fn(p, count, |j, c| {
+            let at = c % outputs * p + j;
+            T::of(self.null[(at, c / outputs)].to_f64() * self.scale[at])
+        });
+        let mut seen = vec![T::of(0.0); design.rows() * count];
+        design.multiply(v.as_ref(), &mut seen);
+        (0..design.rows()).all(|i| {
+            // The products are small against the terms that they add up.
+            let mut size = 0.0f64;
+            design.for_row(i, |j, z| {
+                for c in 0..count {
+                    size = size.max((z * v[(j, c)].to_f64()).abs());
+                }
+            });
+            let largest = vector::max_abs(&seen[i * count..(i + 1) * count]);
+            largest <= T::EPSILON.sqrt() * size
+        })
+    }
+}

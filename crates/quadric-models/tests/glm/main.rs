@@ -1,0 +1,6 @@
+//! Tests of generalised linear models: derivatives, certificates, invariants.
+
+mod certificates;
+mod common;
+mod derivatives;
+mod invariants;
