@@ -166,7 +166,35 @@ fn unpenalised_diabetes_in_any_units() {
             "diabetes: {:?} {} steps, {value}",
             out.status, out.iterations
         );
+        assert_eq!(out.status, Status::Converged);
         assert!((value - 0.473949505252).abs() < 1e-12, "{value}");
+    }
+}
+
+/// Specification B.2.6: mushrooms and wdbc are separable with an intercept, a9a is quasi-separable; the
+/// others are not.
+#[test]
+fn without_a_penalty_separable_sets_have_no_minimiser() {
+    for (name, separable) in [
+        ("mushrooms", true),
+        ("wdbc", true),
+        ("a9a", true),
+        ("german.numer_scale", false),
+        ("australian", false),
+    ] {
+        let data = quadric_data::embedded(name).expect("an embedded set");
+        let out = solve(&problem(&data, Loss::Logistic, 0.0, true));
+        println!(
+            "{name}: {:?} {} steps, {:?}",
+            out.status, out.iterations, out.reason
+        );
+        let expected = if separable {
+            Status::Unbounded
+        } else {
+            Status::Converged
+        };
+        assert_eq!(out.status, expected, "{name}");
+        assert!(out.iterations <= 60, "{name}: {} steps", out.iterations);
     }
 }
 
