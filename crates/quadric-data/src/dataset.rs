@@ -1,7 +1,7 @@
 //! A data set in memory.
 
 use crate::trouble::Trouble;
-use quadric_linalg::{DataMatrix, Error, Result};
+use quadric_linalg::{DataMatrix, Error, ErrorKind, Result};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -155,4 +155,29 @@ pub(crate) fn numbered_names(d: usize) -> Vec<String> {
 pub(crate) fn prefers_dense(rows: usize, cols: usize, nonzeros: usize) -> bool {
     let cells = rows as u128 * cols as u128;
     cells <= 4 * nonzeros as u128 || cells == 0
+}
+
+/// The largest number of rows and of columns of a sparse matrix, whose indices have 32 bits with a sign.
+pub(crate) const LARGEST: usize = i32::MAX as usize;
+
+/// A sparse matrix as [`DataMatrix::sparse`] makes it.
+///
+/// # Errors
+/// `Resource` for more than [`LARGEST`] rows or columns, `Argument` for an invalid structure.
+pub(crate) fn sparse(
+    starts: Vec<u32>,
+    indices: Vec<u32>,
+    values: Vec<f64>,
+    rows: usize,
+    cols: usize,
+) -> Result<DataMatrix<f64>> {
+    if rows > LARGEST || cols > LARGEST {
+        return Err(Error::new(
+            ErrorKind::Resource,
+            format!(
+                "a sparse matrix of {rows} rows and {cols} columns; each may be at most {LARGEST}"
+            ),
+        ));
+    }
+    DataMatrix::sparse(starts, indices, values, rows, cols)
 }

@@ -49,6 +49,22 @@ fn parse(
         Some(format) => format,
         None => sniff(name, bytes)?,
     };
+    if format == Format::Svmlight {
+        if let Target::Column(column) = &options.target {
+            return Err(no_column(
+                "target",
+                column,
+                "the label of each row is its target",
+            ));
+        }
+        if let Some(column) = &options.weight {
+            return Err(no_column(
+                "weight",
+                column,
+                "weights come from a file of their own",
+            ));
+        }
+    }
     let mut data = match format {
         Format::Svmlight => svmlight::read(name, bytes, options)?,
         Format::Csv => table::read_csv(name, bytes, None, options)?,
@@ -72,6 +88,12 @@ fn parse(
         data.weights = Some(weights);
     }
     Ok(data)
+}
+
+/// A column was named for a format that has none.
+fn no_column(role: &str, column: &str, instead: &str) -> Error {
+    let found = crate::trouble::quote(column.as_bytes());
+    Error::argument(role, found, "nothing: svmlight text has no named columns").with_hint(instead)
 }
 
 /// What to say where NPZ was left out of the build.

@@ -35,6 +35,9 @@ pub fn encode(data: &Dataset, format: Format) -> Result<Vec<u8>> {
     if let Some((i, j, v)) = data.x.first_non_finite() {
         return Err(Error::non_finite("features", (i, j), v));
     }
+    if let Some(i) = data.target.iter().position(|v| !v.is_finite()) {
+        return Err(Error::non_finite("target", i, data.target[i]));
+    }
     match format {
         Format::Svmlight => svmlight::write(data),
         Format::Csv => table::write_csv(data, b','),
@@ -65,6 +68,18 @@ fn compress(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
     }
 }
 
+/// A file of no name yet that will have the permissions of any new file.
+fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".quadric-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(directory)
+}
+
 /// Writes beside the final name, syncs, and renames.
 fn save(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     let io = |e| Error::io("write", path.display(), e);
@@ -79,7 +94,7 @@ fn save(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(io)?;
+    let mut file = temporary(directory).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     let persisted = if overwrite {

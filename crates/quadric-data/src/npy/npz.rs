@@ -3,7 +3,7 @@
 
 use super::header::{Header, Kind};
 use super::{Array, data_set, preamble};
-use crate::dataset::Dataset;
+use crate::dataset::{self, Dataset};
 use crate::options::{Limits, ReadOptions, Target};
 use crate::source;
 use quadric_linalg::{DataMatrix, Error, ErrorKind, Result};
@@ -178,7 +178,7 @@ fn sparse_matrix(name: &str, members: &Members) -> Result<DataMatrix<f64>> {
         return Err(Error::data(format!("`{name}` holds no rows")));
     }
     let (starts, indices) = (whole(&array("indptr")?)?, whole(&array("indices")?)?);
-    DataMatrix::sparse(
+    dataset::sparse(
         starts,
         indices,
         array("data")?,

@@ -9,7 +9,7 @@ mod write;
 
 pub(crate) use write::write;
 
-use crate::dataset::{Dataset, numbered_names, prefers_dense};
+use crate::dataset::{self, Dataset, numbered_names, prefers_dense};
 use crate::options::{IndexBase, ReadOptions};
 use crate::trouble::{Trouble, TroubleKind};
 use line::{Fault, Found, Rules, Slots};
@@ -35,7 +35,7 @@ pub(crate) fn read(name: &str, text: &[u8], options: &ReadOptions) -> Result<Dat
         pieces: cut(text, start),
     };
     let mut rules = Rules {
-        largest: u32::MAX - 1,
+        largest: dataset::LARGEST as u32 - 1,
         zero_is_index: options.index_base != IndexBase::One,
         query: line::starts_with_query(&text[start..]),
         merge: options.sum_duplicates,
@@ -73,10 +73,10 @@ pub(crate) fn read(name: &str, text: &[u8], options: &ReadOptions) -> Result<Dat
 
 /// The column count that was asked for, if it fits 32 bits.
 fn check_columns(options: &ReadOptions) -> Result<Option<u32>> {
-    let fits = |d: usize| u32::try_from(d).ok().filter(|d| *d < u32::MAX);
+    let fits = |d: usize| u32::try_from(d).ok().filter(|_| d <= dataset::LARGEST);
     options
         .columns
-        .map(|d| fits(d).ok_or_else(|| Error::argument("columns", d, "a number below 2^32 - 1")))
+        .map(|d| fits(d).ok_or_else(|| Error::argument("columns", d, "a number below 2^31")))
         .transpose()
 }
 
@@ -270,7 +270,7 @@ fn assemble(name: &str, parsed: Parsed, cols: usize) -> Result<Dataset> {
             at
         }));
         debug_assert_eq!(at, total);
-        DataMatrix::sparse(starts, parsed.indices, parsed.values, rows, cols)?
+        dataset::sparse(starts, parsed.indices, parsed.values, rows, cols)?
     };
     Ok(Dataset {
         name: name.to_owned(),

@@ -6,7 +6,7 @@
 mod design;
 mod target;
 
-use crate::dataset::Dataset;
+use crate::dataset::{self, Dataset};
 use design::Design;
 use quadric_linalg::parallel;
 use quadric_linalg::random::SeedTree;
@@ -138,8 +138,8 @@ impl Options {
         need(self.rows > 0, "`rows` must be at least 1");
         need(self.columns > 0, "`columns` must be at least 1");
         need(
-            u32::try_from(self.columns).is_ok(),
-            "`columns` must be below 2^32",
+            self.columns <= dataset::LARGEST,
+            "`columns` must be below 2^31",
         );
         need(
             self.condition >= 1.0 && self.condition <= 1e30,
@@ -258,8 +258,8 @@ pub fn generate_with_truth(options: &Options) -> Result<(Dataset, Vec<Vec<f64>>)
         target.extend(piece.target);
     }
     let (n, d) = (options.rows, options.columns);
-    let x = if options.density < 1.0 && !crate::dataset::prefers_dense(n, d, values.len()) {
-        DataMatrix::sparse(starts, indices, values, n, d)?
+    let x = if options.density < 1.0 && !dataset::prefers_dense(n, d, values.len()) {
+        dataset::sparse(starts, indices, values, n, d)?
     } else {
         let mut dense = vec![0.0; n * d];
         for i in 0..n {

@@ -1,13 +1,20 @@
 //! From a table to a data set: target and weights taken out, missing values settled, text as indicator columns.
 
 use super::{Column, Table};
-use crate::dataset::{ColumnInfo, ColumnKind, Dataset, numbered_names, prefers_dense};
+use crate::dataset::{self, ColumnInfo, ColumnKind, Dataset, numbered_names, prefers_dense};
 use crate::options::{Missing, ReadOptions, Target};
 use crate::trouble::{Trouble, TroubleKind, quote, spell_lines};
 use quadric_linalg::{DataMatrix, Error, ErrorKind, Result};
 
 /// Names that say "target", whatever their case.
 const TARGET_NAMES: [&str; 4] = ["y", "target", "label", "class"];
+/// True for the names that say "target".
+pub(super) fn is_target_name(name: &[u8]) -> bool {
+    TARGET_NAMES
+        .iter()
+        .any(|t| name.eq_ignore_ascii_case(t.as_bytes()))
+}
+
 /// Bytes that the names of indicator columns may take together.
 const NAME_BYTES: usize = 64 << 20;
 
@@ -125,7 +132,7 @@ fn find_target(
             .columns
             .iter()
             .enumerate()
-            .filter(|(_, c)| TARGET_NAMES.iter().any(|t| c.name.eq_ignore_ascii_case(t))),
+            .filter(|(_, c)| is_target_name(c.name.as_bytes())),
     };
     let found: Vec<usize> = guess.map(|(j, _)| j).collect();
     if let [j] = found[..] {
@@ -480,7 +487,7 @@ fn indicators(
         })?);
     }
     if !prefers_dense(table.rows, d, values.len()) {
-        return DataMatrix::sparse(row_starts, indices, values, table.rows, d);
+        return dataset::sparse(row_starts, indices, values, table.rows, d);
     }
     let mut dense = vec![0.0; table.rows * d];
     for i in 0..table.rows {

@@ -123,23 +123,22 @@ impl Head {
     }
 }
 
-/// Text only: a header. Numbers only: none. Both: a header if some text stands above a number.
+/// True for what may stand in a column of numbers.
+pub(super) fn looks_numeric(field: &[u8]) -> bool {
+    let field = trim(field);
+    is_missing(field) || number::parse(field) != Err(BadNumber::Syntax)
+}
+
+/// Text only: a header. Numbers only: none. Both: a header if some text stands above a number, or a name says target.
 fn is_header(first: &ByteRecord, second: Option<&ByteRecord>) -> bool {
-    let is_number =
-        |f: &[u8]| is_missing(trim(f)) || number::parse(trim(f)) != Err(BadNumber::Syntax);
-    if first.iter().all(is_number) {
-        // Blank names above numbers are no header, but a line of blanks and names is handled below.
+    if first.iter().all(looks_numeric) {
         return false;
     }
-    if !first.iter().any(|f| number::parse(trim(f)).is_ok()) {
-        return true;
-    }
-    second.is_some_and(|second| {
-        first
-            .iter()
-            .zip(second)
-            .any(|(a, b)| !is_number(a) && number::parse(trim(b)).is_ok())
-    })
+    let is_number = |f: &[u8]| number::parse(trim(f)).is_ok();
+    let above_number = |(a, b): (&[u8], &[u8])| !looks_numeric(a) && is_number(b);
+    !first.iter().any(is_number)
+        || first.iter().any(|f| build::is_target_name(trim(f)))
+        || second.is_some_and(|second| first.iter().zip(second).any(above_number))
 }
 
 /// Numbers columns without a name and renames the later ones of equal names.

@@ -1,5 +1,6 @@
 //! CSV and TSV from a data set.
 
+use super::csv::looks_numeric;
 use crate::dataset::{ColumnKind, Dataset};
 use crate::number;
 use quadric_linalg::{Error, Result};
@@ -41,8 +42,7 @@ pub(crate) fn write(data: &Dataset, delimiter: u8) -> Result<Vec<u8>> {
         );
     }
     // Names that are numbers would be taken for a row: such a table has no header.
-    let named =
-        (0..data.features()).any(|j| number::parse(data.feature_name(j).as_bytes()).is_err());
+    let named = (0..data.features()).any(|j| !looks_numeric(data.feature_name(j).as_bytes()));
     if named || record.len() > data.features() {
         writer.write_byte_record(&record).map_err(failed)?;
     }
