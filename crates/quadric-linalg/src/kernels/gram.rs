@@ -175,7 +175,8 @@ fn add_dense<T: Scalar>(
     }
 }
 
-/// `out[c][i] <- weights[i] x[i][columns.start + c]`, in squares that keep both sides in the cache.
+/// `out[c][i] <- weights[i] x[i][columns.start + c]`, eight rows at a time: they are read from end to end, and each write
+/// fills a line of the cache.
 fn scale_transposed<T: Scalar>(
     x: &[T],
     d: usize,
@@ -183,14 +184,23 @@ fn scale_transposed<T: Scalar>(
     columns: Range<usize>,
     out: &mut [T],
 ) {
-    const SIDE: usize = 16;
-    let rows = weights.len();
-    for i in (0..rows).step_by(SIDE) {
-        for c in (0..columns.len()).step_by(SIDE) {
-            for i in i..(i + SIDE).min(rows) {
-                let row = &x[i * d + columns.start..];
-                for c in c..(c + SIDE).min(columns.len()) {
-                    out[c * rows + i] = T::of(row[c].to_f64() * weights[i].to_f64());
+    const GROUP: usize = 8;
+    let (rows, width) = (weights.len(), columns.len());
+    for start in (0..rows).step_by(GROUP) {
+        let row = |i: usize| &x[i * d + columns.start..][..width];
+        if start + GROUP <= rows {
+            let group: [&[T]; GROUP] = std::array::from_fn(|i| row(start + i));
+            let weights: [f64; GROUP] = std::array::from_fn(|i| weights[start + i].to_f64());
+            for c in 0..width {
+                let out = &mut out[c * rows + start..][..GROUP];
+                for i in 0..GROUP {
+                    out[i] = T::of(group[i][c].to_f64() * weights[i]);
+                }
+            }
+        } else {
+            for i in start..rows {
+                for (c, v) in row(i).iter().enumerate() {
+                    out[c * rows + i] = T::of(v.to_f64() * weights[i].to_f64());
                 }
             }
         }

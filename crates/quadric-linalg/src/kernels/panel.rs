@@ -40,6 +40,17 @@ pub(super) fn multiply<T: Scalar>(x: &[T], v: &[T], k: usize, out: &mut [T]) {
     }
 }
 
+/// Brings rows into the cache from end to end. The transposed product reads them column by column, which is several times
+/// slower when they come from memory.
+pub(super) fn touch<T: Scalar>(x: &[T]) {
+    const LINE: usize = 64;
+    let mut sum = 0.0;
+    for v in x.iter().step_by(LINE / size_of::<T>()) {
+        sum += v.to_f64();
+    }
+    std::hint::black_box(sum);
+}
+
 /// `sum (k, d) <- sum + rᵀ x` with `r` (rows, k) and `x` (rows, d), all row after row, at most 256 rows.
 pub(super) fn add_transposed<T: Scalar>(x: &[T], r: &[T], k: usize, sum: &mut [f64]) {
     let (d, rows) = (sum.len() / k, r.len() / k);

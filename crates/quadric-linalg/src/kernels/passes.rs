@@ -48,6 +48,12 @@ pub(super) fn multiply_transposed<T: Scalar>(x: &DataMatrix<T>, r: &[T], mut out
         for piece in ranges(rows.len(), block) {
             let piece = rows.start + piece.start..rows.start + piece.end;
             let r = &r[piece.start * k..piece.end * k];
+            if let DataMatrix::Dense(x) = x
+                && k > 1
+            {
+                let d = part.len() / k;
+                panel::touch(&x.values()[piece.start * d..piece.end * d]);
+            }
             add_transposed(x, piece, r, k, columns.clone(), part);
         }
     });

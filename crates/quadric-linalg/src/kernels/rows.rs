@@ -48,6 +48,9 @@ mod avx2 {
     use crate::Scalar;
     use std::arch::x86_64::*;
 
+    /// Values that are asked for ahead at least.
+    const AHEAD: usize = 256;
+
     /// Sums for four rows: lanes 0 to 3 and lanes 4 to 7 of each.
     type Sums = [[__m256d; 2]; GROUP];
 
@@ -123,11 +126,14 @@ mod avx2 {
     ) -> [f64; GROUP] {
         let mut sums: Sums = [[_mm256_setzero_pd(); 2]; GROUP];
         let mut j = 0;
-        // SAFETY: every index read is below `body`, or selected by the mask of the tail.
+        // The next four rows: the hardware would have to find each of them anew.
+        let ahead = (GROUP * body).max(AHEAD);
+        // SAFETY: prefetching never faults; every index read is below `body`, or selected by the mask of the tail.
         unsafe {
             while j < body {
                 let v = [load(v.add(j)), load(v.add(j + 4))];
                 for r in 0..GROUP {
+                    _mm_prefetch::<_MM_HINT_T0>(rows[r].wrapping_add(j + ahead).cast());
                     let x = [load(rows[r].add(j)), load(rows[r].add(j + 4))];
                     sums[r][0] = _mm256_fmadd_pd(x[0], v[0], sums[r][0]);
                     sums[r][1] = _mm256_fmadd_pd(x[1], v[1], sums[r][1]);
