@@ -73,6 +73,10 @@ impl Curve for Logistic {
         (t.max(0.0) + e.ln_1p(), -y * p)
     }
     #[inline]
+    fn slope(self, y: f64, u: f64) -> f64 {
+        -y * sigmoid(-y * u)
+    }
+    #[inline]
     fn curvature(self, _y: f64, u: f64) -> f64 {
         let e = (-u.abs()).exp();
         e / ((1.0 + e) * (1.0 + e))

@@ -218,6 +218,23 @@ impl<T: Scalar> Design<T> {
         });
     }
 
+    /// The largest `weights_i ‖z_i‖²`, from the stored values alone.
+    pub(crate) fn largest_square(&self, weights: &[f64]) -> f64 {
+        let shift = self.frame.shift.as_deref().unwrap_or(&[]);
+        let centre: f64 = shift.iter().map(|m| m * m).sum();
+        weights
+            .iter()
+            .enumerate()
+            .fold(0.0, |largest, (i, weight)| {
+                let mut square = centre;
+                self.x.for_row(i, |j, v| {
+                    let (v, m) = (v.to_f64(), shift.get(j).copied().unwrap_or(0.0));
+                    square += v * (v - 2.0 * m);
+                });
+                f64::max(largest, weight * square)
+            })
+    }
+
     /// The coefficients of the stored matrix that give the same products: the centring moves into the last row.
     fn stored_coefficients(&self, v: MatRef<'_, T>) -> Option<Mat<T>> {
         let shift = self.frame.shift.as_ref()?;

@@ -134,11 +134,7 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
             Loss::Poisson => return None,
         };
         let terms = self.terms() as f64;
-        let data = (0..self.terms()).fold(0.0f64, |largest, i| {
-            let mut square = 0.0;
-            self.design.for_row(i, |_, z| square += z * z);
-            largest.max(self.samples.weights[i] * square)
-        });
+        let data = self.design.largest_square(&self.samples.weights);
         let penalty = (0..self.features()).map(|j| self.penalty_curvature(j));
         Some(terms * self.samples.norm * bend * data + penalty.fold(0.0, f64::max))
     }

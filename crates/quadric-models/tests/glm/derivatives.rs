@@ -211,3 +211,52 @@ fn a_gap_is_never_below_the_truth() {
         }
     }
 }
+
+#[test]
+fn t_n15_single_precision_is_certified_to_its_own_accuracy() {
+    let mut stream = stream("f32 gaps");
+    for loss in LOSSES {
+        let data = random_data(loss, 60, 4, &mut stream);
+        let options = GlmOptions {
+            loss,
+            l2: 0.1,
+            intercept: true,
+        };
+        let wide = glm(&data, loss, 0.1, true);
+        let optimum = minimise(&wide);
+        for x in [dense::<f32>(&data.x), sparse::<f32>(&data.x)] {
+            let narrow = Glm::new(x, &data.y, Some(&data.s), &options).unwrap();
+            let x: Vec<f32> = optimum.iter().map(|v| f32::of(*v)).collect();
+            let gap = narrow.gap(&x).unwrap().unwrap();
+            assert!(gap.bound <= 1e-7 * gap.scale, "{loss}: {gap:?}");
+        }
+    }
+}
+
+/// More rows than one task takes, and threads that do not divide them.
+#[test]
+fn bits_do_not_depend_on_threads() {
+    let mut stream = stream("threads");
+    for loss in LOSSES {
+        let data = random_data(loss, 9001, 5, &mut stream);
+        let x = normals(glm(&data, loss, 0.1, true).dim(), 0.2, &mut stream);
+        let answers = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                let p = glm(&data, loss, 0.1, true);
+                let mut g = vec![0.0; x.len()];
+                let f = p.value_grad(&x, &mut g).unwrap();
+                let mut line = p.restrict(&x, &g).unwrap().unwrap();
+                let along = (line.change(-0.3).unwrap(), line.slope(-0.3).unwrap());
+                (f, p.gap(&x).unwrap(), along, hessian(&p, &x), g)
+            })
+        };
+        let one = answers(1);
+        for threads in [2, 3, 8] {
+            assert_eq!(answers(threads), one, "{loss}, {threads} threads");
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Tests of generalised linear models: derivatives, certificates, invariants.
 
+// Tests panic and print where they have something to say.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod certificates;
 mod common;
 mod derivatives;
