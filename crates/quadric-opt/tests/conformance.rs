@@ -18,7 +18,7 @@ type Checked = Result<(), Failed>;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let rules: [(&str, fn(&Entry, &Row) -> Checked); 5] = [
+    let rules: [(&str, fn(&Entry, &Case) -> Checked); 5] = [
         ("ends as it should", ends_as_it_should),
         ("keeps limits", keeps_limits),
         ("counts, descends and resumes", counts_descends_and_resumes),
@@ -30,20 +30,39 @@ fn main() {
     ];
     let mut trials = Vec::new();
     for row in rows() {
-        for entry in registry() {
-            if !entry.applies(row.build().as_ref()) {
-                continue;
-            }
+        let problem = row.build();
+        for entry in registry().iter().filter(|e| e.applies(problem.as_ref())) {
             for (name, rule) in rules {
                 let row = row.clone();
                 trials.push(Trial::test(
                     format!("{}: {}: {name}", entry.name, row.label()),
-                    move || rule(entry, &row),
+                    move || rule(entry, &Case::new(row)),
                 ));
             }
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A row with its problem, built once per check.
+struct Case {
+    row: Row,
+    problem: Box<dyn Problem<f64>>,
+    x0: Vec<f64>,
+}
+
+impl Case {
+    fn new(row: Row) -> Self {
+        let (problem, x0) = (row.build(), row.x0());
+        Self { row, problem, x0 }
+    }
+}
+
+impl std::ops::Deref for Case {
+    type Target = Row;
+    fn deref(&self) -> &Row {
+        &self.row
+    }
 }
 
 fn require(holds: bool, text: impl FnOnce() -> String) -> Checked {
@@ -54,23 +73,21 @@ fn method(entry: &Entry) -> Box<dyn AnyMethod<f64>> {
     entry.build(&Value::Null).unwrap()
 }
 
-fn run(entry: &Entry, row: &Row, budget: Budget, tolerance: Tolerance) -> Outcome<f64> {
+fn run(entry: &Entry, row: &Case, budget: Budget, tolerance: Tolerance) -> Outcome<f64> {
     let mut driver = Driver {
         budget,
         tolerance,
         ..Driver::default()
     };
-    let problem = row.build();
     method(entry)
-        .run(&mut driver, row.x0(), problem.as_ref())
+        .run(&mut driver, row.x0.clone(), row.problem.as_ref())
         .unwrap()
 }
 
-fn walk(entry: &Entry, row: &Row, steps: u64, resumes: bool) -> Result<Walked, String> {
-    let problem = row.build();
+fn walk(entry: &Entry, row: &Case, steps: u64, resumes: bool) -> Result<Walked, String> {
     let walk = Walk {
-        problem: problem.as_ref(),
-        x0: &row.x0(),
+        problem: row.problem.as_ref(),
+        x0: &row.x0,
         steps,
         seed: 0,
         resumes,
@@ -85,7 +102,7 @@ fn measure(problem: &dyn Problem<f64>, x: &[f64]) -> f64 {
 }
 
 /// Converged means optimal; families that must converge do, within their evaluations; the rest ends honestly.
-fn ends_as_it_should(entry: &Entry, row: &Row) -> Checked {
+fn ends_as_it_should(entry: &Entry, row: &Case) -> Checked {
     let must = row.must_converge.iter().any(|f| f == entry.family.name());
     // An evaluation of a mini-batch counts as one.
     let batches = if entry.needs == "FiniteSum" { 20 } else { 1 };
@@ -122,23 +139,22 @@ fn ends_as_it_should(entry: &Entry, row: &Row) -> Checked {
 }
 
 /// An evaluation limit is never exceeded by one, and what comes back is the start or better.
-fn keeps_limits(entry: &Entry, row: &Row) -> Checked {
+fn keeps_limits(entry: &Entry, row: &Case) -> Checked {
     for limit in 0..=25 {
         let budget = Budget {
             evaluations: Some(limit),
             ..Budget::default()
         };
         let o = run(entry, row, budget, row.driver_tolerance());
-        let problem = row.build();
         let value = o.value.unwrap();
         require(o.counts.evaluations() <= limit, || {
             format!("{} evaluations of {limit}", o.counts.evaluations())
         })?;
         require(
-            value.to_bits() == measure(&*problem, &o.x).to_bits(),
+            value.to_bits() == measure(&*row.problem, &o.x).to_bits(),
             || format!("limit {limit}: the value is not F at the point"),
         )?;
-        require(value <= measure(&*problem, &row.x0()), || {
+        require(value <= measure(&*row.problem, &row.x0), || {
             format!("limit {limit}: worse than the start: {value:e}")
         })?;
         let honest = match o.status {
@@ -153,7 +169,7 @@ fn keeps_limits(entry: &Entry, row: &Row) -> Checked {
 }
 
 /// Counts equal those of an independent wrapper; F never rises beyond rounding; every step can be resumed bit for bit.
-fn counts_descends_and_resumes(entry: &Entry, row: &Row) -> Checked {
+fn counts_descends_and_resumes(entry: &Entry, row: &Case) -> Checked {
     let budget = Budget {
         iterations: Some(STEPS),
         ..Budget::default()
@@ -187,7 +203,7 @@ fn counts_descends_and_resumes(entry: &Entry, row: &Row) -> Checked {
     Ok(())
 }
 
-fn same_bits_on_any_threads(entry: &Entry, row: &Row) -> Checked {
+fn same_bits_on_any_threads(entry: &Entry, row: &Case) -> Checked {
     let bits = |threads| -> Result<Vec<u64>, String> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let walked = pool.unwrap().install(|| walk(entry, row, STEPS, false))?;
@@ -202,15 +218,14 @@ fn same_bits_on_any_threads(entry: &Entry, row: &Row) -> Checked {
     Ok(())
 }
 
-fn no_iterations(entry: &Entry, row: &Row) -> Checked {
+fn no_iterations(entry: &Entry, row: &Case) -> Checked {
     let budget = Budget {
         iterations: Some(0),
         ..Budget::default()
     };
     let o = run(entry, row, budget, row.driver_tolerance());
-    let problem = row.build();
-    let value = measure(&*problem, &row.x0());
-    let at_start = o.x == row.x0() && o.value.unwrap().to_bits() == value.to_bits();
+    let value = measure(&*row.problem, &row.x0);
+    let at_start = o.x == row.x0 && o.value.unwrap().to_bits() == value.to_bits();
     let status = matches!(o.status, Status::MaxIterations)
         || (o.status == Status::Converged && row.is_optimal(value, o.gradient_norm.unwrap()));
     require(at_start && status && o.iterations == 0, || {
