@@ -15,10 +15,11 @@ use support::walk::{Walk, Walked};
 const STEPS: u64 = 14;
 
 type Checked = Result<(), Failed>;
+type Rule = fn(&Entry, &Case) -> Checked;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let rules: [(&str, fn(&Entry, &Case) -> Checked); 5] = [
+    let rules: [(&str, Rule); 5] = [
         ("ends as it should", ends_as_it_should),
         ("keeps limits", keeps_limits),
         ("counts, descends and resumes", counts_descends_and_resumes),
