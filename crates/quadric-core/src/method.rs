@@ -56,6 +56,9 @@ pub struct Reading {
     pub optimality: Option<f64>,
     /// Set when the method cannot go on.
     pub exit: Option<Exit>,
+    /// True if the next step should bring the point much nearer to the optimum at the usual price (the end of Newton's
+    /// method). The driver then goes on past its tolerance, to 10⁻⁴ times it.
+    pub refines: bool,
 }
 
 impl Reading {
@@ -64,7 +67,7 @@ impl Reading {
         Self {
             value: Some(value),
             optimality: Some(optimality),
-            exit: None,
+            ..Self::default()
         }
     }
 

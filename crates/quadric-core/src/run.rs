@@ -11,6 +11,9 @@ use crate::{
 use quadric_linalg::random::SeedTree;
 use std::time::Duration;
 
+/// How far below the tolerance a method may refine its point.
+const REFINED: f64 = 1e-4;
+
 /// Why the loop ended.
 pub(crate) struct End {
     status: Status,
@@ -251,8 +254,13 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     fn verdict(&mut self, control: Control) -> Option<End> {
         let memory = &mut self.memory;
         let tolerance = self.driver.tolerance;
-        let met = |c: Certificate| tolerance.met(&c, 1.0);
-        if memory.certified_here && memory.certificate.is_some_and(met) {
+        let met = |factor| {
+            memory
+                .certificate
+                .is_some_and(|c| tolerance.met(&c, factor))
+        };
+        let may_refine = memory.reading.refines && !met(REFINED);
+        if memory.certified_here && met(1.0) && !may_refine {
             memory.take_as_best();
             return Some(Status::Converged.into());
         }

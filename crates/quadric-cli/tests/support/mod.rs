@@ -1,5 +1,5 @@
 //! Running the command in an empty directory, and comparing numbers.
-#![allow(dead_code)] // each test binary uses its part
+#![allow(dead_code, unreachable_pub)] // each test binary uses its part
 
 use libtest_mimic::Failed;
 use serde_json::Value;

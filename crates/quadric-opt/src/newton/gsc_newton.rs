@@ -49,6 +49,16 @@ pub struct GscNewton {
     pub radius: f64,
 }
 
+/// Most steps with one factorisation, after the first.
+const CHORDS: usize = 8;
+/// The gradient must have fallen to this fraction in a Newton step for another one with the same Hessian to be worth it,
+/// and to the second one in each of these.
+const CONTRACTION: [f64; 2] = [0.05, 0.2];
+/// The end of refinement: a squared decrement of this fraction of F is beyond what any use of the solution can tell.
+const REFINED: f64 = 1e-15;
+/// A squared decrement of this fraction of F, or of this fraction squared of F at the start, counts as nothing.
+const INFIMUM: f64 = 1e-6;
+
 impl Default for GscNewton {
     fn default() -> Self {
         Self {
@@ -143,6 +153,8 @@ quadric_core::state! {
         gradient: Vec<T>,
         /// Where the run began: the centre of the added regularisation.
         start: Vec<T>,
+        /// `|F|` there.
+        start_value: f64,
         /// Largest norm in the set that bounds the third derivative; only of use to the published schedules.
         radius: f64,
         /// Position on the path of regularisation.
@@ -347,6 +359,50 @@ impl GscNewton {
         Ok(())
     }
 
+    /// Further steps with the factorised Hessian of the last point, for one pass over the data each. In the region of
+    /// quadratic convergence they take the gradient to its rounding at a fraction of the price of a Newton step, so
+    /// that the solution is as good as the arithmetic and not only as good as the tolerance.
+    fn polish<T: Scalar>(
+        &self,
+        p: &dyn SelfConcordant<T>,
+        x: &mut [T],
+        s: &mut GscState<T>,
+        before: f64,
+        cx: &mut Context,
+    ) -> Result<()> {
+        let may = matches!(self.schedule, Schedule::Auto | Schedule::Direct);
+        let mut last = before;
+        for i in 0..CHORDS {
+            let now = vector::max_abs(&s.gradient);
+            let contracts = now > 0.0 && now <= CONTRACTION[i.min(1)] * last;
+            if !(may && s.system.is_factorised() && contracts) {
+                break;
+            }
+            last = now;
+            let work = s.work.get(|| Buffers::new(x.len()));
+            s.system
+                .factor(x.len())?
+                .direction(&s.gradient, &mut work.d);
+            let trial = &mut work.trial;
+            trial.point.resize(x.len(), T::of(0.0));
+            trial.gradient.resize(x.len(), T::of(0.0));
+            Line::point(x, &work.d, 1.0, &mut trial.point);
+            trial.at = None;
+            let value = p.value_grad(&trial.point, &mut trial.gradient)?;
+            let rounding = 4.0 * T::EPSILON * s.value.abs();
+            // False for NaN as well.
+            let improves = vector::max_abs(&trial.gradient) < 0.5 * now;
+            if !(improves && value <= s.value + rounding) {
+                break;
+            }
+            x.copy_from_slice(&trial.point);
+            std::mem::swap(&mut s.gradient, &mut trial.gradient);
+            s.value = value;
+            cx.note("polish", 1.0);
+        }
+        Ok(())
+    }
+
     /// Why F has no minimiser, if the last direction or the whole way from the start shows it.
     fn recession<T: Scalar>(
         p: &dyn SelfConcordant<T>,
@@ -412,6 +468,7 @@ impl<T: Scalar> Method<T> for GscNewton {
         let mut s = GscState {
             value,
             start: x.to_vec(),
+            start_value: value.abs(),
             radius,
             path: Path::end(),
             on_path: false,
@@ -453,7 +510,11 @@ impl<T: Scalar> Method<T> for GscNewton {
         };
         Self::note(s, &model, &accepted, cx);
         let noise = T::EPSILON * s.value.abs();
+        let before = vector::max_abs(&s.gradient);
         Self::advance(p, x, s, accepted.length)?;
+        if s.path.mu == 0.0 && accepted.length == 1.0 {
+            self.polish(p, x, s, before, cx)?;
+        }
         s.longest = (4.0 * s.longest).min(1.0);
         if s.path.mu == 0.0 {
             s.last_decrement = model.slope.sqrt();
@@ -468,8 +529,16 @@ impl<T: Scalar> Method<T> for GscNewton {
             distance: distance(x, &s.start),
         };
         s.path.advance(self, s.radius, facts);
-        let reading = reading(s);
+        let mut reading = reading(s);
+        if s.path.mu == 0.0 && accepted.length == 1.0 {
+            // The squared decrement falls with the square of the gradient.
+            let ratio = reading.optimality.unwrap_or(0.0) / before;
+            reading.refines = ratio < 0.9 && model.slope * ratio * ratio > REFINED * s.value.abs();
+        }
+        // Far along a direction of recession F is as good as its infimum.
+        let is_at_infimum = model.slope <= INFIMUM * s.value.abs().max(INFIMUM * s.start_value);
         if accepted.is_long(&model, noise)
+            && is_at_infimum
             && let Some(why) = Self::recession(p, x, s)?
         {
             return Ok(reading.exit(Exit::Unbounded(why)));

@@ -188,6 +188,11 @@ impl<T: Scalar> System<T> {
         self.choice == CHOLESKY
     }
 
+    /// True if the last system was solved by factorisation.
+    pub(super) fn is_factorised(&self) -> bool {
+        self.choice == CHOLESKY
+    }
+
     /// The memory of direct solves.
     pub(super) fn factor(&mut self, dim: usize) -> Result<&mut Factor<T>> {
         let work = self.work.get(Work::default);
