@@ -157,6 +157,25 @@ pub(crate) fn prefers_dense(rows: usize, cols: usize, nonzeros: usize) -> bool {
     cells <= 4 * nonzeros as u128 || cells == 0
 }
 
+/// Refuses to spell out a wide sparse matrix cell by cell.
+///
+/// # Errors
+/// `Resource` for more than 2³¹ cells.
+pub(crate) fn check_cells(data: &Dataset) -> Result<()> {
+    let cells = data.rows() as u128 * data.features() as u128;
+    if cells <= 1 << 31 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Resource,
+        format!(
+            "`{}` has {cells} cells, too many for a format that spells out zeros",
+            data.name
+        ),
+    )
+    .with_hint("write svmlight text or NPZ instead"))
+}
+
 /// The largest number of rows and of columns of a sparse matrix, whose indices have 32 bits with a sign.
 pub(crate) const LARGEST: usize = i32::MAX as usize;
 

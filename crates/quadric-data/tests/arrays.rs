@@ -148,6 +148,8 @@ fn columns_of_arrays() {
 }
 
 proptest! {
+    #![proptest_config(common::seeded(200))]
+
     #[test]
     fn arrays_survive(values in proptest::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 1..40)) {
         let n = values.len();

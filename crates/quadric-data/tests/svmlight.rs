@@ -166,6 +166,14 @@ fn nothing_grows_with_an_index() {
     assert!(data.feature_names.is_empty());
     assert_eq!(data.feature_name(2_147_483_645), "2147483646");
     assert_eq!(describe(&data).nonzeros, 2);
+    for format in [Format::Csv, Format::Npy] {
+        let error = encode(&data, format).unwrap_err();
+        assert_eq!(error.kind().name(), "Resource", "{error:?}");
+    }
+    assert_eq!(
+        encode(&data, Format::Svmlight).unwrap(),
+        b"1 1:1\n-1 2147483646:2\n"
+    );
 }
 
 #[test]
@@ -338,7 +346,7 @@ fn any_value() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(common::seeded(200))]
 
     #[test]
     fn writing_and_reading_is_the_identity(

@@ -42,27 +42,23 @@ impl Header {
         let [major, minor, rest @ ..] = rest else {
             return Err(bad("the NPY header ends too early".into()));
         };
+        let early = || bad("the NPY header ends too early".into());
         let (length, width) = match (*major, *minor) {
-            (1, 0) => (
-                rest.first_chunk::<2>()
-                    .map(|b| usize::from(u16::from_le_bytes(*b))),
-                2,
-            ),
-            (2 | 3, 0) => (
-                rest.first_chunk::<4>()
-                    .map(|b| u32::from_le_bytes(*b) as usize),
-                4,
-            ),
+            (1, 0) => {
+                let length = rest.first_chunk::<2>().ok_or_else(early)?;
+                (usize::from(u16::from_le_bytes(*length)), 2)
+            }
+            (2 | 3, 0) => {
+                let length = rest.first_chunk::<4>().ok_or_else(early)?;
+                (u32::from_le_bytes(*length) as usize, 4)
+            }
             _ => return Err(bad(format!("NPY version {major}.{minor} is not known"))),
         };
-        let length = length.ok_or_else(|| bad("the NPY header ends too early".into()))?;
         if length > LONGEST {
             return Err(bad(format!("an NPY header of {length} bytes is refused")));
         }
         let start = 8 + width + length;
-        let literal = bytes
-            .get(8 + width..start)
-            .ok_or_else(|| bad("the NPY header ends too early".into()))?;
+        let literal = bytes.get(8 + width..start).ok_or_else(early)?;
         let fields = Literal {
             bytes: literal,
             at: 0,
@@ -90,20 +86,26 @@ impl Header {
             shape,
             start,
         };
-        let expected = header
+        header.check_length(name, bytes.len() - start)?;
+        Ok(header)
+    }
+
+    /// Exactly the bytes of all values must follow the header.
+    fn check_length(&self, name: &str, found: usize) -> Result<()> {
+        let bad = |what: String| Err(Error::malformed(name, what));
+        let product = self
             .shape
             .iter()
-            .try_fold(size, |product, n| product.checked_mul(*n))
-            .ok_or_else(|| bad(format!("the shape {:?} is beyond all memory", header.shape)))?;
-        match bytes.len() - start {
-            found if found < expected => Err(bad(format!(
+            .try_fold(self.size, |product, n| product.checked_mul(*n));
+        match product {
+            None => bad(format!("the shape {:?} is beyond all memory", self.shape)),
+            Some(expected) if found < expected => bad(format!(
                 "the file ends too early: {expected} bytes of values announced, {found} found"
-            ))),
-            found if found > expected => Err(bad(format!(
-                "{} bytes follow the last value",
-                found - expected
-            ))),
-            _ => Ok(header),
+            )),
+            Some(expected) if found > expected => {
+                bad(format!("{} bytes follow the last value", found - expected))
+            }
+            Some(_) => Ok(()),
         }
     }
 }

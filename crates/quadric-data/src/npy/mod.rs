@@ -7,7 +7,7 @@ mod npz;
 #[cfg(feature = "npz")]
 pub(crate) use npz::{read as read_npz, write as write_npz};
 
-use crate::dataset::Dataset;
+use crate::dataset::{self, Dataset};
 use crate::options::{Missing, ReadOptions};
 use crate::table::{self, Column, Table};
 use crate::trouble::{Trouble, TroubleKind};
@@ -172,6 +172,7 @@ pub(crate) fn write(data: &Dataset) -> Result<Vec<u8>> {
     if data.weights.is_some() || data.query_ids.is_some() {
         return refuse("sample weights or query identifiers");
     }
+    dataset::check_cells(data)?;
     let d = data.features();
     let width = d + usize::from(!data.target.is_empty());
     let mut out = preamble("<f8", &format!("({}, {width})", data.rows()));

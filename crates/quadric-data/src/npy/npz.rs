@@ -203,76 +203,68 @@ pub(crate) fn write(data: &Dataset) -> Result<Vec<u8>> {
         )
         .with_hint("write svmlight text or CSV instead"));
     }
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let mut add =
-        |key: &str, descr: &str, shape: &str, values: &mut dyn Iterator<Item = u8>| -> Result<()> {
-            let mut bytes = preamble(descr, shape);
-            bytes.extend(values);
-            let options = zip::write::SimpleFileOptions::default()
-                .last_modified_time(zip::DateTime::default());
-            archive
-                .start_file(format!("{key}.npy"), options)
-                .map_err(failed)?;
-            archive.write_all(&bytes).map_err(failed)
-        };
+    let mut archive = Archive(zip::ZipWriter::new(Cursor::new(Vec::new())));
     let n = data.rows();
     match &data.x {
         DataMatrix::Dense(x) => {
-            let mut values = x.values().iter().flat_map(|v| v.to_le_bytes());
-            add(
-                "x",
-                "<f8",
-                &format!("({n}, {})", data.features()),
-                &mut values,
-            )?;
+            let shape = format!("({n}, {})", data.features());
+            archive.add("x", "<f8", &shape, &bytes(x.values(), f64::to_le_bytes))?;
         }
         DataMatrix::Sparse(x) => {
             let x = x.as_ref();
-            let vector = |n: usize| format!("({n},)");
-            let (starts, indices) = (x.symbolic().row_ptr(), x.symbolic().col_idx());
-            add(
-                "data",
-                "<f8",
-                &vector(x.val().len()),
-                &mut x.val().iter().flat_map(|v| v.to_le_bytes()),
-            )?;
-            add(
-                "indices",
-                "<u4",
-                &vector(indices.len()),
-                &mut indices.iter().flat_map(|v| v.to_le_bytes()),
-            )?;
-            add(
-                "indptr",
-                "<u4",
-                &vector(starts.len()),
-                &mut starts.iter().flat_map(|v| v.to_le_bytes()),
-            )?;
+            archive.floats("data", x.val())?;
+            let structure = [
+                ("indices", x.symbolic().col_idx()),
+                ("indptr", x.symbolic().row_ptr()),
+            ];
+            for (key, v) in structure {
+                archive.add(
+                    key,
+                    "<u4",
+                    &format!("({},)", v.len()),
+                    &bytes(v, u32::to_le_bytes),
+                )?;
+            }
             let shape = [n as u64, data.features() as u64];
-            add(
-                "shape",
-                "<i8",
-                "(2,)",
-                &mut shape.iter().flat_map(|v| v.to_le_bytes()),
-            )?;
-            add("format", "|S3", "()", &mut b"csr".iter().copied())?;
+            archive.add("shape", "<i8", "(2,)", &bytes(&shape, u64::to_le_bytes))?;
+            archive.add("format", "|S3", "()", b"csr")?;
         }
     }
-    let mut vector = |key: &str, v: &[f64]| {
-        add(
+    if !data.target.is_empty() {
+        archive.floats("y", &data.target)?;
+    }
+    if let Some(weights) = &data.weights {
+        archive.floats("weights", weights)?;
+    }
+    Ok(archive.0.finish().map_err(failed)?.into_inner())
+}
+
+/// An archive that is being written.
+struct Archive(zip::ZipWriter<Cursor<Vec<u8>>>);
+
+impl Archive {
+    /// Adds one array; all times are the same, so that equal data give equal files.
+    fn add(&mut self, key: &str, descr: &str, shape: &str, values: &[u8]) -> Result<()> {
+        let options =
+            zip::write::SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
+        let name = format!("{key}.npy");
+        self.0.start_file(name, options).map_err(failed)?;
+        self.0.write_all(&preamble(descr, shape)).map_err(failed)?;
+        self.0.write_all(values).map_err(failed)
+    }
+
+    fn floats(&mut self, key: &str, v: &[f64]) -> Result<()> {
+        self.add(
             key,
             "<f8",
             &format!("({},)", v.len()),
-            &mut v.iter().flat_map(|v| v.to_le_bytes()),
+            &bytes(v, f64::to_le_bytes),
         )
-    };
-    if !data.target.is_empty() {
-        vector("y", &data.target)?;
     }
-    if let Some(weights) = &data.weights {
-        vector("weights", weights)?;
-    }
-    Ok(archive.finish().map_err(failed)?.into_inner())
+}
+
+fn bytes<T: Copy, const N: usize>(values: &[T], encode: fn(T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|v| encode(*v)).collect()
 }
 
 fn failed(e: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -134,42 +134,63 @@ fn row(
         Ok(_) => return Err(bad_label(text, at, BadNumber::Syntax)),
         Err(bad) => return Err(bad_label(text, at, bad)),
     };
-    let mut at = skip_blanks(text, at + used);
-    let has_query = text[at..].starts_with(b"qid:");
-    if has_query != rules.query {
-        return Err(fault(
-            at,
-            match has_query {
-                true => "this row has a query identifier, but the first row has none",
-                false => "this row has no query identifier (`qid:`), but the first row has one",
-            },
-        ));
-    }
-    if has_query {
-        let token = token(text, at);
-        found.query_ids.push(query(token).ok_or_else(|| {
-            fault(
-                at,
-                format!("{} is not a query identifier below 2^64", quote(token)),
-            )
-        })?);
-        at += token.len();
-    }
+    let at = identifier(text, skip_blanks(text, at + used), rules, found)?;
     let first = found.entries;
+    let (at, sorted) = entries(text, at, rules, slots, found)?;
+    if !sorted {
+        let row = first..found.entries;
+        let kept = merge(&mut slots.indices[row.clone()], &mut slots.values[row]).map_err(|i| {
+            let message = format!("the values with index {i} add up to infinity");
+            fault(at.saturating_sub(1), message)
+        })?;
+        found.entries = first + kept;
+    }
+    slots.labels[found.rows] = label;
+    slots.lengths[found.rows] = (found.entries - first) as u32;
+    found.rows += 1;
+    Ok(at)
+}
+
+/// Takes the query identifier at `at`, where there should be one, and returns where it ends.
+fn identifier(text: &[u8], at: usize, rules: &Rules, found: &mut Found) -> Result<usize, Fault> {
+    match (text[at..].starts_with(b"qid:"), rules.query) {
+        (false, false) => Ok(at),
+        (true, false) => {
+            let message = "this row has a query identifier, but the first row has none";
+            Err(fault(at, message))
+        }
+        (false, true) => {
+            let message = "this row has no query identifier (`qid:`), but the first row has one";
+            Err(fault(at, message))
+        }
+        (true, true) => {
+            let token = token(text, at);
+            let Some(id) = query(token) else {
+                let message = format!("{} is not a query identifier below 2^64", quote(token));
+                return Err(fault(at, message));
+            };
+            found.query_ids.push(id);
+            Ok(at + token.len())
+        }
+    }
+}
+
+/// Takes the `index:value` tokens from `at` on; returns where the next line starts, and whether the indices ascend.
+fn entries(
+    text: &[u8],
+    mut at: usize,
+    rules: &Rules,
+    slots: &mut Slots<'_>,
+    found: &mut Found,
+) -> Result<(usize, bool), Fault> {
     let mut last = -1i64;
     let mut sorted = true;
-    loop {
+    let end = loop {
         at = skip_blanks(text, at);
         match text.get(at) {
-            None => break,
-            Some(b'\n') => {
-                at += 1;
-                break;
-            }
-            Some(b'#') => {
-                at = next_line(text, at);
-                break;
-            }
+            None => break at,
+            Some(b'\n') => break at + 1,
+            Some(b'#') => break next_line(text, at),
             Some(_) => {}
         }
         let (index, value, end) = entry(text, at, rules)?;
@@ -187,25 +208,11 @@ fn row(
             found.entries += 1;
         }
         at = end;
-    }
+    };
     if last >= 0 {
         found.largest = found.largest.max(u32::try_from(last).ok());
     }
-    if !sorted {
-        let row = first..found.entries;
-        let kept =
-            merge(&mut slots.indices[row.clone()], &mut slots.values[row]).map_err(|index| {
-                fault(
-                    at.saturating_sub(1),
-                    format!("the values with index {index} add up to infinity"),
-                )
-            })?;
-        found.entries = first + kept;
-    }
-    slots.labels[found.rows] = label;
-    slots.lengths[found.rows] = (found.entries - first) as u32;
-    found.rows += 1;
-    Ok(at)
+    Ok((end, sorted))
 }
 
 /// The `index:value` at `at`, and where it ends.

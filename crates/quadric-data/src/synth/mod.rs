@@ -129,87 +129,96 @@ impl Options {
     /// # Errors
     /// All faults at once.
     pub fn validate(&self) -> Result<()> {
-        let mut faults = Vec::new();
-        let mut need = |good: bool, fault: &str| {
-            if !good {
-                faults.push(fault.to_owned());
-            }
-        };
-        need(self.rows > 0, "`rows` must be at least 1");
-        need(self.columns > 0, "`columns` must be at least 1");
-        need(
-            self.columns <= dataset::LARGEST,
-            "`columns` must be below 2^31",
-        );
-        need(
-            self.condition >= 1.0 && self.condition <= 1e30,
-            "`condition` must be from 1 to 1e30",
-        );
-        need(
-            self.correlation.abs() < 1.0,
-            "`correlation` must be between -1 and 1",
-        );
-        let chain = self.correlation != 0.0;
-        need(
-            !chain || self.condition == 1.0,
-            "`correlation` needs `condition` 1",
-        );
-        need(
-            self.density > 0.0 && self.density <= 1.0,
-            "`density` must be above 0 and at most 1",
-        );
-        need(
-            !chain || self.density == 1.0,
-            "`correlation` needs `density` 1",
-        );
-        need(
-            (2..=1000).contains(&self.classes),
-            "`classes` must be from 2 to 1000",
-        );
-        need(
-            self.signal > 0.0 && self.signal <= 1e6,
-            "`signal` must be above 0 and at most 1e6",
-        );
-        let counts = self.kind == Kind::Poisson;
-        need(
-            !counts || self.signal <= 1.5,
-            "`signal` must be at most 1.5 for counts",
-        );
-        need(
-            self.noise >= 0.0 && self.noise.is_finite(),
-            "`noise` must not be negative",
-        );
-        need(
-            self.margin >= 0.0 && self.margin <= 0.5 * self.signal,
-            "`margin` must be from 0 to half the signal",
-        );
-        need(
-            self.margin == 0.0 || self.separable,
-            "`margin` needs `separable`",
-        );
-        let binary = self.kind == Kind::Logistic;
-        need(
-            !self.separable || binary || self.kind == Kind::Softmax,
-            "`separable` needs classes",
-        );
-        need(
-            !self.quasi_separable || (binary && !self.separable && self.columns > 1),
-            "`quasi_separable` needs a logistic target, two features and no `separable`",
-        );
-        need(self.group_size > 0, "`group_size` must be at least 1");
-        need(
-            self.active > 0.0 && self.active <= 1.0,
-            "`active` must be above 0 and at most 1",
-        );
-        let cells = self.rows as f64 * self.columns as f64 * self.density;
-        need(
-            cells <= 2f64.powi(31),
-            "rows times columns times density must be at most 2^31",
-        );
+        let rules = self.design_rules().into_iter().chain(self.target_rules());
+        let faults: Vec<&str> = rules
+            .filter(|(good, _)| !good)
+            .map(|(_, fault)| fault)
+            .collect();
         match faults.is_empty() {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::Argument, faults.join("; "))),
         }
+    }
+
+    /// What must hold of the features, and what to say if it does not.
+    fn design_rules(&self) -> [(bool, &'static str); 9] {
+        let chain = self.correlation != 0.0;
+        let within = |v: f64, least: f64, most: f64| (least..=most).contains(&v);
+        let cells = self.rows as f64 * self.columns as f64 * self.density;
+        [
+            (self.rows > 0, "`rows` must be at least 1"),
+            (self.columns > 0, "`columns` must be at least 1"),
+            (
+                self.columns <= dataset::LARGEST,
+                "`columns` must be below 2^31",
+            ),
+            (
+                within(self.condition, 1.0, 1e30),
+                "`condition` must be from 1 to 1e30",
+            ),
+            (
+                self.correlation.abs() < 1.0,
+                "`correlation` must be between -1 and 1",
+            ),
+            (
+                !chain || self.condition == 1.0,
+                "`correlation` needs `condition` 1",
+            ),
+            (
+                within(self.density, 1e-12, 1.0),
+                "`density` must be from 1e-12 to 1",
+            ),
+            (
+                !chain || self.density == 1.0,
+                "`correlation` needs `density` 1",
+            ),
+            (
+                cells <= 2f64.powi(31),
+                "rows times columns times density must be at most 2^31",
+            ),
+        ]
+    }
+
+    /// What must hold of the target, and what to say if it does not.
+    fn target_rules(&self) -> [(bool, &'static str); 10] {
+        let within = |v: f64, least: f64, most: f64| (least..=most).contains(&v);
+        let binary = self.kind == Kind::Logistic;
+        let quasi = binary && !self.separable && self.columns > 1;
+        let calm = self.kind != Kind::Poisson || self.signal <= 1.5;
+        let classes = binary || self.kind == Kind::Softmax;
+        [
+            (
+                within(self.classes as f64, 2.0, 1000.0),
+                "`classes` must be from 2 to 1000",
+            ),
+            (
+                within(self.signal, 1e-6, 1e6),
+                "`signal` must be from 1e-6 to 1e6",
+            ),
+            (calm, "`signal` must be at most 1.5 for counts"),
+            (
+                within(self.noise, 0.0, 1e100),
+                "`noise` must be from 0 to 1e100",
+            ),
+            (
+                within(self.margin, 0.0, 0.5 * self.signal),
+                "`margin` must be from 0 to half the signal",
+            ),
+            (
+                self.margin == 0.0 || self.separable,
+                "`margin` needs `separable`",
+            ),
+            (!self.separable || classes, "`separable` needs classes"),
+            (
+                !self.quasi_separable || quasi,
+                "`quasi_separable` needs a logistic target, two features and no `separable`",
+            ),
+            (self.group_size > 0, "`group_size` must be at least 1"),
+            (
+                within(self.active, 1e-12, 1.0),
+                "`active` must be from 1e-12 to 1",
+            ),
+        ]
     }
 }
 

@@ -8,13 +8,6 @@ use quadric_linalg::{DataMatrix, Error, ErrorKind, Result};
 
 /// Names that say "target", whatever their case.
 const TARGET_NAMES: [&str; 4] = ["y", "target", "label", "class"];
-/// True for the names that say "target".
-pub(super) fn is_target_name(name: &[u8]) -> bool {
-    TARGET_NAMES
-        .iter()
-        .any(|t| name.eq_ignore_ascii_case(t.as_bytes()))
-}
-
 /// Bytes that the names of indicator columns may take together.
 const NAME_BYTES: usize = 64 << 20;
 
@@ -22,6 +15,20 @@ const NAME_BYTES: usize = 64 << 20;
 struct Roles {
     target: Option<usize>,
     weight: Option<usize>,
+}
+
+impl Roles {
+    fn kind(&self, j: usize, column: &Column) -> ColumnKind {
+        if Some(j) == self.target {
+            ColumnKind::Target
+        } else if Some(j) == self.weight {
+            ColumnKind::Weight
+        } else if column.categories.is_some() {
+            ColumnKind::Categorical
+        } else {
+            ColumnKind::Numeric
+        }
+    }
 }
 
 /// Makes the data set.
@@ -132,7 +139,7 @@ fn find_target(
             .columns
             .iter()
             .enumerate()
-            .filter(|(_, c)| is_target_name(c.name.as_bytes())),
+            .filter(|(_, c)| TARGET_NAMES.iter().any(|t| c.name.eq_ignore_ascii_case(t))),
     };
     let found: Vec<usize> = guess.map(|(j, _)| j).collect();
     if let [j] = found[..] {
@@ -345,15 +352,7 @@ fn features(
     let mut starts = Vec::with_capacity(table.columns.len());
     let (mut d, mut bytes, mut expanded) = (0, 0, false);
     for (j, column) in table.columns.iter().enumerate() {
-        let kind = if Some(j) == roles.target {
-            ColumnKind::Target
-        } else if Some(j) == roles.weight {
-            ColumnKind::Weight
-        } else if column.categories.is_some() {
-            ColumnKind::Categorical
-        } else {
-            ColumnKind::Numeric
-        };
+        let kind = roles.kind(j, column);
         let count = match kind {
             ColumnKind::Target | ColumnKind::Weight => 0,
             _ if column.dropped => 0,

@@ -129,7 +129,7 @@ pub(super) fn looks_numeric(field: &[u8]) -> bool {
     is_missing(field) || number::parse(field) != Err(BadNumber::Syntax)
 }
 
-/// Text only: a header. Numbers only: none. Both: a header if some text stands above a number, or a name says target.
+/// Text only: a header. Numbers only: none. Both: a header if some text stands above a number.
 fn is_header(first: &ByteRecord, second: Option<&ByteRecord>) -> bool {
     if first.iter().all(looks_numeric) {
         return false;
@@ -137,7 +137,6 @@ fn is_header(first: &ByteRecord, second: Option<&ByteRecord>) -> bool {
     let is_number = |f: &[u8]| number::parse(trim(f)).is_ok();
     let above_number = |(a, b): (&[u8], &[u8])| !looks_numeric(a) && is_number(b);
     !first.iter().any(is_number)
-        || first.iter().any(|f| build::is_target_name(trim(f)))
         || second.is_some_and(|second| first.iter().zip(second).any(above_number))
 }
 

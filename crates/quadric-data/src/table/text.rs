@@ -160,31 +160,39 @@ fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|b| **b == b'\n').count() as u64
 }
 
+/// Characters that may separate fields, the likeliest first.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+
+/// The delimiter that the first two lines have equally often; failing that, the one that the first line has most often.
 fn find_delimiter(bytes: &[u8]) -> u8 {
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
-    let mut quoted = false;
-    let start = bytes
-        .iter()
-        .take_while(|b| matches!(b, b'\r' | b'\n'))
-        .count();
-    for b in &bytes[start..] {
+    let (first, end) = count_delimiters(bytes);
+    let (second, _) = count_delimiters(&bytes[end..]);
+    let agree = (0..DELIMITERS.len())
+        .rev()
+        .filter(|k| first[*k] == second[*k] && first[*k] > 0);
+    let most = agree.max_by_key(|k| first[*k]);
+    let most = most.or((0..DELIMITERS.len()).rev().max_by_key(|k| first[*k]));
+    DELIMITERS[most.unwrap_or(0)]
+}
+
+/// How often each delimiter stands outside of quotes in the first line that is not blank, and where that line ends.
+fn count_delimiters(bytes: &[u8]) -> ([usize; 3], usize) {
+    let blank = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+    let start = blank.count();
+    let (mut counts, mut quoted) = ([0; 3], false);
+    for (i, b) in bytes[start..].iter().enumerate() {
         match b {
             b'"' => quoted = !quoted,
-            b'\n' if !quoted => break,
+            b'\n' if !quoted => return (counts, start + i),
             _ if quoted => {}
-            b => counts
-                .iter_mut()
-                .filter(|(c, _)| c == b)
-                .for_each(|(_, n)| *n += 1),
+            b => {
+                if let Some(k) = DELIMITERS.iter().position(|d| d == b) {
+                    counts[k] += 1;
+                }
+            }
         }
     }
-    let mut best = counts[0];
-    for c in &counts[1..] {
-        if c.1 > best.1 {
-            best = *c;
-        }
-    }
-    best.0
+    (counts, bytes.len())
 }
 
 /// A field without the blanks around it.

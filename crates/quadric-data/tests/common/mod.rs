@@ -13,6 +13,16 @@ pub(crate) fn text_options(format: Format) -> ReadOptions {
     }
 }
 
+/// A number of cases from a fixed seed.
+pub(crate) fn seeded(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(2026),
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    }
+}
+
 /// Reads text.
 pub(crate) fn parse(text: &str, options: &ReadOptions) -> Result<Dataset> {
     read_bytes("test", text.as_bytes().to_vec(), options)
