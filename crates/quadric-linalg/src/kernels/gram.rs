@@ -4,7 +4,7 @@
 use super::panel::{RUN, add};
 use super::plan::{by_rows, chunks};
 use super::pool::{Buffer, as_scalar};
-use super::simd::{dispatch, mul_add};
+use super::simd::{dispatch, mul_add, prefetch};
 use crate::matrix::sparse_row;
 use crate::{DataMatrix, Scalar};
 use faer::linalg::matmul::{matmul, triangular};
@@ -25,6 +25,9 @@ const PARTIAL_BYTES: usize = 16 << 20;
 const ENOUGH_TASKS: usize = 16;
 /// A scattered multiplication takes as long as this many in a dense product.
 const SCATTER_COST: usize = 12;
+
+/// Bytes of X in a block.
+const BLOCK_BYTES: usize = 192 << 10;
 
 /// How the work is cut, by sizes only.
 struct Plan {
@@ -47,7 +50,8 @@ impl Plan {
         };
         let dense = scattered.saturating_mul(SCATTER_COST) > products;
         let (tasks, useful) = if dense {
-            (products / DENSE_TASK, n / RUN)
+            // With fewer rows to a partial, clearing and summing them takes more than a few percent.
+            (products / DENSE_TASK, n / (4 * RUN))
         } else {
             (scattered / SPARSE_TASK, scattered / (2 * d * d))
         };
@@ -119,15 +123,17 @@ fn add_dense<T: Scalar>(
     part: &mut [f64],
 ) {
     let (d, width) = (x.cols(), columns.len());
-    let mut scaled = Buffer::<T>::take(RUN * width);
+    // A block and its scaled copy stay in the cache together; shorter sums would make the products slower.
+    let run = (BLOCK_BYTES / (d * size_of::<T>())).clamp(RUN / 2, RUN) / 8 * 8;
+    let mut scaled = Buffer::<T>::take(run * width);
     let mut product = Buffer::<T>::take(if size_of::<T>() == 8 { 0 } else { d * width });
     let mut copy = Buffer::<T>::take(if matches!(x, DataMatrix::Dense(_)) {
         0
     } else {
-        RUN * d
+        run * d
     });
-    for start in rows.clone().step_by(RUN) {
-        let block = start..(start + RUN).min(rows.end);
+    for start in rows.clone().step_by(run) {
+        let block = start..(start + run).min(rows.end);
         let weights = &weights[block.clone()];
         let len = block.len();
         let values: &[T] = match x {
@@ -192,6 +198,10 @@ fn scale_transposed<T: Scalar>(
             let group: [&[T]; GROUP] = std::array::from_fn(|i| row(start + i));
             let weights: [f64; GROUP] = std::array::from_fn(|i| weights[start + i].to_f64());
             for c in 0..width {
+                if c.is_multiple_of(GROUP) {
+                    (0..GROUP)
+                        .for_each(|i| prefetch(group[i].as_ptr().wrapping_add(c + GROUP * d)));
+                }
                 let out = &mut out[c * rows + start..][..GROUP];
                 for i in 0..GROUP {
                     out[i] = T::of(group[i][c].to_f64() * weights[i]);
@@ -319,8 +329,8 @@ fn mirror<T: Scalar>(lower: &[f64], d: usize, out: MatMut<'_, T>) {
                 out[(i - first, c)] = T::of(lower[c * d + i]);
             }
         }
-        for i in first..last {
-            for c in i + 1..d {
+        for c in first + 1..d {
+            for i in first..last.min(c) {
                 out[(i - first, c)] = T::of(lower[i * d + c]);
             }
         }
