@@ -3,6 +3,10 @@
 //! Nothing here overflows before its true value does: exponentials are taken of non-positive numbers only, except the
 //! mean `exp(u)` of the Poisson loss itself.
 
+use quadric_linalg::math::{
+    exp, exp_all, sigmoid, sigmoid_slope, sigmoid_slope_all, softplus, softplus_and_sigmoid,
+};
+
 /// A loss of one predictor. All functions are of (y, u).
 pub(crate) trait Curve: Copy + Sync {
     /// The loss and its derivative in u.
@@ -16,29 +20,28 @@ pub(crate) trait Curve: Copy + Sync {
     /// The second derivative in u.
     fn curvature(self, y: f64, u: f64) -> f64;
 
+    /// Losses and their derivatives for equally long slices; overwrites `u`.
+    #[inline]
+    fn values_slopes(self, y: &[f64], u: &mut [f64], value: &mut [f64], slope: &mut [f64]) {
+        for (((y, u), value), slope) in y.iter().zip(u).zip(value).zip(slope) {
+            (*value, *slope) = self.value_slope(*y, *u);
+        }
+    }
+
+    /// Second derivatives for equally long slices; overwrites `u`.
+    #[inline]
+    fn curvatures(self, y: &[f64], u: &mut [f64], out: &mut [f64]) {
+        for ((y, u), out) in y.iter().zip(u).zip(out) {
+            *out = self.curvature(*y, *u);
+        }
+    }
+
     /// `loss(u + t) - loss(u)`, with an error that shrinks with t.
     fn change(self, y: f64, u: f64, t: f64) -> f64;
 }
 
 /// Below this step a difference is computed as one expression instead of as a difference of two values.
 pub(crate) const SMALL: f64 = 0.5;
-
-/// `log(1 + exp(t))`.
-#[inline]
-pub(crate) fn softplus(t: f64) -> f64 {
-    t.max(0.0) + (-t.abs()).exp().ln_1p()
-}
-
-/// `1 / (1 + exp(-t))`, with full relative accuracy in both tails.
-#[inline]
-pub(crate) fn sigmoid(t: f64) -> f64 {
-    let e = (-t.abs()).exp();
-    if t < 0.0 {
-        e / (1.0 + e)
-    } else {
-        1.0 / (1.0 + e)
-    }
-}
 
 /// Half the squared residual.
 #[derive(Clone, Copy)]
@@ -68,9 +71,7 @@ impl Curve for Logistic {
     #[inline]
     fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
         let t = -y * u;
-        let e = (-t.abs()).exp();
-        let p = if t < 0.0 { e } else { 1.0 } / (1.0 + e);
-        (t.max(0.0) + e.ln_1p(), -y * p)
+        (softplus(t), -y * sigmoid(t))
     }
     #[inline]
     fn slope(self, y: f64, u: f64) -> f64 {
@@ -78,8 +79,19 @@ impl Curve for Logistic {
     }
     #[inline]
     fn curvature(self, _y: f64, u: f64) -> f64 {
-        let e = (-u.abs()).exp();
-        e / ((1.0 + e) * (1.0 + e))
+        sigmoid_slope(u)
+    }
+    fn values_slopes(self, y: &[f64], u: &mut [f64], value: &mut [f64], slope: &mut [f64]) {
+        for (u, y) in u.iter_mut().zip(y) {
+            *u *= -y;
+        }
+        softplus_and_sigmoid(u, value, slope);
+        for (slope, y) in slope.iter_mut().zip(y) {
+            *slope *= -y;
+        }
+    }
+    fn curvatures(self, _y: &[f64], u: &mut [f64], out: &mut [f64]) {
+        sigmoid_slope_all(u, out);
     }
     #[inline]
     fn change(self, y: f64, u: f64, t: f64) -> f64 {
@@ -99,19 +111,29 @@ pub(crate) struct Poisson;
 impl Curve for Poisson {
     #[inline]
     fn value_slope(self, y: f64, u: f64) -> (f64, f64) {
-        let mean = u.exp();
+        let mean = exp(u);
         (mean - y * u, mean - y)
     }
     #[inline]
     fn curvature(self, _y: f64, u: f64) -> f64 {
-        u.exp()
+        exp(u)
+    }
+    fn values_slopes(self, y: &[f64], u: &mut [f64], value: &mut [f64], slope: &mut [f64]) {
+        exp_all(u, slope);
+        for (((y, u), value), slope) in y.iter().zip(u).zip(value).zip(slope) {
+            *value = *slope - y * *u;
+            *slope -= y;
+        }
+    }
+    fn curvatures(self, _y: &[f64], u: &mut [f64], out: &mut [f64]) {
+        exp_all(u, out);
     }
     #[inline]
     fn change(self, y: f64, u: f64, t: f64) -> f64 {
         if t.abs() < SMALL {
-            u.exp() * t.exp_m1() - y * t
+            exp(u) * t.exp_m1() - y * t
         } else {
-            (u + t).exp() - u.exp() - y * t
+            exp(u + t) - exp(u) - y * t
         }
     }
 }

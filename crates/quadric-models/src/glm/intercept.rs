@@ -10,6 +10,9 @@ use std::ops::Range;
 
 const ITERATIONS: usize = 200;
 
+/// A derivative that is this small against the terms it adds up is zero.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
+
 /// Rows per task of softmax: each holds a (K, K) matrix.
 const CLASS_ROWS: usize = 16384;
 
@@ -41,7 +44,7 @@ fn minimise_one<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
     let (mut shift, mut stride) = (0.0, 1.0f64);
     for _ in 0..ITERATIONS {
         let at = samples.shifted(u, shift);
-        if at.slope.abs() <= 2.0 * f64::EPSILON * at.magnitude {
+        if at.slope.abs() <= ROUNDING * at.magnitude {
             break;
         }
         if at.slope > 0.0 {
@@ -78,7 +81,7 @@ fn minimise_classes<T: Scalar>(samples: &Samples, u: &[T]) -> Vec<f64> {
     let (mut shift, mut moves) = (vec![0.0; k], vec![0.0; k + 1]);
     for _ in 0..ITERATIONS {
         let (g, h, magnitude) = class_derivatives(samples, u, &shift);
-        if vector::max_abs(&g) <= 2.0 * f64::EPSILON * magnitude {
+        if vector::max_abs(&g) <= ROUNDING * magnitude {
             break;
         }
         let Ok(factor) = EquilibratedCholesky::new(h.as_ref(), 1e-6) else {

@@ -1,11 +1,11 @@
 //! A fitted linear model in the units of the data.
 
-use super::curve::sigmoid;
 use super::samples::softmax;
 use crate::Loss;
 use faer::Mat;
 use quadric_core::{DataMatrix, Error, Result};
 use quadric_linalg::kernels;
+use quadric_linalg::math::{exp, sigmoid};
 use serde::{Deserialize, Serialize};
 
 /// Coefficients and intercepts of a linear model, in the units of the data.
@@ -115,7 +115,7 @@ impl LinearModel {
         let Some(classes) = &self.classes else {
             let mean = |eta: f64| {
                 if self.loss == Loss::Poisson {
-                    eta.exp()
+                    exp(eta)
                 } else {
                     eta
                 }

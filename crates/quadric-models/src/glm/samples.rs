@@ -7,17 +7,43 @@ use super::contrast::Contrast;
 use super::curve::{Curve, SMALL, with_curve};
 use crate::Loss;
 use quadric_core::Scalar;
-use quadric_linalg::parallel::{map_ranges, tree_sum};
+use quadric_linalg::math::{exp, exp_all};
+use quadric_linalg::parallel::{map_ranges, ranges, tree_sum};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Rows per task.
 const ROWS: usize = 2048;
 
+/// Rows whose elementary functions are computed together.
+const BLOCK: usize = 256;
+
+/// Classes whose exponentials are computed together.
+const CLASSES: usize = 32;
+
 /// Entry c of the lift; an empty one is zero.
 #[inline(always)]
 fn at(lift: &[f64], c: usize) -> f64 {
     if lift.is_empty() { 0.0 } else { lift[c] }
+}
+
+/// `out <- u + lift`.
+fn lifted<T: Scalar>(u: &[T], lift: f64, out: &mut [f64]) {
+    for (o, u) in out.iter_mut().zip(u) {
+        *o = u.to_f64() + lift;
+    }
+}
+
+/// `e <- exp(e - top)`.
+fn exp_from(top: f64, e: &mut [f64]) {
+    let mut from = [0.0; CLASSES];
+    for e in e.chunks_mut(CLASSES) {
+        let from = &mut from[..e.len()];
+        for (from, e) in from.iter_mut().zip(e.iter()) {
+            *from = e - top;
+        }
+        exp_all(from, e);
+    }
 }
 
 /// Targets as the loss wants them.
@@ -92,6 +118,68 @@ impl Samples {
         }
     }
 
+    /// The targets of losses of one predictor.
+    fn reals(&self) -> &[f64] {
+        match &self.targets {
+            Targets::Real(y) => y,
+            Targets::Class(_) => &[],
+        }
+    }
+
+    /// Calls `f(row, loss, slope)` for a range of rows; `u` holds that range only. Elementary functions run over blocks.
+    #[inline(always)]
+    fn for_blocks<T: Scalar>(
+        &self,
+        curve: impl Curve,
+        rows: Range<usize>,
+        u: &[T],
+        lift: &[f64],
+        mut f: impl FnMut(usize, f64, f64),
+    ) {
+        let (mut eta, mut value, mut slope) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+        for piece in ranges(rows.len(), BLOCK) {
+            let count = piece.len();
+            let at_rows = rows.start + piece.start..rows.start + piece.end;
+            lifted(&u[piece], at(lift, 0), &mut eta[..count]);
+            let (value, slope) = (&mut value[..count], &mut slope[..count]);
+            curve.values_slopes(
+                &self.reals()[at_rows.clone()],
+                &mut eta[..count],
+                value,
+                slope,
+            );
+            for ((i, value), slope) in at_rows.zip(value).zip(slope) {
+                f(i, *value, *slope);
+            }
+        }
+    }
+
+    /// Calls `f(row, second derivative)` for a range of rows; `u` holds that range only.
+    #[inline(always)]
+    fn for_curvatures<T: Scalar>(
+        &self,
+        curve: impl Curve,
+        rows: Range<usize>,
+        u: &[T],
+        lift: f64,
+        mut f: impl FnMut(usize, f64),
+    ) {
+        let (mut eta, mut bend) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for piece in ranges(rows.len(), BLOCK) {
+            let count = piece.len();
+            let at_rows = rows.start + piece.start..rows.start + piece.end;
+            lifted(&u[piece], lift, &mut eta[..count]);
+            curve.curvatures(
+                &self.reals()[at_rows.clone()],
+                &mut eta[..count],
+                &mut bend[..count],
+            );
+            for (i, bend) in at_rows.zip(&bend) {
+                f(i, *bend);
+            }
+        }
+    }
+
     /// Sum of `f(range)` over the ranges of rows.
     pub(crate) fn sum(&self, f: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
         tree_sum(&map_ranges(self.len(), ROWS, |_, rows| f(rows)))
@@ -101,9 +189,7 @@ impl Samples {
     pub(crate) fn value<T: Scalar>(&self, u: &[T], lift: &[f64]) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
             let mut sum = 0.0;
-            for i in rows {
-                sum += self.weights[i] * curve.value_slope(self.real(i), u[i].to_f64() + at(lift, 0)).0;
-            }
+            self.for_blocks(curve, rows.clone(), &u[rows], lift, |i, value, _| sum += self.weights[i] * value);
             sum
         }), softmax => self.sum(|rows| {
             let mut eta = vec![0.0; self.contrast.classes()];
@@ -137,12 +223,10 @@ impl Samples {
         let start = rows.start;
         let total = with_curve!(self.loss, curve => {
             let mut sum = 0.0;
-            for i in rows {
-                let (value, slope) =
-                    curve.value_slope(self.real(i), u[i - start].to_f64() + at(lift, 0));
+            self.for_blocks(curve, rows, u, lift, |i, value, slope| {
                 sum += self.weights[i] * value;
                 r[i - start] = T::of(self.weights[i] * self.norm * slope);
-            }
+            });
             sum
         }, softmax => {
             let k = self.outputs();
@@ -184,10 +268,10 @@ impl Samples {
             .for_each(|(piece, out)| {
                 let start = piece * ROWS;
                 with_curve!(self.loss, curve => {
-                    for (i, o) in (start..).zip(out) {
-                        let bend = curve.curvature(self.real(i), u[i].to_f64() + at(lift, 0));
-                        *o = T::of(self.weights[i] * self.norm * bend);
-                    }
+                    let rows = start..start + out.len();
+                    self.for_curvatures(curve, rows.clone(), &u[rows], at(lift, 0), |i, bend| {
+                        out[i - start] = T::of(self.weights[i] * self.norm * bend);
+                    });
                 }, softmax => {
                     let mut eta = vec![0.0; width];
                     for (i, o) in (start..).zip(out.chunks_exact_mut(width)) {
@@ -256,13 +340,14 @@ impl Samples {
     pub(crate) fn shifted<T: Scalar>(&self, u: &[T], shift: f64) -> Shifted {
         let parts = with_curve!(self.loss, curve => map_ranges(self.len(), ROWS, |_, rows| {
             let mut part = Shifted::default();
-            for i in rows {
-                let (y, at) = (self.real(i), u[i].to_f64() + shift);
-                let slope = self.weights[i] * curve.slope(y, at);
+            self.for_blocks(curve, rows.clone(), &u[rows.clone()], &[shift], |i, _, slope| {
+                let slope = self.weights[i] * slope;
                 part.slope += slope;
                 part.magnitude += slope.abs();
-                part.curvature += self.weights[i] * curve.curvature(y, at);
-            }
+            });
+            self.for_curvatures(curve, rows.clone(), &u[rows], shift, |i, bend| {
+                part.curvature += self.weights[i] * bend;
+            });
             part
         }), softmax => Vec::new());
         let sum =
@@ -283,7 +368,7 @@ impl Samples {
         let total = self.sum(|rows| {
             rows.map(|i| {
                 let u = u[i].to_f64();
-                self.weights[i] * (u.exp() + (self.real(i) * u).abs())
+                self.weights[i] * (exp(u) + (self.real(i) * u).abs())
             })
             .sum()
         });
@@ -339,13 +424,9 @@ pub(crate) fn extremes(v: &[f64]) -> (f64, f64) {
 pub(crate) fn softmax_loss(eta: &mut [f64], y: usize) -> f64 {
     let own = eta[y];
     let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut others = 0.0;
-    for (c, e) in eta.iter_mut().enumerate() {
-        *e = (*e - top).exp();
-        if c != y {
-            others += *e;
-        }
-    }
+    exp_from(top, eta);
+    let rest = eta.iter().enumerate().filter(|(c, _)| *c != y);
+    let others: f64 = rest.map(|(_, e)| e).sum();
     let mine = eta[y];
     let sum = others + mine;
     for e in eta.iter_mut() {
@@ -362,11 +443,8 @@ pub(crate) fn softmax_loss(eta: &mut [f64], y: usize) -> f64 {
 /// Turns predictors into probabilities.
 pub(crate) fn softmax(eta: &mut [f64]) {
     let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut sum = 0.0;
-    for e in eta.iter_mut() {
-        *e = (*e - top).exp();
-        sum += *e;
-    }
+    exp_from(top, eta);
+    let sum: f64 = eta.iter().sum();
     for e in eta.iter_mut() {
         *e /= sum;
     }
