@@ -5,6 +5,7 @@
 //! thread count.
 
 pub mod algebra;
+mod cpu;
 pub mod dense;
 mod error;
 pub mod kernels;
@@ -18,6 +19,7 @@ pub mod random;
 mod scalar;
 pub mod vector;
 
+pub use cpu::simd_level;
 pub use error::{Error, ErrorKind, Place, Result};
 pub use matrix::{DataMatrix, DenseRows};
 pub use operator::{
