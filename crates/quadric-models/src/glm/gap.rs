@@ -156,7 +156,7 @@ impl<T: Scalar> Glm<T> {
         };
         let limit = 7.0 * factor * decrement;
         limit <= self.radius_from_curvatures(curvatures)
-            || limit * metric.largest_row(&self.design, self.samples.outputs()) <= 1.0
+            || metric.rows_are_within(1.0 / limit, &self.design, self.samples.outputs())
     }
 
     /// Whether the Newton step `-step` moves no residual across the threshold of Huber's loss.

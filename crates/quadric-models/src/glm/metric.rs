@@ -4,7 +4,7 @@ use super::design::Design;
 use faer::{Mat, MatMut};
 use quadric_core::{Result, Scalar, vector};
 use quadric_linalg::dense::{EquilibratedCholesky, symmetric_eigen};
-use quadric_linalg::parallel::{map_ranges, ranges};
+use quadric_linalg::parallel::map_ranges;
 
 /// Rows that are transformed together.
 const ROWS: usize = 64;
@@ -118,39 +118,56 @@ impl<T: Scalar> Metric<T> {
         columns
             .chunks_exact(dim)
             .map(vector::norm2)
-            .fold(0.0, f64::max)
+            .fold(0.0, larger)
     }
 
-    /// The largest length of what a sample can contribute to a third derivative: of z_i for one predictor; of z_i times
-    /// the difference of two classes for softmax.
-    pub(crate) fn largest_row(&self, design: &Design<T>, outputs: usize) -> f64 {
+    /// Whether nothing that a sample can contribute to a third derivative is longer than `ceiling`: z_i for one predictor;
+    /// z_i times the difference of two classes for softmax.
+    pub(crate) fn rows_are_within(&self, ceiling: f64, design: &Design<T>, outputs: usize) -> bool {
+        let n = design.rows();
+        // A few rows refute most points far from the optimum at once.
+        let few: Vec<usize> = (0..n).step_by(n.div_ceil(ROWS)).collect();
+        self.longest_row(&few, design, outputs) <= ceiling
+            && map_ranges(n, 16 * ROWS, |_, rows| {
+                let rows: Vec<usize> = rows.collect();
+                self.longest_row(&rows, design, outputs) <= ceiling
+            })
+            .into_iter()
+            .all(|within| within)
+    }
+
+    fn longest_row(&self, rows: &[usize], design: &Design<T>, outputs: usize) -> f64 {
         let p = design.columns();
         let dim = p * outputs;
-        let largest = map_ranges(design.rows(), 16 * ROWS, |_, chunk| {
-            let mut longest = 0.0f64;
-            for piece in ranges(chunk.len(), ROWS.div_ceil(outputs)) {
-                let mut columns = vec![T::of(0.0); piece.len() * outputs * dim];
-                for (at, i) in piece.clone().enumerate() {
-                    design.for_row(chunk.start + i, |j, v| {
-                        for c in 0..outputs {
-                            columns[(at * outputs + c) * dim + c * p + j] = T::of(v);
-                        }
-                    });
-                }
-                let single = self.lengths(&mut columns, dim);
-                let block = columns.chunks_exact(dim * outputs);
-                longest = longest.max(if outputs == 1 {
-                    single
-                } else {
-                    block
-                        .map(|b| longest_difference(b, dim, outputs))
-                        .fold(0.0, f64::max)
+        let mut longest = 0.0f64;
+        for rows in rows.chunks(ROWS.div_ceil(outputs)) {
+            let mut columns = vec![T::of(0.0); rows.len() * outputs * dim];
+            for (at, i) in rows.iter().enumerate() {
+                design.for_row(*i, |j, v| {
+                    for c in 0..outputs {
+                        columns[(at * outputs + c) * dim + c * p + j] = T::of(v);
+                    }
                 });
             }
-            longest
-        });
-        largest.into_iter().fold(0.0, f64::max)
+            let single = self.lengths(&mut columns, dim);
+            let samples = columns.chunks_exact(dim * outputs);
+            let longest_here = if outputs == 1 {
+                single
+            } else {
+                samples
+                    .map(|v| longest_difference(v, dim, outputs))
+                    .fold(0.0, larger)
+            };
+            longest = larger(longest, longest_here);
+        }
+        longest
     }
+}
+
+/// The larger number; NaN if either is.
+fn larger(a: f64, b: f64) -> f64 {
+    // A NaN on the left compares false and stays.
+    if b > a || b.is_nan() { b } else { a }
 }
 
 /// The largest length of `Σ_c (B_a - B_b)_c v_c` over pairs of classes, from the vectors v of one sample.
@@ -167,11 +184,11 @@ fn longest_difference<T: Scalar>(vectors: &[T], dim: usize, outputs: usize) -> f
     for a in 0..outputs {
         difference.copy_from_slice(v(a));
         vector::axpy(1.0, &sum, &mut difference);
-        longest = longest.max(vector::norm2(&difference));
+        longest = larger(longest, vector::norm2(&difference));
         for b in 0..a {
             difference.copy_from_slice(v(a));
             vector::axpy(-1.0, v(b), &mut difference);
-            longest = longest.max(vector::norm2(&difference));
+            longest = larger(longest, vector::norm2(&difference));
         }
     }
     longest
