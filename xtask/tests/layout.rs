@@ -133,3 +133,21 @@ fn no_parallel_float_reduction() {
         }
     }
 }
+
+/// The code that CONTRIBUTING.md shows is the code that is compiled and run.
+#[test]
+fn contributing_shows_what_is_tested() {
+    let page = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let mut shown = 0;
+    for block in page.split("```rust\n// ").skip(1) {
+        let (path, rest) = block.split_once('\n').unwrap();
+        let code = rest.split("```\n").next().unwrap();
+        let file = std::fs::read_to_string(root().join(path)).unwrap();
+        assert!(
+            file == code,
+            "CONTRIBUTING.md shows another version of {path}"
+        );
+        shown += 1;
+    }
+    assert_eq!(shown, 3);
+}

@@ -37,7 +37,7 @@ pub(crate) struct Global {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Fit a generalised linear model to a table of data, to a certified optimum.
-    Fit(FitArgs),
+    Fit(Box<FitArgs>),
     /// Predict with a fitted model.
     Predict(PredictArgs),
     /// Race first-order against second-order methods on one problem and write a report.

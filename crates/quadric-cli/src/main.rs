@@ -64,7 +64,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Fit(a) => commands::fit::run(&a, &global, interrupt),
         Command::Predict(a) => commands::predict::run(&a, &global),
-        Command::Compare(a) => commands::compare::run(&a, &global, interrupt),
+        Command::Compare(a) => commands::compare::run(&a, &global, &interrupt),
         Command::Data(a) => commands::data::run(&a, &global),
         Command::Report(a) => commands::report::run(&a, &global),
         Command::Methods(a) => commands::methods::run(&a, &global),

@@ -96,8 +96,13 @@ fn finish(q: &Quadric, want: &Value) {
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
     assert_eq!(essence(&got), essence(want));
     let leftovers: Vec<_> = std::fs::read_dir(q.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+        .expect("the directory of the run")
+        .map(|e| {
+            e.expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .filter(|n| !["run.qckpt", "model"].contains(&n.as_str()))
         .collect();
     assert!(leftovers.is_empty(), "left behind: {leftovers:?}");

@@ -37,8 +37,8 @@ pub use quadric_report as report;
 /// What most programs need.
 pub mod prelude {
     pub use quadric_core::{
-        AnyMethod, Budget, DataMatrix, Driver, Error, LinearOperator, Method, Objective, Outcome, Problem, Result,
-        Scalar, SelfConcordant, Smooth, Status, Tolerance, TwiceSmooth,
+        AnyMethod, Budget, DataMatrix, Driver, Error, LinearOperator, Method, Objective, Outcome,
+        Problem, Result, Scalar, SelfConcordant, Smooth, Status, Tolerance, TwiceSmooth,
     };
     pub use quadric_models::{Glm, GlmOptions, LinearModel, Loss};
 }

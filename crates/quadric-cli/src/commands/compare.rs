@@ -24,7 +24,7 @@ const TOLERANCE: f64 = 1e-13;
 pub(crate) fn run(
     a: &CompareArgs,
     global: &Global,
-    interrupt: Arc<AtomicBool>,
+    interrupt: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
     if !(a.time_limit > 0.0 && a.time_limit < 1e9) {
         return Err(Error::argument(

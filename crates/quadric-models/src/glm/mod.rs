@@ -7,6 +7,8 @@ mod build;
 mod contrast;
 mod curve;
 mod design;
+#[cfg(test)]
+mod example;
 mod gap;
 mod hessian;
 mod intercept;

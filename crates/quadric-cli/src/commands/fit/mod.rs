@@ -61,9 +61,9 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> R
     }
     let names = Names::of(&data);
     let fitted = if plan.single {
-        solve::<f32>(&plan, data, &files, global, interrupt)?
+        solve::<f32>(&plan, &data, &files, global, interrupt)?
     } else {
-        solve::<f64>(&plan, data, &files, global, interrupt)?
+        solve::<f64>(&plan, &data, &files, global, interrupt)?
     };
     let config = plan.resolved(fitted.method);
     let saved = ModelFile {
@@ -85,7 +85,7 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> R
 
 fn solve<T: Scalar>(
     plan: &Plan,
-    data: Dataset,
+    data: &Dataset,
     files: &Files,
     global: &Global,
     interrupt: Arc<AtomicBool>,
@@ -102,7 +102,10 @@ fn solve<T: Scalar>(
         ),
     ]);
     let x: DataMatrix<T> = data.x.cast();
-    let glm = Glm::<T>::new(x, &data.target, data.weights.as_deref(), &plan.options)?;
+    let mut glm = Glm::<T>::new(x, &data.target, data.weights.as_deref(), &plan.options)?;
+    if data.feature_names.len() == data.features() {
+        glm = glm.with_feature_names(&data.feature_names)?;
+    }
     let (name, method) = plan.method::<T>(&glm)?;
     let mut driver = Driver {
         budget: plan.budget,
@@ -121,7 +124,7 @@ fn solve<T: Scalar>(
     let trace = files
         .trace
         .as_ref()
-        .map(|path| plan.trace(path, name, &data, glm.dim(), files))
+        .map(|path| plan.trace(path, name, data, glm.dim(), files))
         .transpose()?;
     driver
         .callbacks
@@ -137,7 +140,7 @@ fn solve<T: Scalar>(
         trace.end(&outcome, &path.display().to_string())?;
     }
     let model = glm.model(&outcome.x);
-    let accuracy = accuracy(&model, &data)?;
+    let accuracy = accuracy(&model, data)?;
     Ok(Fitted {
         gradient_norm: glm.gradient_norm(&outcome.x)?,
         gradient_norm_at_start,
