@@ -84,6 +84,18 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sum_duplicates: bool,
+    /// Thousands separator inside the numbers of a table, such as ','.
+    #[arg(long, value_name = "CHAR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thousands: Option<char>,
+    /// Columns of a table that hold categories although they look like numbers, separated by commas.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) categorical: Vec<String>,
+    /// Whether the first line of a table holds names: true or false. Default: from the contents.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) header: Option<bool>,
     /// Format of the file: svmlight, csv, tsv, npy, npz. Default: from its name and contents.
     #[arg(long, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -47,6 +47,9 @@ pub(crate) fn read_options(a: &ReadArgs, target: Target) -> Result<ReadOptions> 
     options.labels = a.labels.clone();
     options.columns = a.columns;
     options.sum_duplicates = a.sum_duplicates;
+    options.thousands = a.thousands;
+    options.categorical = a.categorical.clone();
+    options.header = a.header;
     if let Some(word) = &a.missing {
         options.missing = match word.as_str() {
             "error" => Missing::Error,
@@ -63,22 +66,7 @@ pub(crate) fn read_options(a: &ReadArgs, target: Target) -> Result<ReadOptions> 
             _ => return Err(Error::argument("index-base", word, "auto, 0 or 1")),
         };
     }
-    if let Some(word) = &a.format {
-        options.format = Some(match word.as_str() {
-            "svmlight" | "libsvm" | "svm" => Format::Svmlight,
-            "csv" => Format::Csv,
-            "tsv" => Format::Tsv,
-            "npy" => Format::Npy,
-            "npz" => Format::Npz,
-            _ => {
-                return Err(Error::argument(
-                    "format",
-                    word,
-                    "svmlight, csv, tsv, npy or npz",
-                ));
-            }
-        });
-    }
+    options.format = a.format.as_deref().map(Format::from_name).transpose()?;
     Ok(options)
 }
 

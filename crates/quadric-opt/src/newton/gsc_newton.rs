@@ -7,12 +7,12 @@
 //! than the step that self-concordance proves safe (module `damping`). Deviations from the paper: the added
 //! regularisation pulls towards the start instead of the origin, which keeps warm starts warm.
 
-use super::Scratch;
 use super::damping::{Accepted, Model, Search};
 use super::schedule::{Level, Path, Schedule, StepFacts};
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
 use super::watch::Watch;
 use crate::config::{Config, Fault};
+use crate::scratch::Scratch;
 use quadric_core::{
     Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, SelfConcordant,
     Trial, vector,
@@ -174,7 +174,7 @@ quadric_core::state! {
         /// Looks for an end of progress.
         watch: Watch,
         /// Buffers without information.
-        work: Scratch<Buffers<T>>,
+        work: Scratch<Option<Buffers<T>>>,
     }
 }
 

@@ -3,10 +3,10 @@
 //! The choice rests on the operator's own estimate of its work and on iteration counts, never on a clock, so that a run is
 //! the same on every machine.
 
-use super::Scratch;
 use super::damping::Model;
 use super::direct::Factor;
 use crate::config::Fault;
+use crate::scratch::Scratch;
 use quadric_core::{
     BoxOp, Context, Cost, Error, ErrorKind, LinearOperator, Result, Scalar, TwiceSmooth, vector,
 };
@@ -121,7 +121,7 @@ quadric_core::state! {
         /// True once plain conjugate gradients were slow.
         sketches: bool,
         /// Buffers without information.
-        work: Scratch<Work<T>>,
+        work: Scratch<Option<Work<T>>>,
     }
 }
 

@@ -7,10 +7,10 @@
 //! techniques", 1998). Deviation: where the Hessian may be factorised and is positive definite, the direction is the exact
 //! Newton direction and its length is left to that shortening.
 
-use super::Scratch;
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
 use super::watch::Watch;
 use crate::config::{Config, Fault};
+use crate::scratch::Scratch;
 use quadric_core::{
     Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, Trial,
     TwiceSmooth, vector,
@@ -127,7 +127,7 @@ quadric_core::state! {
         /// Looks for an end of progress.
         watch: Watch,
         /// Buffers without information.
-        work: Scratch<Buffers<T>>,
+        work: Scratch<Option<Buffers<T>>>,
     }
 }
 

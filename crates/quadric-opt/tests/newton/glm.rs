@@ -3,7 +3,9 @@
 use quadric_core::{AnyMethod, Budget, DataMatrix, DenseRows, Driver, Outcome, Problem, Status};
 use quadric_data::Dataset;
 use quadric_models::{Glm, GlmOptions, Loss};
-use quadric_opt::newton::{GscNewton, LinearSolver, auto_newton};
+use quadric_opt::newton::{GscNewton, LinearSolver};
+use quadric_opt::registry;
+use serde_json::Value;
 
 fn problem(data: &Dataset, loss: Loss, l2: f64, intercept: bool) -> Glm<f64> {
     let options = GlmOptions {
@@ -15,7 +17,9 @@ fn problem(data: &Dataset, loss: Loss, l2: f64, intercept: bool) -> Glm<f64> {
 }
 
 fn solve(glm: &Glm<f64>) -> Outcome<f64> {
-    let method = auto_newton(glm as &dyn Problem<f64>).expect("curvature");
+    let method = registry::auto(glm as &dyn Problem<f64>, &Value::Null)
+        .expect("curvature")
+        .1;
     method
         .run(&mut Driver::default(), glm.start(), glm)
         .expect("runs")

@@ -3,7 +3,9 @@
 use crate::problems::{Huber, Logistic, Quadratic, Rosenbrock, Saddle, wdbc};
 use quadric_core::{AnyMethod, Budget, Driver, Outcome, Problem, Scalar, Status, Tolerance};
 use quadric_opt::config::Config;
-use quadric_opt::newton::{LinearSolver, TrustRegionNewton, auto_newton};
+use quadric_opt::newton::{LinearSolver, TrustRegionNewton};
+use quadric_opt::registry;
+use serde_json::Value;
 
 const SOLVERS: [LinearSolver; 2] = [LinearSolver::Cholesky, LinearSolver::Cg];
 
@@ -143,7 +145,7 @@ fn faults_and_the_automatic_choice() {
     TrustRegionNewton::default()
         .validate()
         .expect("the defaults are valid");
-    let needs = |p: &dyn Problem<f64>| auto_newton(p).map(|m| m.needs());
+    let needs = |p: &dyn Problem<f64>| registry::auto(p, &Value::Null).map(|m| m.0.needs).ok();
     assert_eq!(
         needs(&Logistic::new(vec![1.0], 1, 1.0)),
         Some("SelfConcordant")
