@@ -83,19 +83,8 @@ fn facts(data: &Dataset, document: &Value) -> String {
     for key in ["nonzeros", "density", "storage", "missing"] {
         let _ = writeln!(text, "  {key:<10} {}", plain(&document[key]));
     }
-    let target = &document["target_summary"];
-    if target.is_object() {
-        let parts = target.as_object().into_iter().flatten();
-        let parts: Vec<String> = parts
-            .filter(|(_, v)| !v.is_null())
-            .map(|(k, v)| format!("{k} {}", plain(v)))
-            .collect();
-        let _ = writeln!(
-            text,
-            "  {:<10} {}",
-            "target",
-            console::printable(&parts.join(", "))
-        );
+    if let Some(target) = target(&document["target_summary"]) {
+        let _ = writeln!(text, "  {:<10} {}", "target", console::printable(&target));
     }
     for problem in &data.problems {
         let _ = writeln!(
@@ -131,6 +120,22 @@ fn facts(data: &Dataset, document: &Value) -> String {
         }
     }
     text
+}
+
+/// The target in a line: the classes with their rows, or the range.
+fn target(summary: &Value) -> Option<String> {
+    let kind = summary["kind"].as_str()?;
+    let shown = match summary["classes"].as_array() {
+        Some(classes) => classes
+            .iter()
+            .map(|c| format!("{} ({} rows)", plain(&c["value"]), c["rows"]))
+            .collect::<Vec<_>>()
+            .join(", "),
+        None => ["min", "mean", "max"]
+            .map(|k| format!("{k} {}", plain(&summary[k])))
+            .join(", "),
+    };
+    Some(format!("{kind}: {shown}"))
 }
 
 fn plain(v: &Value) -> String {
