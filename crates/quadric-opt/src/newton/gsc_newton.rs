@@ -56,7 +56,7 @@ const CHORDS: usize = 8;
 const CONTRACTION: [f64; 2] = [0.05, 0.2];
 /// The end of refinement: a squared decrement of this fraction of F is beyond what any use of the solution can tell.
 const REFINED: f64 = 1e-15;
-/// A squared decrement of this fraction of F, or of this fraction squared of F at the start, counts as nothing.
+/// A squared decrement of this fraction of F, here or at the start, counts as nothing.
 const INFIMUM: f64 = 1e-6;
 
 impl Default for GscNewton {
@@ -536,7 +536,7 @@ impl<T: Scalar> Method<T> for GscNewton {
             reading.refines = ratio < 0.9 && model.slope * ratio * ratio > REFINED * s.value.abs();
         }
         // Far along a direction of recession F is as good as its infimum.
-        let is_at_infimum = model.slope <= INFIMUM * s.value.abs().max(INFIMUM * s.start_value);
+        let is_at_infimum = model.slope <= INFIMUM * s.value.abs().max(s.start_value);
         if accepted.is_long(&model, noise)
             && is_at_infimum
             && let Some(why) = Self::recession(p, x, s)?
