@@ -2,11 +2,10 @@
 
 use crate::args::Global;
 use crate::progress;
-use quadric::core::{AnyMethod, Budget, Control, Driver, Outcome, Problem, Result, Tolerance};
+use quadric::core::{AnyMethod, Budget, Control, Driver, Outcome, Result, Tolerance};
 use quadric::models::Glm;
 use quadric::opt::registry;
 use quadric::report::{Family, Point, Run};
-use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -155,24 +154,4 @@ fn thin(steps: &[Step]) -> impl Iterator<Item = &Step> {
         }
         None
     })
-}
-
-/// Whether a problem offers what an entry needs.
-pub(crate) fn applies(entry: &registry::Entry, problem: &dyn Problem<f64>) -> bool {
-    match entry.needs {
-        "Objective" => problem.as_objective().is_some(),
-        "Smooth" => problem.as_smooth().is_some(),
-        "TwiceSmooth" => problem.as_twice_smooth().is_some(),
-        "SelfConcordant" => problem.as_self_concordant().is_some(),
-        "FiniteSum" => problem.as_finite_sum().is_some(),
-        _ => false,
-    }
-}
-
-/// A method with its default options.
-///
-/// # Errors
-/// An unknown name.
-pub(crate) fn method(name: &str) -> Result<Box<dyn AnyMethod<f64>>> {
-    registry::build::<f64>(name, &Value::Null)
 }

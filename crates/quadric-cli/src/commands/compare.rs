@@ -3,13 +3,13 @@
 use crate::args::{CompareArgs, Global};
 use crate::commands::problem;
 use crate::console;
-use crate::race::{self, Lap, Rules};
+use crate::race::{Lap, Rules};
 use quadric::core::{Error, Result};
 use quadric::data::{Dataset, Target};
 use quadric::models::{Glm, GlmOptions};
 use quadric::opt::registry;
 use quadric::report::{self, Report};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,11 +55,14 @@ pub(crate) fn run(
     };
     let mut laps = Vec::new();
     for entry in entries {
-        if !race::applies(entry, &glm) {
+        if !entry.applies::<f64>(&glm) {
             if !a.methods.is_empty() {
                 // Asked for by name: say what is missing.
-                let outcome =
-                    race::method(entry.name)?.run(&mut Default::default(), glm.start(), &glm)?;
+                let outcome = entry.build::<f64>(&Value::Null)?.run(
+                    &mut Default::default(),
+                    glm.start(),
+                    &glm,
+                )?;
                 drop(outcome);
             }
             continue;
@@ -67,7 +70,7 @@ pub(crate) fn run(
         if interrupt.load(Ordering::Relaxed) {
             break;
         }
-        laps.push(rules.lap(entry, race::method(entry.name)?.as_ref(), &glm, global)?);
+        laps.push(rules.lap(entry, entry.build(&Value::Null)?.as_ref(), &glm, global)?);
     }
     let report = summary(a, &about, facts, &options, &laps)?;
     report::write(&a.output, &report, true)?;
