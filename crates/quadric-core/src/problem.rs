@@ -271,6 +271,17 @@ impl<'a, T: Scalar> Line<'a, T> {
         Ok(self.problem.value(&self.trial.point)? - self.value)
     }
 
+    /// The derivative along d at `x + alpha d`.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    pub fn slope(&mut self, alpha: f64) -> Result<f64> {
+        match &mut self.model {
+            Some(model) => model.slope(alpha),
+            None => Ok(self.change_and_slope(alpha)?.1),
+        }
+    }
+
     /// `F(x + alpha d) - F(x)` and the derivative along d there.
     ///
     /// # Errors

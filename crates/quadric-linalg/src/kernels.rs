@@ -34,6 +34,7 @@ pub type Residuals<'a, T> = dyn Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync +
 #[doc(hidden)]
 pub trait Products: Sized {
     fn multiply(x: &DataMatrix<Self>, v: MatRef<'_, Self>, out: &mut [Self]);
+    fn multiply_rows(x: &DataMatrix<Self>, v: &[Self], out: MatMut<'_, Self>);
     fn multiply_transposed(x: &DataMatrix<Self>, r: &[Self], out: MatMut<'_, Self>);
     fn fused(
         x: &DataMatrix<Self>,
@@ -50,6 +51,9 @@ macro_rules! products {
         impl Products for $t {
             fn multiply(x: &DataMatrix<Self>, v: MatRef<'_, Self>, out: &mut [Self]) {
                 passes::multiply(x, v, out);
+            }
+            fn multiply_rows(x: &DataMatrix<Self>, v: &[Self], out: MatMut<'_, Self>) {
+                passes::multiply_rows_of(x, v, out);
             }
             fn multiply_transposed(x: &DataMatrix<Self>, r: &[Self], out: MatMut<'_, Self>) {
                 passes::multiply_transposed(x, r, out);
@@ -79,6 +83,17 @@ pub fn multiply<T: Scalar>(x: &DataMatrix<T>, v: MatRef<'_, T>, out: &mut [T]) {
     let shapes = (v.nrows(), out.len());
     assert_eq!(shapes, (x.cols(), x.rows() * v.ncols()), "shapes of X V");
     T::multiply(x, v, out);
+}
+
+/// `out <- X V` with the layouts the other way round: `v` (d, k) row after row and `out` (n, k) a view. With a transposed
+/// copy of a wide sparse matrix it computes `Xᵀ R` from contiguous rows of R, without partial sums.
+///
+/// # Panics
+/// Shapes that do not fit.
+pub fn multiply_rows<T: Scalar>(x: &DataMatrix<T>, v: &[T], out: MatMut<'_, T>) {
+    let shapes = (out.nrows(), v.len());
+    assert_eq!(shapes, (x.rows(), x.cols() * out.ncols()), "shapes of X V");
+    T::multiply_rows(x, v, out);
 }
 
 /// `out <- Xᵀ R` with `r` (n, k) row after row and `out` (d, k).

@@ -191,6 +191,45 @@ impl<T: Scalar> DataMatrix<T> {
         }
     }
 
+    /// The transposed matrix, of the same kind.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        let (rows, cols) = (self.rows(), self.cols());
+        let Self::Sparse(x) = self else {
+            let mut values = vec![T::of(0.0); rows * cols];
+            for i in 0..rows {
+                self.for_row(i, |j, v| values[j * rows + i] = v);
+            }
+            return Self::Dense(DenseRows {
+                values,
+                rows: cols,
+                cols: rows,
+            });
+        };
+        // Where the next value of each column goes; the columns' starts once each has moved on by its length.
+        let mut next = vec![0u32; cols + 2];
+        x.symbolic()
+            .col_idx()
+            .iter()
+            .for_each(|j| next[*j as usize + 2] += 1);
+        for j in 2..next.len() {
+            next[j] += next[j - 1];
+        }
+        let mut indices = vec![0u32; x.val().len()];
+        let mut values = vec![T::of(0.0); x.val().len()];
+        for i in 0..rows {
+            let (columns, row) = sparse_row(x.as_ref(), i);
+            for (j, v) in columns.iter().zip(row) {
+                let at = &mut next[*j as usize + 1];
+                (indices[*at as usize], values[*at as usize]) = (i as u32, *v);
+                *at += 1;
+            }
+        }
+        next.pop();
+        let symbolic = SymbolicSparseRowMat::new_checked(cols, rows, next, None, indices);
+        Self::Sparse(SparseRowMat::new(symbolic, values))
+    }
+
     /// The first stored value that is not finite, as (row, column, value).
     pub fn first_non_finite(&self) -> Option<(usize, usize, f64)> {
         let values = match self {

@@ -1,5 +1,7 @@
 //! Deterministic parallelism: work is cut by size, never by thread count, and partial sums meet in a fixed tree.
 
+use crate::Scalar;
+use faer::MatMut;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -41,6 +43,25 @@ pub fn tree_sum(values: &[f64]) -> f64 {
             tree_sum(a) + tree_sum(b)
         }
     }
+}
+
+/// Calls `f(first row, rows)` for pieces of at most `rows` rows of `out`, in parallel.
+pub fn by_rows<T: Scalar>(
+    out: MatMut<'_, T>,
+    first: usize,
+    rows: usize,
+    f: &(impl Fn(usize, MatMut<'_, T>) + Sync),
+) {
+    if out.nrows() <= rows {
+        f(first, out);
+        return;
+    }
+    let middle = (out.nrows() / 2).next_multiple_of(rows);
+    let (head, tail) = out.split_at_row_mut(middle);
+    rayon::join(
+        || by_rows(head, first, rows, f),
+        || by_rows(tail, first + middle, rows, f),
+    );
 }
 
 #[cfg(test)]

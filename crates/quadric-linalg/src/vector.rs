@@ -1,14 +1,31 @@
-//! Vectors are slices. Sums run over eight lanes in a fixed order in `f64`, so their bits depend on nothing but the input.
+//! Vectors are slices. Sums run over eight lanes and pieces of a fixed size in `f64`, so their bits depend on
+//! nothing but the input, whatever the number of threads.
 
 use crate::Scalar;
 use crate::kernels::blas1;
+use crate::parallel::{map_ranges, tree_sum};
+use rayon::prelude::*;
+
+/// Entries of a long vector that are worked on together; longer ones are cut, and worked on in parallel.
+const PIECE: usize = 1 << 16;
 
 /// `aᵀb`, accumulated in `f64`.
 ///
 /// # Panics
 /// Vectors of different lengths.
 pub fn dot<T: Scalar>(a: &[T], b: &[T]) -> f64 {
-    blas1::dot_scaled(a, b, 1.0)
+    dot_scaled(a, b, 1.0)
+}
+
+/// `Σ (a_i s) (b_i s)`.
+fn dot_scaled<T: Scalar>(a: &[T], b: &[T], s: f64) -> f64 {
+    assert_eq!(a.len(), b.len(), "vectors of different lengths");
+    if a.len() <= PIECE {
+        return blas1::dot_scaled(a, b, s);
+    }
+    tree_sum(&map_ranges(a.len(), PIECE, |_, r| {
+        blas1::dot_scaled(&a[r.clone()], &b[r], s)
+    }))
 }
 
 /// Largest absolute value; NaN if any entry is NaN; 0 for an empty vector.
@@ -35,7 +52,7 @@ pub fn norm2<T: Scalar>(a: &[T]) -> f64 {
     } else {
         (2f64.powi(-600), 2f64.powi(600))
     };
-    blas1::dot_scaled(a, a, up).sqrt() * down
+    dot_scaled(a, a, up).sqrt() * down
 }
 
 /// `y <- y + alpha x`, rounded once per entry.
@@ -43,7 +60,13 @@ pub fn norm2<T: Scalar>(a: &[T]) -> f64 {
 /// # Panics
 /// Vectors of different lengths.
 pub fn axpy<T: Scalar>(alpha: f64, x: &[T], y: &mut [T]) {
-    blas1::axpy(alpha, x, y);
+    assert_eq!(x.len(), y.len(), "vectors of different lengths");
+    if x.len() <= PIECE {
+        return blas1::axpy(alpha, x, y);
+    }
+    x.par_chunks(PIECE)
+        .zip(y.par_chunks_mut(PIECE))
+        .for_each(|(x, y)| blas1::axpy(alpha, x, y));
 }
 
 /// `x <- alpha x`.

@@ -2,10 +2,11 @@
 //! be too many bytes), summed in a fixed tree and mirrored.
 
 use super::panel::{RUN, add};
-use super::plan::{by_rows, chunks};
+use super::plan::chunks;
 use super::pool::{Buffer, as_scalar};
 use super::simd::{dispatch, mul_add, prefetch};
 use crate::matrix::sparse_row;
+use crate::parallel::by_rows;
 use crate::{DataMatrix, Scalar};
 use faer::linalg::matmul::{matmul, triangular};
 use faer::prelude::ReborrowMut;

@@ -3,7 +3,7 @@
 use super::plan::{self, Partials};
 use super::pool::Buffer;
 use super::{Residuals, csr, panel, rows};
-use crate::parallel::{ranges, tree_sum};
+use crate::parallel::{by_rows, ranges, tree_sum};
 use crate::{DataMatrix, Scalar};
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
@@ -19,6 +19,25 @@ pub(super) fn multiply<T: Scalar>(x: &DataMatrix<T>, v: MatRef<'_, T>, out: &mut
     let chunks = plan::chunks(x, plan::pieces(x, x.stored() * k, 0));
     each(plan::split_rows(&chunks, k, out), |(rows, out)| {
         multiply_rows(x, rows, v.values(), k, out);
+    });
+}
+
+pub(super) fn multiply_rows_of<T: Scalar>(x: &DataMatrix<T>, v: &[T], mut out: MatMut<'_, T>) {
+    let k = out.ncols();
+    if x.stored() == 0 || k == 0 {
+        out.fill(T::of(0.0));
+        return;
+    }
+    let rows = (x.rows() / plan::pieces(x, x.stored() * k, 0)).max(8);
+    by_rows(out, 0, rows, &|first, mut out| {
+        let rows = first..first + out.nrows();
+        let mut products = Buffer::<T>::take(out.nrows() * k);
+        multiply_rows(x, rows, v, k, &mut products);
+        for c in 0..k {
+            for i in 0..out.nrows() {
+                out[(i, c)] = products[i * k + c];
+            }
+        }
     });
 }
 
@@ -168,6 +187,9 @@ impl Cut {
     }
 }
 
+/// Rows that are packed in one task.
+const PACKED: usize = 512;
+
 /// A (d, k) block row after row: the caller's memory if it lies so already, else a copy.
 enum Packed<'a, T> {
     Borrowed(&'a [T]),
@@ -183,11 +205,16 @@ impl<'a, T: Scalar> Packed<'a, T> {
             return Self::Borrowed(column.as_slice());
         }
         let mut copy = Buffer::take(d * k);
-        for c in 0..k {
-            for j in 0..d {
-                copy[j * k + c] = v[(j, c)];
-            }
-        }
+        copy.par_chunks_mut(PACKED * k)
+            .enumerate()
+            .for_each(|(piece, copy)| {
+                let first = piece * PACKED;
+                for c in 0..k {
+                    for j in 0..copy.len() / k {
+                        copy[j * k + c] = v[(first + j, c)];
+                    }
+                }
+            });
         Self::Copied(copy)
     }
 

@@ -1,6 +1,7 @@
 //! How the rows are cut, and how partial sums over the pieces meet. Everything here depends on sizes only.
 
 use super::pool::Buffer;
+use crate::parallel::by_rows;
 use crate::{DataMatrix, Scalar};
 use faer::MatMut;
 use faer::prelude::ReborrowMut;
@@ -145,25 +146,6 @@ fn tree(values: &[f64], parts: Range<usize>, len: usize, at: usize, out: &mut [f
     for (o, v) in out.iter_mut().zip(other) {
         *o += *v;
     }
-}
-
-/// Calls `f(first row, rows)` for pieces of at most `rows` rows of `out`, in parallel.
-pub(super) fn by_rows<T: Scalar>(
-    out: MatMut<'_, T>,
-    first: usize,
-    rows: usize,
-    f: &(impl Fn(usize, MatMut<'_, T>) + Sync),
-) {
-    if out.nrows() <= rows {
-        f(first, out);
-        return;
-    }
-    let middle = (out.nrows() / 2).next_multiple_of(rows);
-    let (head, tail) = out.split_at_row_mut(middle);
-    rayon::join(
-        || by_rows(head, first, rows, f),
-        || by_rows(tail, first + middle, rows, f),
-    );
 }
 
 #[cfg(test)]

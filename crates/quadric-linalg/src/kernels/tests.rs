@@ -321,3 +321,36 @@ fn t_d01_same_bits_for_any_thread_count() {
     same_bits(&x, 1, false);
     same_bits(&x, 20, false);
 }
+
+#[test]
+fn a_transposed_copy_gives_the_transposed_product() {
+    let matrices = [
+        sparse::<f64>(300, 70, 6),
+        sparse(9000, 40, 3),
+        dense(60, 33),
+        sparse(0, 4, 0),
+    ];
+    for x in &matrices {
+        let t = x.transposed();
+        assert_eq!(
+            (t.rows(), t.cols(), t.stored()),
+            (x.cols(), x.rows(), x.stored())
+        );
+        let back = t.transposed();
+        for i in 0..x.rows() {
+            let row = |x: &DataMatrix<f64>| {
+                let mut row = Vec::new();
+                x.for_row(i, |j, v| row.push((j, v)));
+                row
+            };
+            assert_eq!(row(x), row(&back));
+        }
+        for k in [1, 2, 19] {
+            let r: Vec<f64> = uniform(&mut stream("residuals"), x.rows() * k);
+            let (mut a, mut b) = (Mat::zeros(x.cols(), k), Mat::zeros(x.cols(), k));
+            multiply_transposed(x, &r, a.as_mut());
+            multiply_rows(&t, &r, b.as_mut());
+            assert!((a - b).norm_max() <= 1e-11);
+        }
+    }
+}

@@ -82,7 +82,8 @@ impl<T: Scalar> Glm<T> {
             contrast: Contrast::new(k),
         };
         let penalty = (options.l2 / samples.typical_curvature()).sqrt();
-        let design = Design::new(x, &rows, &samples.weights, options.intercept, penalty)?;
+        let mut design = Design::new(x, &rows, &samples.weights, options.intercept, penalty)?;
+        design.prepare(samples.outputs());
         Ok(Self {
             design,
             samples,

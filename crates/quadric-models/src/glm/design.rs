@@ -1,12 +1,15 @@
-//! The data matrix in internal coordinates: columns of unit spread, centred when there is an intercept.
+//! The data matrix in internal coordinates: columns of unit spread (of unit size, where most values are zero), centred when there is an intercept.
 //!
 //! Column j becomes `(x_j - mean_j) scale_j` with a power of two as scale, and an intercept is a last column of ones.
 //! Coefficients scale back without rounding, so the problem that is solved is the one that was given; only its
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
-use faer::{Mat, MatMut, MatRef};
+use faer::prelude::ReborrowMut;
+use faer::{ColMut, Mat, MatMut, MatRef};
 use quadric_core::{DataMatrix, DenseRows, Error, ErrorKind, Result, Scalar};
 use quadric_linalg::kernels;
+use quadric_linalg::parallel::tree_sum;
+use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,10 +29,17 @@ pub(crate) struct Frame {
     constant: Vec<bool>,
 }
 
+/// Entries of a block of unknowns from which a transposed copy of a sparse matrix pays.
+const WIDE: usize = 1 << 16;
+/// Rows per task where residuals are computed apart from the products.
+const ROWS: usize = 1024;
+
 /// The transformed matrix.
 pub(crate) struct Design<T> {
     pub(crate) frame: Arc<Frame>,
     x: DataMatrix<T>,
+    /// A transposed copy for products with several columns, where it is small beside those and saves partial sums.
+    transposed: Option<DataMatrix<T>>,
 }
 
 /// 2^e with the exponent kept where both it and its inverse are normal numbers.
@@ -42,11 +52,16 @@ fn exponent(v: f64) -> i32 {
     v.log2().round() as i32
 }
 
+/// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
+const FEW: usize = 4;
+
 /// Location and spread of the columns under the weights, without overflow at either end of the range.
 struct Columns {
     mean: Vec<f64>,
     /// Standard deviation, or root mean square where nothing is subtracted. 0 for a column that carries nothing.
     spread: Vec<f64>,
+    /// Largest magnitude of a column of few nonzeros, else the spread.
+    size: Vec<f64>,
 }
 
 impl Columns {
@@ -61,13 +76,14 @@ impl Columns {
         let d = x.cols();
         // The stored values of a column, its largest magnitude, and its extremes.
         let mut stored = vec![0.0; d];
-        let mut count = vec![0usize; d];
+        let (mut count, mut nonzeros) = (vec![0usize; d], vec![0usize; d]);
         let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
         for (&i, &s) in rows.iter().zip(weights) {
             x.for_row(i, |j, v| {
                 let v = v.to_f64();
                 stored[j] += s / total;
                 count[j] += 1;
+                nonzeros[j] += usize::from(v != 0.0);
                 low[j] = low[j].min(v);
                 high[j] = high[j].max(v);
             });
@@ -119,7 +135,16 @@ impl Columns {
                 (mean[j], spread[j]) = (low[j], 0.0);
             }
         }
-        Self { mean, spread }
+        // The spread of a column of few nonzeros is far below its nonzeros, and rows of rare features would become huge.
+        let size = |j: usize| {
+            if spread[j] > 0.0 && FEW * nonzeros[j] < rows.len() {
+                low[j].abs().max(high[j].abs())
+            } else {
+                spread[j]
+            }
+        };
+        let size = (0..d).map(size).collect();
+        Self { mean, spread, size }
     }
 }
 
@@ -147,12 +172,9 @@ impl<T: Scalar> Design<T> {
     ) -> Result<Self> {
         let total: f64 = weights.iter().sum();
         let columns = Columns::measure(&x, rows, weights, total, intercept);
-        let scale: Vec<f64> = columns
-            .spread
-            .iter()
-            .map(|s| column_scale(*s, penalty))
-            .collect();
         let dense = matches!(x, DataMatrix::Dense(_));
+        let size = columns.size.iter();
+        let scale: Vec<f64> = size.map(|s| column_scale(*s, penalty)).collect();
         let constant: Vec<bool> = columns.spread.iter().map(|s| *s == 0.0).collect();
         let shift = (intercept && !dense).then(|| {
             let moved = |j: usize| {
@@ -179,7 +201,17 @@ impl<T: Scalar> Design<T> {
         Ok(Self {
             frame: Arc::new(frame),
             x,
+            transposed: None,
         })
+    }
+
+    /// Prepares for products with `outputs` columns.
+    pub(crate) fn prepare(&mut self, outputs: usize) {
+        let block = self.x.cols() * outputs;
+        let is_wide = outputs > 1 && block > WIDE && self.x.stored() <= 4 * block;
+        if matches!(self.x, DataMatrix::Sparse(_)) && is_wide {
+            self.transposed = Some(self.x.transposed());
+        }
     }
 
     /// Some of the rows, in the same coordinates.
@@ -187,6 +219,7 @@ impl<T: Scalar> Design<T> {
         Self {
             frame: Arc::clone(&self.frame),
             x: self.x.select_rows(rows),
+            transposed: None,
         }
     }
 
@@ -218,6 +251,25 @@ impl<T: Scalar> Design<T> {
         });
     }
 
+    /// Calls `f(unknown, value)` for the stored values of row i, from which a sparse matrix's centring is missing.
+    pub(crate) fn for_stored(&self, i: usize, mut f: impl FnMut(usize, f64)) {
+        self.x.for_row(i, |j, v| f(j, v.to_f64()));
+    }
+
+    /// Stored rows, from which a sparse matrix's centring is missing.
+    pub(crate) fn stored_rows(&self, rows: &[usize]) -> DataMatrix<T> {
+        self.x.select_rows(rows)
+    }
+
+    /// What centring subtracts from the stored rows, but for the last entry, which it leaves; empty if they are centred.
+    pub(crate) fn centre(&self) -> &[f64] {
+        self.frame.shift.as_deref().unwrap_or(&[])
+    }
+
+    pub(crate) fn is_sparse(&self) -> bool {
+        matches!(self.x, DataMatrix::Sparse(_))
+    }
+
     /// The largest `weights_i ‖z_i‖²`, from the stored values alone.
     pub(crate) fn largest_square(&self, weights: &[f64]) -> f64 {
         let shift = self.frame.shift.as_deref().unwrap_or(&[]);
@@ -239,11 +291,16 @@ impl<T: Scalar> Design<T> {
     fn stored_coefficients(&self, v: MatRef<'_, T>) -> Option<Mat<T>> {
         let shift = self.frame.shift.as_ref()?;
         let d = shift.len();
-        let mut out = v.to_owned();
-        for c in 0..v.ncols() {
-            let moved: f64 = (0..d).map(|j| shift[j] * v[(j, c)].to_f64()).sum();
-            out[(d, c)] = T::of(v[(d, c)].to_f64() - moved);
-        }
+        let mut out = Mat::zeros(v.nrows(), v.ncols());
+        each_column(out.as_mut(), 0, &|c, mut out| {
+            let v = v.col(c);
+            let mut moved = 0.0;
+            for j in 0..d {
+                out[j] = v[j];
+                moved += shift[j] * v[j].to_f64();
+            }
+            out[d] = T::of(v[d].to_f64() - moved);
+        });
         Some(out)
     }
 
@@ -253,12 +310,12 @@ impl<T: Scalar> Design<T> {
             return;
         };
         let d = shift.len();
-        for c in 0..out.ncols() {
-            let sum = out[(d, c)].to_f64();
+        each_column(out.rb_mut(), 0, &|_, mut out| {
+            let sum = out[d].to_f64();
             for j in 0..d {
-                out[(j, c)] = T::of(out[(j, c)].to_f64() - shift[j] * sum);
+                out[j] = T::of(out[j].to_f64() - shift[j] * sum);
             }
-        }
+        });
     }
 
     /// `out <- Z V` with `v` (columns, k), `out` (n, k) row after row.
@@ -271,11 +328,14 @@ impl<T: Scalar> Design<T> {
 
     /// `out <- Zᵀ R` with `r` (n, k) row after row, `out` (columns, k).
     pub(crate) fn multiply_transposed(&self, r: &[T], mut out: MatMut<'_, T>) {
-        kernels::multiply_transposed(&self.x, r, out.as_mut());
+        match &self.transposed {
+            Some(transposed) => kernels::multiply_rows(transposed, r, out.rb_mut()),
+            None => kernels::multiply_transposed(&self.x, r, out.rb_mut()),
+        }
         self.centre_transposed(&mut out);
     }
 
-    /// `out <- Zᵀ f(Z V)` in one pass; see [`kernels::fused`].
+    /// `out <- Zᵀ f(Z V)`, in one pass where that pays; see [`kernels::fused`].
     pub(crate) fn fused(
         &self,
         v: MatRef<'_, T>,
@@ -283,9 +343,15 @@ impl<T: Scalar> Design<T> {
         f: impl Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync,
         mut out: MatMut<'_, T>,
     ) -> f64 {
+        if self.transposed.is_some() {
+            self.multiply(v, products);
+            let (value, residuals) = each_row(products, v.ncols(), f);
+            self.multiply_transposed(&residuals, out);
+            return value;
+        }
         let moved = self.stored_coefficients(v);
         let v = moved.as_ref().map_or(v, |m| m.as_ref());
-        let value = kernels::fused(&self.x, v, products, f, out.as_mut());
+        let value = kernels::fused(&self.x, v, products, f, out.rb_mut());
         self.centre_transposed(&mut out);
         value
     }
@@ -317,6 +383,44 @@ impl<T: Scalar> Design<T> {
             }
             out[(d, b)] = T::of(centred[b]);
             out[(b, d)] = T::of(centred[b]);
+        }
+    }
+}
+
+/// The residuals of all rows, and the sum of what `f` returns.
+fn each_row<T: Scalar>(
+    products: &[T],
+    k: usize,
+    f: impl Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync,
+) -> (f64, Vec<T>) {
+    let mut residuals = vec![T::of(0.0); products.len()];
+    let values: Vec<f64> = residuals
+        .par_chunks_mut(ROWS * k)
+        .zip(products.par_chunks(ROWS * k))
+        .enumerate()
+        .map(|(piece, (residuals, products))| {
+            let start = piece * ROWS;
+            f(start..start + products.len() / k, products, residuals)
+        })
+        .collect();
+    (tree_sum(&values), residuals)
+}
+
+/// Calls `f(column, values)` for every column, in parallel.
+pub(crate) fn each_column<T: Scalar>(
+    out: MatMut<'_, T>,
+    first: usize,
+    f: &(impl Fn(usize, ColMut<'_, T>) + Sync),
+) {
+    match out.ncols() {
+        0 => {}
+        1 => f(first, out.col_mut(0)),
+        k => {
+            let (head, tail) = out.split_at_col_mut(k / 2);
+            rayon::join(
+                || each_column(head, first, f),
+                || each_column(tail, first + k / 2, f),
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The Hessian of a linear model: `Zᵀ D Z` plus the penalty, with D diagonal, or a small block per sample for softmax.
 
 use super::Glm;
+use super::design::each_column;
 use super::samples::Samples;
 use crate::Loss;
 use faer::prelude::ReborrowMut;
@@ -68,20 +69,28 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
         }
     }
 
-    fn add_penalty(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) {
+    /// `out <- Zᵀ D Z v` plus the penalty for `v` and `out` (p, k m): the k predictors of each direction side by side.
+    fn multiply(&self, v: MatRef<'_, T>, mut out: MatMut<'_, T>) {
+        let vectors = v.ncols() / self.samples().outputs();
+        let pool = || self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut products = pool().pop().unwrap_or_default();
+        products.resize(self.samples().len() * v.ncols(), T::of(0.0));
+        let weigh = |rows: Range<usize>, u: &[T], r: &mut [T]| {
+            self.weigh(vectors, rows, u, r);
+            0.0
+        };
+        let design = &self.problem.design;
+        design.fused(v, &mut products, weigh, out.rb_mut());
+        pool().push(products);
         if self.problem.l2 == 0.0 {
             return;
         }
-        let p = self.problem.design.columns();
-        for a in 0..x.ncols() {
-            for c in 0..self.samples().outputs() {
-                for j in 0..self.problem.features() {
-                    let at = (c * p + j, a);
-                    let bend = self.problem.penalty_curvature(j);
-                    y[at] = T::of(y[at].to_f64() + bend * x[at].to_f64());
-                }
+        each_column(out, 0, &|c, mut out| {
+            for j in 0..self.problem.features() {
+                let bend = self.problem.penalty_curvature(j);
+                out[j] = T::of(out[j].to_f64() + bend * v[(j, c)].to_f64());
             }
-        }
+        });
     }
 
     fn dense_classes(&self, mut out: MatMut<'_, T>) {
@@ -178,39 +187,29 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
         if m == 0 {
             return Ok(());
         }
-        let pooled = self
-            .pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let mut products = pooled.unwrap_or_default();
-        products.resize(self.samples().len() * k * m, T::of(0.0));
-        let weigh = |rows: Range<usize>, u: &[T], r: &mut [T]| {
-            self.weigh(m, rows, u, r);
-            0.0
-        };
         if k == 1 {
-            self.problem
-                .design
-                .fused(x, &mut products, weigh, y.rb_mut());
-        } else {
-            // (k p, m) becomes (p, k m): the k predictors of each direction side by side.
-            let flat = Mat::from_fn(p, k * m, |j, c| x[(c % k * p + j, c / k)]);
-            let mut out = Mat::zeros(p, k * m);
-            self.problem
-                .design
-                .fused(flat.as_ref(), &mut products, weigh, out.as_mut());
-            for c in 0..k * m {
-                for j in 0..p {
-                    y[(c % k * p + j, c / k)] = out[(j, c)];
-                }
+            self.multiply(x, y);
+            return Ok(());
+        }
+        let column = x.col(0).try_as_col_major();
+        if m == 1
+            && let Some(column) = column
+            && let Some(out) = y.rb_mut().col_mut(0).try_as_col_major_mut()
+        {
+            self.multiply(
+                MatRef::from_column_major_slice(column.as_slice(), p, k),
+                MatMut::from_column_major_slice_mut(out.as_slice_mut(), p, k),
+            );
+            return Ok(());
+        }
+        let flat = Mat::from_fn(p, k * m, |j, c| x[(c % k * p + j, c / k)]);
+        let mut out = Mat::zeros(p, k * m);
+        self.multiply(flat.as_ref(), out.as_mut());
+        for c in 0..k * m {
+            for j in 0..p {
+                y[(c % k * p + j, c / k)] = out[(j, c)];
             }
         }
-        self.add_penalty(x, y);
-        self.pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(products);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! the units of the data. Softmax of K classes uses K - 1 sets of coefficients (see [`contrast`]).
 
 mod build;
+
 mod contrast;
 mod curve;
 mod design;
@@ -20,6 +21,7 @@ mod precondition;
 mod problem;
 mod raw;
 mod recession;
+mod rows_inverse;
 mod samples;
 
 pub use build::GlmOptions;

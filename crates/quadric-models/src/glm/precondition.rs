@@ -1,13 +1,11 @@
 //! Preconditioners that a linear model knows by its structure.
 //!
-//! - Softmax: the Hessian without its blocks between predictors, each block `Zᵀ diag(m) Z + Q` factorised.
-//! - More unknowns than samples: the inverse of each block by the identity of Sherman, Morrison and Woodbury, through a
-//!   matrix of the size of the samples.
+//! - Softmax of few features: the Hessian without its blocks between predictors, each block `Zᵀ diag(m) Z + Q` factorised.
+//! - Everything larger, and more features than samples: see [`rows_inverse`](super::rows_inverse).
 
 use super::Glm;
 use super::design::Design;
-use crate::Loss;
-use faer::prelude::{Reborrow, ReborrowMut};
+use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{BoxOp, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
@@ -16,30 +14,9 @@ use quadric_linalg::dense::EquilibratedCholesky;
 /// Blocks of this many unknowns are factorised at most.
 const UNKNOWNS: usize = 2000;
 
-/// Woodbury's identity is used for this many samples at most.
-const SAMPLES: usize = 2000;
-
-/// Unit vectors that are multiplied at once.
-const BLOCK: usize = 32;
-
-/// The inverse of one block.
-enum Inverse<T> {
-    Direct(EquilibratedCholesky<T>),
-    Woodbury(Woodbury<T>),
-}
-
-/// `(Zᵀ D Z + Q)⁻¹ = Q⁻¹ - Q⁻¹ Zᵀ R (I + R Z Q⁻¹ Zᵀ R)⁻¹ R Z Q⁻¹` with `R = D^½`.
-struct Woodbury<T> {
-    /// The diagonal of Q⁻¹.
-    inverse: Vec<f64>,
-    /// The diagonal of R.
-    roots: Vec<f64>,
-    core: EquilibratedCholesky<T>,
-}
-
 struct BlockInverse<'a, T> {
     design: &'a Design<T>,
-    blocks: Vec<Inverse<T>>,
+    blocks: Vec<EquilibratedCholesky<T>>,
 }
 
 impl<T: Scalar> Glm<T> {
@@ -49,21 +26,14 @@ impl<T: Scalar> Glm<T> {
             self.design.columns(),
             self.samples.outputs(),
         );
-        let wide = p > n && n <= SAMPLES && (self.l2 > 0.0 || shift > 0.0);
-        let direct = k > 1 && p <= UNKNOWNS;
-        if !(wide || direct) {
-            return Ok(None);
+        if k == 1 || p > UNKNOWNS || p > n {
+            return Ok(Some(Box::new(self.rows_inverse(x, shift)?)));
         }
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
         let mut blocks = Vec::with_capacity(k);
         for c in 0..k {
             let weights = self.block_weights(&curvatures, c);
-            let block = if wide {
-                self.woodbury(&weights, shift).map(Inverse::Woodbury)
-            } else {
-                self.direct(&weights, shift).map(Inverse::Direct)
-            };
-            match block {
+            match self.direct(&weights, shift) {
                 Some(block) => blocks.push(block),
                 None => return Ok(None),
             }
@@ -76,9 +46,6 @@ impl<T: Scalar> Glm<T> {
 
     /// The diagonal of D for the block of predictor c with itself.
     fn block_weights(&self, curvatures: &[T], c: usize) -> Vec<T> {
-        if self.samples.loss != Loss::Softmax {
-            return curvatures.to_vec();
-        }
         // The variance of column c of the contrasts under the probabilities of a sample.
         let contrast = self.contrast();
         let column: Vec<f64> = (0..contrast.classes())
@@ -112,87 +79,6 @@ impl<T: Scalar> Glm<T> {
         }
         EquilibratedCholesky::new(h.as_ref(), 1e-6).ok()
     }
-
-    fn woodbury(&self, weights: &[T], shift: f64) -> Option<Woodbury<T>> {
-        let (n, p) = (self.design.rows(), self.design.columns());
-        let roots: Vec<f64> = weights.iter().map(|w| w.to_f64().sqrt()).collect();
-        // Nothing but the data bends F along a free intercept. Counting that curvature twice keeps Q invertible, and the
-        // preconditioned Hessian within a factor of two of exact in one direction.
-        let total: f64 = weights.iter().map(|w| w.to_f64()).sum();
-        let inverse: Vec<f64> = (0..p)
-            .map(|j| {
-                1.0 / if j < self.features() {
-                    self.penalty_curvature(j) + shift
-                } else {
-                    total + shift
-                }
-            })
-            .collect();
-        if inverse.iter().any(|q| !q.is_finite()) {
-            return None;
-        }
-        let mut core = Mat::<T>::zeros(n, n);
-        let mut products = Vec::new();
-        for start in (0..n).step_by(BLOCK) {
-            let k = BLOCK.min(n - start);
-            let mut unit = vec![T::of(0.0); n * k];
-            for c in 0..k {
-                unit[(start + c) * k + c] = T::of(roots[start + c]);
-            }
-            let mut columns = Mat::<T>::zeros(p, k);
-            self.design.multiply_transposed(&unit, columns.as_mut());
-            scale_rows(columns.as_mut(), &inverse);
-            products.resize(n * k, T::of(0.0));
-            self.design.multiply(columns.as_ref(), &mut products);
-            for i in 0..n {
-                for c in 0..k {
-                    core[(i, start + c)] = T::of(roots[i] * products[i * k + c].to_f64());
-                }
-            }
-        }
-        for i in 0..n {
-            core[(i, i)] = T::of(core[(i, i)].to_f64() + 1.0);
-        }
-        let core = EquilibratedCholesky::new(core.as_ref(), 1e-6).ok()?;
-        Some(Woodbury {
-            inverse,
-            roots,
-            core,
-        })
-    }
-}
-
-fn scale_rows<T: Scalar>(mut block: MatMut<'_, T>, factors: &[f64]) {
-    for c in 0..block.ncols() {
-        for (j, q) in factors.iter().enumerate() {
-            block[(j, c)] = T::of(block[(j, c)].to_f64() * q);
-        }
-    }
-}
-
-impl<T: Scalar> Woodbury<T> {
-    fn apply(&self, design: &Design<T>, mut y: MatMut<'_, T>) {
-        let (n, p, k) = (design.rows(), y.nrows(), y.ncols());
-        scale_rows(y.rb_mut(), &self.inverse);
-        let mut rows = vec![T::of(0.0); n * k];
-        design.multiply(y.rb(), &mut rows);
-        let mut inner =
-            Mat::<T>::from_fn(n, k, |i, c| T::of(self.roots[i] * rows[i * k + c].to_f64()));
-        self.core.solve_in_place(inner.as_mut());
-        for i in 0..n {
-            for c in 0..k {
-                rows[i * k + c] = T::of(self.roots[i] * inner[(i, c)].to_f64());
-            }
-        }
-        let mut back = Mat::<T>::zeros(p, k);
-        design.multiply_transposed(&rows, back.as_mut());
-        for c in 0..k {
-            for j in 0..p {
-                let moved = self.inverse[j] * back[(j, c)].to_f64();
-                y[(j, c)] = T::of(y[(j, c)].to_f64() - moved);
-            }
-        }
-    }
 }
 
 impl<T: Scalar> LinearOperator<T> for BlockInverse<'_, T> {
@@ -207,10 +93,7 @@ impl<T: Scalar> LinearOperator<T> for BlockInverse<'_, T> {
         y.copy_from(x);
         for (c, block) in self.blocks.iter().enumerate() {
             let part = y.rb_mut().subrows_mut(c * p, p);
-            match block {
-                Inverse::Direct(factor) => factor.solve_in_place(part),
-                Inverse::Woodbury(woodbury) => woodbury.apply(self.design, part),
-            }
+            block.solve_in_place(part);
         }
         Ok(())
     }

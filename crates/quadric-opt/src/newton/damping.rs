@@ -90,6 +90,13 @@ impl Accepted {
     }
 }
 
+/// A change of F within this fraction of the quadratic model's leaves nothing to gain from further trials.
+const QUADRATIC: f64 = 0.2;
+/// Fraction of the first slope that counts as flat.
+const FLAT: f64 = 0.2;
+/// Most trials in search of the best step.
+const TRIALS: u32 = 12;
+
 /// Tries the full step first and shortens it geometrically, never below the guaranteed step.
 pub(super) struct Search<'a, 'l, T: Scalar> {
     pub line: &'a mut Line<'l, T>,
@@ -126,7 +133,10 @@ impl<T: Scalar> Search<'_, '_, T> {
         let mut t = self.longest;
         let mut trials = 1;
         // A full evaluation brings the gradient along: the full step is usually taken.
-        let first = self.change_with_gradient(t)?;
+        let mut first = self.change_with_gradient(t)?;
+        if self.line.is_cheap() && !self.is_as_modelled(t, first) {
+            (t, first, trials) = self.minimise(t, first)?;
+        }
         // Sufficient for every beta, so the common case does not pay for measuring it.
         if first.is_finite() && -first >= self.fraction * self.model.predicted() {
             return accept(t, None, trials, first);
@@ -161,6 +171,58 @@ impl<T: Scalar> Search<'_, '_, T> {
             t *= 0.25;
         }
         Ok(None)
+    }
+
+    /// True if F changed as the quadratic model says, or by too little to tell: the best step is then near.
+    fn is_as_modelled(&self, t: f64, change: f64) -> bool {
+        let modelled = t * (self.model.slope - 0.5 * t * self.model.curvature);
+        (change + modelled).abs() <= QUADRATIC * modelled.abs()
+            || self.model.predicted() <= 16.0 * self.noise
+            || !change.is_finite()
+    }
+
+    /// The step that makes F nearly as small as it gets along the direction, for lines whose trials cost little beside the
+    /// direction. It stops short of where rows of large norm, which the Hessian cannot see from afar, turn against the
+    /// direction, and goes on where curvature fades. Returns the step, the change and the trials.
+    fn minimise(&mut self, start: f64, change: f64) -> Result<(f64, f64, u32)> {
+        let (mut low, mut high) = ((0.0, -self.model.slope), None);
+        let mut t = start;
+        let mut trials = 1;
+        while trials < TRIALS {
+            trials += 1;
+            let slope = self.slope(t)?;
+            if slope.abs() <= FLAT * self.model.slope {
+                break;
+            }
+            if slope < 0.0 {
+                low = (t, slope);
+            } else {
+                high = Some((t, slope));
+            }
+            t = match high {
+                None => 3.0 * t,
+                Some((far, steep)) => {
+                    // The secant's root, well inside; NaN and infinity lead to the middle.
+                    let part = low.1 / (low.1 - steep);
+                    let part = if part.is_finite() && steep.is_finite() {
+                        part
+                    } else {
+                        0.5
+                    };
+                    low.0 + part.clamp(0.1, 0.9) * (far - low.0)
+                }
+            };
+        }
+        let best = self.change(t)?;
+        Ok(if best < change {
+            (t, best, trials)
+        } else {
+            (start, change, trials)
+        })
+    }
+
+    fn slope(&mut self, t: f64) -> Result<f64> {
+        Ok(self.line.slope(t)? + self.added.0 + 2.0 * t * self.added.1)
     }
 
     fn suffices(&self, change: f64, safe: &Safe) -> bool {

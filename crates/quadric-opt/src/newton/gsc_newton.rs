@@ -54,6 +54,8 @@ const CHORDS: usize = 8;
 /// The gradient must have fallen to this fraction in a Newton step for another one with the same Hessian to be worth it,
 /// and to the second one in each of these.
 const CONTRACTION: [f64; 2] = [0.05, 0.2];
+/// Accuracy of directions on the way to F, whose levels need not be solved well.
+const ON_PATH: f64 = 0.3;
 /// The end of refinement: a squared decrement of this fraction of F is beyond what any use of the solution can tell.
 const REFINED: f64 = 1e-15;
 /// A squared decrement of this fraction of F, here or at the start, counts as nothing.
@@ -277,7 +279,11 @@ impl GscNewton {
             hessian,
             mu: s.path.mu,
             gradient: &work.rhs,
-            forcing: self.forcing.min(tightened),
+            forcing: if s.path.mu > 0.0 {
+                self.forcing.max(ON_PATH)
+            } else {
+                self.forcing.min(tightened)
+            },
             steps,
         };
         s.system.solve(&self.settings(), &at, &mut work.d, cx)
@@ -523,14 +529,14 @@ impl<T: Scalar> Method<T> for GscNewton {
             }
         }
         let facts = StepFacts {
-            beta: accepted.beta,
             length: accepted.length,
+            promised: model.predicted() / s.value.abs(),
             curvature,
             distance: distance(x, &s.start),
         };
         s.path.advance(self, s.radius, facts);
         let mut reading = reading(s);
-        if s.path.mu == 0.0 && accepted.length == 1.0 {
+        if s.system.is_factorised() && s.path.mu == 0.0 && accepted.length == 1.0 {
             // The squared decrement falls with the square of the gradient.
             let ratio = reading.optimality.unwrap_or(0.0) / before;
             reading.refines = ratio < 0.9 && model.slope * ratio * ratio > REFINED * s.value.abs();

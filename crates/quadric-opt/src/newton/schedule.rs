@@ -51,15 +51,19 @@ quadric_core::state! {
 /// What a step tells the path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepFacts {
-    /// Concordance of the accepted step; `None` where it was small enough not to matter.
-    pub beta: Option<f64>,
     pub length: f64,
+    /// Decrease that the quadratic model promised, as a fraction of F.
+    pub promised: f64,
     /// `dᵀ∇²F d / dᵀd`, without the added regularisation.
     pub curvature: f64,
     /// `‖x - x0‖` after the step.
     pub distance: f64,
 }
 
+/// A level has served once a full step promised to lower F by no more than this fraction.
+const SETTLED: f64 = 0.02;
+/// The path ends where going down a level gains no more than this fraction of F.
+const IDLE: f64 = 1e-4;
 /// Factor between levels of the fast path, and the steps after which it becomes gentler.
 const RATIO: f64 = 0.1;
 const PATIENCE: u64 = 6;
@@ -112,15 +116,14 @@ impl Path {
     }
 
     fn advance_fast(&mut self, facts: StepFacts) {
-        // After a full step with a concordance below one the next decrement is far inside the quadratic region.
-        if facts.length >= 1.0 && facts.beta.is_none_or(|beta| beta <= 1.0) {
-            // Regularisation far below the curvature that the step met no longer shapes the step.
+        // Rows of large norm that are classified beyond doubt move far between levels without any effect on F, so the
+        // concordance says little here; what is left to gain at this level does.
+        if facts.length >= 1.0 && facts.promised <= SETTLED {
             let next = self.ratio * self.mu;
-            self.descend(if next <= 0.1 * facts.curvature {
-                0.0
-            } else {
-                next
-            });
+            // Regularisation that neither shapes the step nor changes what F can still gain has served.
+            let is_idle =
+                self.steps == 1 && next <= 0.1 * facts.curvature && facts.promised <= IDLE;
+            self.descend(if is_idle { 0.0 } else { next });
         } else if self.steps > PATIENCE {
             self.ratio = self.ratio.sqrt();
             self.steps = 0;

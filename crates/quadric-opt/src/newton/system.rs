@@ -94,6 +94,14 @@ impl Settings {
         Ok(())
     }
 
+    /// Rank of a sketch, at most.
+    fn sketch_rank(&self, dim: usize) -> usize {
+        match self.preconditioner {
+            Preconditioner::Auto => self.nystrom_rank.min(SKETCH / dim.max(1)),
+            _ => self.nystrom_rank,
+        }
+    }
+
     /// Bytes for the systems of a problem with `dim` unknowns.
     pub(super) fn memory<T: Scalar>(&self, dim: usize) -> usize {
         let direct = if self.allows_dense(dim) {
@@ -105,7 +113,7 @@ impl Settings {
             (LinearSolver::Cholesky, _) => 0,
             // Vectors in T, and basis, image and one copy in f64 while they are made.
             (_, Preconditioner::Auto | Preconditioner::Nystrom) => {
-                self.nystrom_rank.min(dim) * dim * (size_of::<T>() + 24)
+                self.sketch_rank(dim).min(dim) * dim * (size_of::<T>() + 24)
             }
             _ => 0,
         };
@@ -118,8 +126,10 @@ quadric_core::state! {
     pub struct System[T: Scalar] {
         /// 0: not chosen yet, 1: Cholesky, 2: conjugate gradients.
         choice: u64,
-        /// True once plain conjugate gradients were slow.
+        /// True while sketches stand in for the problem's own preconditioner or none, which was slow.
         sketches: bool,
+        /// Iterations of the slow solve; 0 before. Sketches that do not halve them are given up for good.
+        slow: u64,
         /// Buffers without information.
         work: Scratch<Option<Work<T>>>,
     }
@@ -157,16 +167,21 @@ fn dense_in_products(cost: Cost, dim: usize) -> f64 {
     direct / (cost.product + 12.0 * d).max(1.0)
 }
 
+/// Entries of a sketch that is made unasked, at most: a larger one costs more to make and apply than it saves.
+const SKETCH: usize = 1 << 24;
+/// A smaller sketch unasked is not worth its making.
+const WORTHWHILE: usize = 32;
 /// Iterations that a solve may be expected to need at least, so that less work than this is always done directly.
 const CHEAP: f64 = 30.0;
 /// Iterations of one solve after which plain conjugate gradients count as slow.
-const SLOW: usize = 100;
+const SLOW: u64 = 100;
 
 impl<T: Scalar> System<T> {
     pub(super) fn new() -> Self {
         Self {
             choice: UNDECIDED,
             sketches: false,
+            slow: 0,
             work: Scratch::default(),
         }
     }
@@ -284,7 +299,13 @@ impl<T: Scalar> System<T> {
 
     /// Takes in how many iterations a solve needed.
     pub(super) fn learn(&mut self, iterations: usize) {
-        self.sketches |= iterations >= SLOW;
+        let iterations = iterations as u64;
+        if self.sketches {
+            self.sketches = 2 * iterations <= self.slow;
+        } else if self.slow == 0 && iterations >= SLOW {
+            self.sketches = true;
+            self.slow = iterations;
+        }
     }
 
     /// Turns the solution into a descent direction.
@@ -322,15 +343,21 @@ impl<T: Scalar> System<T> {
             // The smallest shift that the sketch can still tell from its rounding errors.
             let scale = vector::norm2(at.gradient);
             let shift = at.mu.max(f64::MIN_POSITIVE.max(T::EPSILON * scale));
-            let sketch =
-                NystromPreconditioner::adaptive(at.hessian, shift, settings.nystrom_rank, seed)?;
+            let rank = settings.sketch_rank(at.x.len());
+            let sketch = NystromPreconditioner::adaptive(at.hessian, shift, rank, seed)?;
             cx.note("sketch", sketch.eigenvalues().len() as f64);
             Ok(Some(Box::new(sketch)))
         };
         match settings.preconditioner {
             Preconditioner::None => Ok(None),
             Preconditioner::Nystrom => sketch(cx),
-            Preconditioner::Auto if self.sketches && at.hessian.properties().psd => sketch(cx),
+            Preconditioner::Auto
+                if self.sketches
+                    && at.hessian.properties().psd
+                    && settings.sketch_rank(at.x.len()) >= WORTHWHILE =>
+            {
+                sketch(cx)
+            }
             Preconditioner::Auto | Preconditioner::Problem => {
                 at.problem.preconditioner(at.x, at.mu)
             }

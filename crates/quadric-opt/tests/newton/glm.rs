@@ -2,6 +2,7 @@
 
 use quadric_core::{AnyMethod, Budget, DataMatrix, DenseRows, Driver, Outcome, Problem, Status};
 use quadric_data::Dataset;
+use quadric_linalg::random::SeedTree;
 use quadric_models::{Glm, GlmOptions, Loss};
 use quadric_opt::newton::{GscNewton, LinearSolver};
 use quadric_opt::registry;
@@ -269,5 +270,64 @@ fn other_losses_and_conjugate_gradients() {
         assert_eq!(out.status, Status::Converged, "{} by cg", loss.name());
         let difference = out.value.expect("a value") / dense.value.expect("a value") - 1.0;
         assert!(difference.abs() < 1e-10, "{}: {difference:e}", loss.name());
+    }
+}
+
+/// Sparse rows whose norms spread over three decades, more features than rows: most are classified beyond doubt before
+/// the others matter, and steps that the Hessian at a point proposes throw them back. The path of regularisation, the best
+/// length along each direction and the exact rows of the preconditioner keep the number of steps small.
+#[test]
+fn rows_of_very_different_norms_by_conjugate_gradients() {
+    const SEED: u64 = 20_261_125;
+    let (n, d, classes) = (300, 400, 4);
+    let mut stream = SeedTree::new(SEED).child("heavy rows").stream(0);
+    let (mut starts, mut columns, mut values) = (vec![0u32], Vec::new(), Vec::new());
+    let mut target = Vec::new();
+    for _ in 0..n {
+        let class = (stream.uniform() * classes as f64).floor();
+        let size = 10f64.powf(3.0 * stream.uniform().powi(3));
+        let mut row: Vec<u32> = (0..12)
+            .map(|t| {
+                let common = t < 4;
+                let range = if common { 20.0 } else { d as f64 };
+                ((stream.uniform() * range) as u32 + if common { 5 * class as u32 } else { 0 })
+                    .min(d as u32 - 1)
+            })
+            .collect();
+        row.sort_unstable();
+        row.dedup();
+        values.extend(row.iter().map(|_| (size * stream.uniform()).ceil()));
+        columns.extend(row);
+        starts.push(columns.len() as u32);
+        target.push(class);
+    }
+    let x = DataMatrix::sparse(starts, columns, values, n, d).expect("a sparse matrix");
+    let data = Dataset::new("heavy rows", x, target).expect("a data set");
+    for l2 in [1e-2, 1e-5, 1e-8] {
+        let glm = problem(&data, Loss::Softmax, l2, true);
+        let run = |linear_solver| {
+            let method = GscNewton {
+                linear_solver,
+                ..GscNewton::default()
+            };
+            Driver::default()
+                .run(&method, glm.start(), &glm)
+                .expect("runs")
+        };
+        let (exact, iterative) = (run(LinearSolver::Cholesky), run(LinearSolver::Cg));
+        println!(
+            "seed {SEED}, l2 = {l2:e}: {} and {} steps, {} products",
+            exact.iterations, iterative.iterations, iterative.counts.products
+        );
+        for out in [&exact, &iterative] {
+            assert_eq!(out.status, Status::Converged, "l2 = {l2:e}");
+        }
+        let (a, b) = (exact.value.expect("F"), iterative.value.expect("F"));
+        assert!((a / b - 1.0).abs() < 1e-9, "l2 = {l2:e}: {a:e}, {b:e}");
+        let (steps, products) = (iterative.iterations, iterative.counts.products);
+        assert!(
+            steps <= 80 && products <= 300,
+            "{steps} steps, {products} products"
+        );
     }
 }

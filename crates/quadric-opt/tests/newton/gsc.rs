@@ -260,7 +260,11 @@ fn separable_classes_without_penalty_are_unbounded() {
             let out = fit(&method, &Logistic::new(rows.clone(), 2, 0.0));
             assert_eq!(out.status, Status::Unbounded, "{linear_solver:?}");
             assert!(out.reason.expect("a reason").contains("separable"));
-            assert!(out.iterations < 20);
+            assert!(
+                out.iterations <= 20,
+                "{linear_solver:?}: {} steps",
+                out.iterations
+            );
         }
     }
 }
