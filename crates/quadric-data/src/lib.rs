@@ -4,6 +4,7 @@
 //! a [`Dataset`] or an error that names file, line and column. [`embedded`] gives small real data sets without any file,
 //! [`synth`] makes data with prescribed properties.
 
+mod array;
 mod dataset;
 mod embedded;
 mod fingerprint;
