@@ -56,7 +56,8 @@ pub(crate) enum Command {
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ReadArgs {
-    /// Target column, by name or number (from 1). Default: the column named y, target, label or class.
+    /// Target column, by name or number (from 1). Default: the column named y, target, label or class. Of CIFAR-100:
+    /// fine (the default) or coarse.
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
@@ -64,7 +65,8 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "COLUMN|FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sample_weight: Option<String>,
-    /// Labels in a file of their own, for NPY data.
+    /// Labels in a file of their own, for NPY and IDX data. Default for IDX images: the file of labels beside them
+    /// (train-images-idx3-ubyte: train-labels-idx1-ubyte).
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<PathBuf>,
@@ -96,7 +98,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) header: Option<bool>,
-    /// Format of the file: svmlight, csv, tsv, npy, npz. Default: from its name and contents.
+    /// Format of the file: svmlight, csv, tsv, npy, npz, idx, cifar10, cifar100. Default: from its name and contents.
     #[arg(long, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,

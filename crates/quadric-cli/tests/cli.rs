@@ -165,6 +165,76 @@ fn files_are_not_replaced_unasked() {
     );
 }
 
+/// An IDX file of bytes.
+fn put_idx(quadric: &Quadric, name: &str, shape: &[u32], values: &[u8]) {
+    let mut bytes = vec![0, 0, 8, shape.len() as u8];
+    bytes.extend(shape.iter().flat_map(|n| n.to_be_bytes()));
+    bytes.extend(values);
+    fs::write(quadric.path().join(name), bytes).unwrap();
+}
+
+#[test]
+fn images_are_fitted_with_the_labels_beside_them() {
+    let q = Quadric::new();
+    let (images, labels) = ("few-images-idx3-ubyte", "few-labels-idx1-ubyte");
+    let values = [
+        9, 0, 0, 1, 8, 1, 0, 0, 1, 0, 9, 0, 0, 1, 7, 0, 0, 2, 2, 9, 1, 0, 0, 8,
+    ];
+    put_idx(&q, images, &[6, 2, 2], &values);
+    let (message, _) = refused(&q, &["fit", images], 2);
+    assert!(message.contains(labels), "{message}");
+    let (_, json) = q.json(&["data", "inspect", images]);
+    assert_eq!((&json["rows"], &json["columns"]), (&6.into(), &4.into()));
+    assert!(json["problems"].to_string().contains(labels), "{json:#}");
+    put_idx(&q, labels, &[5], &[0, 0, 1, 1, 2]);
+    let (message, _) = refused(&q, &["fit", images], 3);
+    assert!(
+        message.contains("5 labels") && message.contains("6 rows"),
+        "{message}"
+    );
+    put_idx(&q, labels, &[6], &[0, 0, 1, 1, 2, 2]);
+    let fit = q.fit(&[images, "--l2", "1"]).unwrap();
+    assert_eq!((fit.code, &fit.json["status"]), (0, &"converged".into()));
+    let answer = q.predict(&fit, images).unwrap();
+    assert_eq!(answer["predictions"], serde_json::json!([0, 0, 1, 1, 2, 2]));
+    assert_eq!(answer["score"]["value"], 1.0);
+    let (code, _) = q.json(&["data", "convert", images, "few.svm"]);
+    let text = fs::read_to_string(q.path().join("few.svm")).unwrap();
+    assert_eq!((code, text.lines().next()), (0, Some("0 1:9 4:1")));
+    refused(
+        &q,
+        &["data", "convert", "few.svm", "new-images-idx3-ubyte"],
+        2,
+    );
+    // A file of labels alone is data without a target.
+    let (message, _) = refused(&q, &["compare", labels], 2);
+    assert!(message.contains("no target"), "{message}");
+}
+
+#[test]
+fn cifar_is_fitted_by_its_name_or_its_format() {
+    let q = Quadric::new();
+    let mut bytes = Vec::new();
+    for i in 0..8u8 {
+        bytes.push(i % 2);
+        bytes.extend((0..3072).map(|j| (j % 5) as u8 + 9 * (i % 2) + i / 4));
+    }
+    fs::write(q.path().join("batch.bin"), &bytes).unwrap();
+    fs::write(q.path().join("batch.dat"), &bytes).unwrap();
+    let by_name = q.fit(&["batch.bin", "--l2", "1"]).unwrap();
+    let by_format = q
+        .fit(&["batch.dat", "--l2", "1", "--format", "cifar10"])
+        .unwrap();
+    assert_eq!(by_name.json["coef"], by_format.json["coef"]);
+    bytes.truncate(5000);
+    fs::write(q.path().join("cut.bin"), &bytes).unwrap();
+    let (message, _) = refused(&q, &["fit", "cut.bin"], 3);
+    assert!(
+        message.contains("record 2 has 1927 of 3073 bytes"),
+        "{message}"
+    );
+}
+
 #[test]
 fn predictions_follow_names_not_places() {
     let q = Quadric::new();

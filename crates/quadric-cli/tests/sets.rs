@@ -53,6 +53,8 @@ fn source(set: &str, folder: Option<&Path>) -> Option<Vec<String>> {
         format!("{set}.gz"),
         format!("{set}.csv.gz"),
         format!("{set}.train.tsv.gz"),
+        "train-images-idx3-ubyte.gz".to_owned(),
+        "train_10k.bin.xz".to_owned(),
     ];
     let file = names
         .iter()

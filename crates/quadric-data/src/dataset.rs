@@ -157,6 +157,37 @@ pub(crate) fn prefers_dense(rows: usize, cols: usize, nonzeros: usize) -> bool {
     cells <= 4 * nonzeros as u128 || cells == 0
 }
 
+/// True if a matrix of an array with this many values that are not zero is stored densely: as [`prefers_dense`] says, or
+/// because it is too large for the indices of a sparse one.
+pub(crate) fn stays_dense(rows: usize, cols: usize, nonzeros: usize) -> bool {
+    let fits = rows.max(cols) <= LARGEST && u32::try_from(nonzeros).is_ok();
+    prefers_dense(rows, cols, nonzeros) || !fits
+}
+
+/// A dense matrix as it is better stored.
+///
+/// # Errors
+/// None that is known: the structure is valid.
+pub(crate) fn by_density(x: DataMatrix<f64>) -> Result<DataMatrix<f64>> {
+    let (rows, cols, nonzeros) = (x.rows(), x.cols(), x.nonzeros());
+    if stays_dense(rows, cols, nonzeros) {
+        return Ok(x);
+    }
+    let mut starts = Vec::with_capacity(rows + 1);
+    let (mut indices, mut values) = (Vec::with_capacity(nonzeros), Vec::with_capacity(nonzeros));
+    starts.push(0);
+    for i in 0..rows {
+        x.for_row(i, |j, v| {
+            if v != 0.0 {
+                indices.push(j as u32);
+                values.push(v);
+            }
+        });
+        starts.push(values.len() as u32);
+    }
+    sparse(starts, indices, values, rows, cols)
+}
+
 /// Refuses to spell out a wide sparse matrix cell by cell.
 ///
 /// # Errors

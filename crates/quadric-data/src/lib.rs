@@ -1,12 +1,15 @@
 //! Data for Quadric: readers, writers, generators, splits and embedded sets.
 //!
-//! [`read`] takes svmlight, CSV, TSV, NPY and (feature `npz`) NPZ files, plain or compressed with gzip or xz, and returns
-//! a [`Dataset`] or an error that names file, line and column. [`embedded`] gives small real data sets without any file,
+//! [`read`] takes svmlight, CSV, TSV, NPY, IDX (MNIST), CIFAR-10, CIFAR-100 and (feature `npz`) NPZ files, plain or
+//! compressed with gzip or xz, and returns a [`Dataset`] or an error that names the file and the line and column, or the
+//! byte. [`embedded`] gives small real data sets without any file,
 //! [`synth`] makes data with prescribed properties.
 
+mod array;
 mod dataset;
 mod embedded;
 mod fingerprint;
+mod images;
 mod npy;
 mod number;
 mod options;

@@ -1,5 +1,6 @@
 //! How to read and write: formats, target, weights, missing values, limits.
 
+use crate::images::idx;
 use quadric_linalg::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -17,9 +18,18 @@ pub enum Format {
     Npy,
     /// A zip archive of NumPy arrays (cargo feature `npz`).
     Npz,
+    /// One IDX array, as MNIST has them: the first dimension counts the rows, the others are features. Read only.
+    Idx,
+    /// CIFAR-10 in its binary form. Read only.
+    Cifar10,
+    /// CIFAR-100 in its binary form. Read only.
+    Cifar100,
 }
 
 impl Format {
+    /// The names of all formats, for messages.
+    pub(crate) const NAMES: &str = "svmlight, csv, tsv, npy, npz, idx, cifar10 or cifar100";
+
     /// The format named by a user.
     ///
     /// # Errors
@@ -31,21 +41,24 @@ impl Format {
             "tsv" | "tab" => Ok(Self::Tsv),
             "npy" => Ok(Self::Npy),
             "npz" => Ok(Self::Npz),
-            _ => Err(Error::argument(
-                "format",
-                format!("`{name}`"),
-                "svmlight, csv, tsv, npy or npz",
-            )),
+            "idx" => Ok(Self::Idx),
+            "cifar10" | "cifar-10" => Ok(Self::Cifar10),
+            "cifar100" | "cifar-100" => Ok(Self::Cifar100),
+            _ => Err(Error::argument("format", format!("`{name}`"), Self::NAMES)),
         }
     }
 
-    /// The format that a file name announces; endings `.gz` and `.xz` are looked through.
+    /// The format that a file name announces; endings `.gz` and `.xz` are looked through. Nothing for `.bin`: whether a
+    /// file is CIFAR-10 or CIFAR-100 is told from its contents.
     pub fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let name = name
             .strip_suffix(".gz")
             .or(name.strip_suffix(".xz"))
             .unwrap_or(&name);
+        if idx::is_idx_name(name) {
+            return Some(Self::Idx);
+        }
         match name.rsplit_once('.')?.1 {
             "svm" | "libsvm" | "svmlight" => Some(Self::Svmlight),
             "csv" => Some(Self::Csv),
@@ -60,12 +73,13 @@ impl Format {
 /// Which column is the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// The label of an svmlight line; of a table the one column called y, target, label or class.
+    /// The label of an svmlight line; of a table the one column called y, target, label or class; of IDX images
+    /// `*-images-idx3-*` the file `*-labels-idx1-*` beside them; of CIFAR the label, the fine one of two.
     #[default]
     Guess,
     /// There is no target: every column is a feature.
     None,
-    /// A column by its name or its number counted from 1.
+    /// A column by its name or its number counted from 1; of CIFAR-100 `coarse` or `fine`.
     Column(String),
 }
 

@@ -1,13 +1,19 @@
 //! The front door: which format it is, and the side files with labels and weights.
 
 use crate::dataset::Dataset;
+use crate::images::{cifar, idx};
 use crate::options::{Format, Missing, ReadOptions, Target};
+use crate::trouble::{Trouble, TroubleKind};
 use crate::{npy, number, source, svmlight, table};
 use quadric_linalg::{Error, ErrorKind, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a data set from a file. The format comes from the options, else from the ending of the name (`.svm`, `.libsvm`,
-/// `.svmlight`, `.csv`, `.tsv`, `.npy`, `.npz`, each also with `.gz` or `.xz`), else from the contents.
+/// `.svmlight`, `.csv`, `.tsv`, `.npy`, `.npz`, `.idx`, `-idx3-ubyte`, each also with `.gz` or `.xz`), else from the
+/// contents; a `.bin` file is CIFAR-10 or CIFAR-100 if its length and its labels are right.
+///
+/// IDX images called `*-images-idx3-*` get their target from the file `*-labels-idx1-*` beside them, unless the options
+/// say where it is.
 ///
 /// # Errors
 /// `Io` for what cannot be read, `Data` with line and column for what cannot be used, `Malformed` for broken containers
@@ -23,11 +29,12 @@ use std::path::Path;
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let bytes = source::read(path, &options.limits)?;
     let format = options.format.or_else(|| Format::from_path(path));
-    parse(&path.display().to_string(), &bytes, format, options)
+    let name = path.display().to_string();
+    parse(&name, Some(path), &bytes, format, options)
 }
 
 /// Reads a data set from the contents of a file; `name` stands for the file in messages and, by its ending, announces
-/// the format.
+/// the format. No file of labels is looked for beside it.
 ///
 /// # Errors
 /// As [`read`], and `Io` only for side files.
@@ -36,11 +43,12 @@ pub fn read_bytes(name: &str, bytes: Vec<u8>, options: &ReadOptions) -> Result<D
     let format = options
         .format
         .or_else(|| Format::from_path(Path::new(name)));
-    parse(name, &bytes, format, options)
+    parse(name, None, &bytes, format, options)
 }
 
 fn parse(
     name: &str,
+    path: Option<&Path>,
     bytes: &[u8],
     format: Option<Format>,
     options: &ReadOptions,
@@ -49,22 +57,8 @@ fn parse(
         Some(format) => format,
         None => sniff(name, bytes)?,
     };
-    if format == Format::Svmlight {
-        if let Target::Column(column) = &options.target {
-            return Err(no_column(
-                "target",
-                column,
-                "the label of each row is its target",
-            ));
-        }
-        if let Some(column) = &options.weight {
-            return Err(no_column(
-                "weight",
-                column,
-                "weights come from a file of their own",
-            ));
-        }
-    }
+    check_columns(format, options)?;
+    let (labels, unlabelled) = labels_file(format, path, options)?;
     let mut data = match format {
         Format::Svmlight => svmlight::read(name, bytes, options)?,
         Format::Csv => table::read_csv(name, bytes, None, options)?,
@@ -74,26 +68,70 @@ fn parse(
         Format::Npz => npy::read_npz(name, bytes, options)?,
         #[cfg(not(feature = "npz"))]
         Format::Npz => return Err(without_npz(name)),
+        Format::Idx => idx::read(name, bytes, options)?,
+        Format::Cifar10 | Format::Cifar100 => cifar::read(name, bytes, format, options)?,
     };
     if options.target == Target::None && !data.target.is_empty() {
         data.target = Vec::new();
     }
-    if let Some(path) = &options.labels {
-        let (labels, classes) = side_file(path, data.rows(), "labels", options)?;
+    data.problems.extend(unlabelled);
+    if let Some(path) = &labels {
+        let (labels, classes) = side_file(path, &data, "labels", options)?;
         (data.target, data.classes) = (labels, classes);
     }
     if let Some(path) = &options.sample_weight_file {
-        let (weights, classes) = side_file(path, data.rows(), "weights", options)?;
+        let (weights, classes) = side_file(path, &data, "weights", options)?;
         check_weights(path, &weights, classes.is_some())?;
         data.weights = Some(weights);
     }
     Ok(data)
 }
 
-/// A column was named for a format that has none.
-fn no_column(role: &str, column: &str, instead: &str) -> Error {
-    let found = crate::trouble::quote(column.as_bytes());
-    Error::argument(role, found, "nothing: svmlight text has no named columns").with_hint(instead)
+/// The file of labels: the one that was named, or the one beside IDX images; else a remark, where remarks are wanted.
+fn labels_file(
+    format: Format,
+    path: Option<&Path>,
+    options: &ReadOptions,
+) -> Result<(Option<PathBuf>, Option<Trouble>)> {
+    let images = path.filter(|_| format == Format::Idx && options.target == Target::Guess);
+    let (None, Some(images)) = (&options.labels, images) else {
+        return Ok((options.labels.clone(), None));
+    };
+    match idx::labels_beside(images) {
+        Err(e) if options.missing == Missing::Report => {
+            let remark = Trouble::new(TroubleKind::NoTarget, None, e.message());
+            Ok((None, Some(remark)))
+        }
+        found => Ok((found?, None)),
+    }
+}
+
+/// Refuses a column that was named for a format that has none.
+fn check_columns(format: Format, options: &ReadOptions) -> Result<()> {
+    let refuse = |role: &str, column: &str, what: &str, instead: &str| {
+        let found = crate::trouble::quote(column.as_bytes());
+        Err(Error::argument(role, found, &format!("nothing: {what}")).with_hint(instead))
+    };
+    let (what, labelled) = match format {
+        Format::Svmlight => ("svmlight text has no named columns", true),
+        Format::Cifar10 | Format::Cifar100 => ("images have no column of weights", false),
+        _ => return Ok(()),
+    };
+    match (&options.target, &options.weight) {
+        (Target::Column(column), _) if labelled => refuse(
+            "target",
+            column,
+            what,
+            "the label of each row is its target",
+        ),
+        (_, Some(column)) => refuse(
+            "weight",
+            column,
+            what,
+            "weights come from a file of their own",
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// What to say where NPZ was left out of the build.
@@ -114,6 +152,12 @@ fn sniff(name: &str, bytes: &[u8]) -> Result<Format> {
     }
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Format::Npz);
+    }
+    if let Some(format) = sniff_bin(name, bytes)? {
+        return Ok(format);
+    }
+    if idx::is_idx(bytes) {
+        return Ok(Format::Idx);
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let line = text
@@ -146,13 +190,43 @@ fn sniff(name: &str, bytes: &[u8]) -> Result<Format> {
         ErrorKind::Data,
         format!("the format of `{name}` cannot be told from its name or its contents"),
     )
-    .with_hint("name it with --format svmlight, csv, tsv, npy or npz"))
+    .with_hint(format!("name it with --format {}", Format::NAMES)))
+}
+
+/// CIFAR, for names that end in `.bin`, compressed or not.
+///
+/// # Errors
+/// Why a file of such a name that is no text is not CIFAR.
+fn sniff_bin(name: &str, bytes: &[u8]) -> Result<Option<Format>> {
+    let endings = [".bin", ".bin.gz", ".bin.xz"];
+    let lower = name.to_ascii_lowercase();
+    if bytes.is_empty() || !endings.iter().any(|e| lower.ends_with(e)) {
+        return Ok(None);
+    }
+    match cifar::recognise(bytes) {
+        Ok(format) => Ok(Some(format)),
+        Err(why) if is_binary(bytes) && !idx::is_idx(bytes) => {
+            Err(
+                Error::malformed(name, format!("this is {why}")).with_hint(format!(
+                    "name another format with --format {}",
+                    Format::NAMES
+                )),
+            )
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// True if a file does not begin with text.
+fn is_binary(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(1024)];
+    head.contains(&0) || std::str::from_utf8(head).is_err_and(|e| e.error_len().is_some())
 }
 
 /// The single column of a side file, one value per row.
 fn side_file(
     path: &Path,
-    rows: usize,
+    of: &Dataset,
     what: &str,
     options: &ReadOptions,
 ) -> Result<(Vec<f64>, Option<Vec<String>>)> {
@@ -165,21 +239,24 @@ fn side_file(
     let bytes = source::read(path, &own.limits)?;
     let name = path.display().to_string();
     let format = match Format::from_path(path) {
-        Some(format @ (Format::Csv | Format::Tsv | Format::Npy)) => format,
+        Some(format @ (Format::Csv | Format::Tsv | Format::Npy | Format::Idx)) => format,
         _ if bytes.starts_with(b"\x93NUMPY") => Format::Npy,
+        _ if idx::is_idx(&bytes) => Format::Idx,
         _ => Format::Csv,
     };
-    let data = parse(&name, &bytes, Some(format), &own)?;
+    let data = parse(&name, None, &bytes, Some(format), &own)?;
     if data.features() > 0 {
         return Err(Error::data(format!(
             "`{name}` has {} columns; a file of {what} has one",
             data.features() + 1
         )));
     }
-    if data.rows() != rows {
+    if data.rows() != of.rows() {
         return Err(Error::data(format!(
-            "`{name}` holds {} {what} for {rows} rows",
-            data.rows()
+            "`{name}` holds {} {what}, but `{}` holds {} rows",
+            data.rows(),
+            of.name,
+            of.rows()
         )));
     }
     Ok((data.target, data.classes))

@@ -63,6 +63,29 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// Remarks on numbered features with one value in every row, given with these values: those that are zero together, the
+/// first of the others one by one.
+pub(crate) fn constant(
+    features: usize,
+    constants: impl Iterator<Item = (usize, f64)>,
+) -> Vec<Trouble> {
+    let (mut zeros, mut problems) = (0, Vec::new());
+    for (j, v) in constants {
+        if v == 0.0 {
+            zeros += 1;
+        } else if problems.len() < Trouble::LINES {
+            let column = (j + 1).to_string();
+            let message = format!("feature {column} is {v} in every row");
+            problems.push(Trouble::new(TroubleKind::Constant, Some(&column), message));
+        }
+    }
+    if zeros > 0 {
+        let message = format!("{zeros} of {features} features are zero in every row");
+        problems.insert(0, Trouble::new(TroubleKind::Constant, None, message));
+    }
+    problems
+}
+
 /// `lines 3 to 5, 9` for the first of `total` line numbers.
 pub(crate) fn spell_lines(lines: &[u64], total: usize) -> String {
     let mut runs: Vec<(u64, u64)> = Vec::new();

@@ -30,7 +30,8 @@ pub fn write(path: &Path, data: &Dataset, options: &WriteOptions) -> Result<()> 
 /// The data set as the bytes of an uncompressed file.
 ///
 /// # Errors
-/// `Data` for what the format cannot hold: query identifiers need svmlight, weights and text targets need a table.
+/// `Data` for what the format cannot hold: query identifiers need svmlight, weights and text targets need a table;
+/// `Argument` for a format that is read only.
 pub fn encode(data: &Dataset, format: Format) -> Result<Vec<u8>> {
     if let Some((i, j, v)) = data.x.first_non_finite() {
         return Err(Error::non_finite("features", (i, j), v));
@@ -47,6 +48,11 @@ pub fn encode(data: &Dataset, format: Format) -> Result<Vec<u8>> {
         Format::Npz => npy::write_npz(data),
         #[cfg(not(feature = "npz"))]
         Format::Npz => Err(crate::reader::without_npz(&data.name)),
+        Format::Idx | Format::Cifar10 | Format::Cifar100 => Err(Error::argument(
+            "format",
+            "an image format, which is read only",
+            "svmlight, csv, tsv, npy or npz",
+        )),
     }
 }
 

@@ -88,6 +88,7 @@ fn t_f03_refused() {
             "one or two dimensions",
         ),
         (npy(&header("'<f8'", "(0, 3)"), &[]), "no rows"),
+        (npy(&header("'<f8'", "(3, 0)"), &[]), "no columns"),
         (npy("not a dictionary", &eight), "dictionary"),
         (npy("{'descr': '<f8'}", &eight), "lacks"),
         (

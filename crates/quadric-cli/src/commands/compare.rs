@@ -34,7 +34,7 @@ pub(crate) fn run(
         ));
     }
     let entries = entries(&a.methods)?;
-    let data = problem::load(&a.data, &problem::read_options(&a.read, Target::Guess)?)?;
+    let data = problem::load_with_target(&a.data, &problem::read_options(&a.read, Target::Guess)?)?;
     problem::warn(&data, global);
     let mut options = problem::glm_options(&a.model, &data)?;
     options.l2 = a.model.l2.unwrap_or(L2);

@@ -2,7 +2,7 @@
 
 use crate::args::{Global, ModelArgs, ReadArgs};
 use crate::console;
-use quadric::core::{Error, Result};
+use quadric::core::{Error, ErrorKind, Result};
 use quadric::data::{self, Dataset, Format, IndexBase, Missing, ReadOptions, Target};
 use quadric::models::{GlmOptions, Loss};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,21 @@ pub(crate) fn load(name: &str, options: &ReadOptions) -> Result<Dataset> {
         let names: Vec<&str> = data::embedded_sets().iter().map(|s| s.name).collect();
         e.with_hint(format!("the embedded sets are: {}", names.join(", ")))
     })
+}
+
+/// [`load`] for commands that need a target.
+///
+/// # Errors
+/// As [`load`], and data without a target.
+pub(crate) fn load_with_target(name: &str, options: &ReadOptions) -> Result<Dataset> {
+    let data = load(name, options)?;
+    if data.target.is_empty() {
+        return Err(
+            Error::new(ErrorKind::Argument, format!("`{name}` has no target"))
+                .with_hint("name it with --target COLUMN, or its file with --labels FILE"),
+        );
+    }
+    Ok(data)
 }
 
 /// The reader's options; `target` says what happens when no target column was named.

@@ -1,20 +1,10 @@
 //! The header of an NPY file: magic, version, and a Python dictionary literal.
 
+use crate::array::Kind;
 use quadric_linalg::{Error, Result};
 
 /// Longest header that is looked at.
 const LONGEST: usize = 1 << 20;
-
-/// The kind of number that an array holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Float,
-    Signed,
-    Unsigned,
-    Bool,
-    /// Byte strings, as SciPy names the layout of a sparse matrix.
-    Bytes,
-}
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! NPZ: a zip archive of NPY arrays, dense (`x`, `y`, `weights`) or a sparse matrix as SciPy saves it (`data`, `indices`,
 //! `indptr`, `shape`, `format`).
 
-use super::header::{Header, Kind};
-use super::{Array, data_set, preamble};
+use super::header::Header;
+use super::{array, preamble};
+use crate::array::{Kind, data_set};
 use crate::dataset::{self, Dataset};
 use crate::options::{Limits, ReadOptions, Target};
 use crate::source;
@@ -61,7 +62,7 @@ pub(crate) fn read(name: &str, bytes: &[u8], options: &ReadOptions) -> Result<Da
                 format!("none of the arrays {} is called x", names.join(", ")),
             )
         })?;
-        data_set(&key, Array::read(&key, bytes)?, &own)?
+        data_set(&key, array(&key, bytes)?, &own)?
     };
     name.clone_into(&mut data.name);
     if let Some((key, bytes)) = wanted {
@@ -130,7 +131,7 @@ fn entries(bytes: &[u8]) -> Option<usize> {
 
 /// A member with one finite value per row.
 fn column(key: &str, bytes: &[u8], rows: usize) -> Result<Vec<f64>> {
-    let array = Array::read(key, bytes)?;
+    let array = array(key, bytes)?;
     if array.values.len() != rows {
         return Err(Error::data(format!(
             "`{key}` holds {} values for {rows} rows",
@@ -156,7 +157,7 @@ fn sparse_matrix(name: &str, members: &Members) -> Result<DataMatrix<f64>> {
                 .with_hint("save matrix.tocsr()"));
         }
     }
-    let array = |key: &str| Array::read(&format!("{name}:{key}"), &members[key]).map(|a| a.values);
+    let values = |key: &str| array(&format!("{name}:{key}"), &members[key]).map(|a| a.values);
     let whole = |v: &[f64]| -> Result<Vec<u32>> {
         v.iter()
             .map(|v| {
@@ -168,7 +169,7 @@ fn sparse_matrix(name: &str, members: &Members) -> Result<DataMatrix<f64>> {
             })
             .collect()
     };
-    let shape = whole(&array("shape")?)?;
+    let shape = whole(&values("shape")?)?;
     let [rows, cols] = shape[..] else {
         return Err(bad(
             "the shape of the sparse matrix does not have two numbers",
@@ -177,11 +178,11 @@ fn sparse_matrix(name: &str, members: &Members) -> Result<DataMatrix<f64>> {
     if rows == 0 {
         return Err(Error::data(format!("`{name}` holds no rows")));
     }
-    let (starts, indices) = (whole(&array("indptr")?)?, whole(&array("indices")?)?);
+    let (starts, indices) = (whole(&values("indptr")?)?, whole(&values("indices")?)?);
     dataset::sparse(
         starts,
         indices,
-        array("data")?,
+        values("data")?,
         rows as usize,
         cols as usize,
     )

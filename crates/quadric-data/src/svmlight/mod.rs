@@ -11,7 +11,7 @@ pub(crate) use write::write;
 
 use crate::dataset::{self, Dataset, numbered_names, prefers_dense};
 use crate::options::{IndexBase, ReadOptions};
-use crate::trouble::{Trouble, TroubleKind};
+use crate::trouble::{self, Trouble};
 use line::{Fault, Found, Rules, Slots};
 use quadric_linalg::{DataMatrix, Error, ErrorKind, Place, Result};
 use rayon::prelude::*;
@@ -301,21 +301,10 @@ fn constant_columns(parsed: &Parsed, cols: usize) -> Vec<Trouble> {
         *same &= *first == *v;
         *count += 1;
     }
-    let empty = seen.iter().filter(|s| s.1 == 0).count();
-    let mut problems = Vec::new();
-    if empty > 0 {
-        problems.push(Trouble::new(
-            TroubleKind::Constant,
-            None,
-            format!("{empty} of {cols} features are zero in every row"),
-        ));
-    }
-    for (j, (v, count, same)) in seen.iter().enumerate() {
-        if *count == rows && *same && problems.len() < Trouble::LINES {
-            let column = (j + 1).to_string();
-            let message = format!("feature {column} is {v} in every row");
-            problems.push(Trouble::new(TroubleKind::Constant, Some(&column), message));
-        }
-    }
-    problems
+    let same = seen.iter().enumerate();
+    trouble::constant(
+        cols,
+        same.filter(|(_, (_, count, same))| *count == 0 || *count == rows && *same)
+            .map(|(j, (v, ..))| (j, *v)),
+    )
 }

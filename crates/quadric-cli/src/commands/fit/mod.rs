@@ -33,7 +33,7 @@ struct Fitted {
 
 pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> Result<ExitCode> {
     let config = plan::configuration(a)?;
-    let data = problem::load(
+    let data = problem::load_with_target(
         &a.data,
         &problem::read_options(&config.data, Target::Guess)?,
     )?;
