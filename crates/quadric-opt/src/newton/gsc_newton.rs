@@ -56,8 +56,9 @@ const CHORDS: usize = 8;
 const CONTRACTION: [f64; 2] = [0.05, 0.2];
 /// Accuracy of directions on the way to F, whose levels need not be solved well.
 const ON_PATH: f64 = 0.3;
-/// The end of refinement: a squared decrement of this fraction of F is beyond what any use of the solution can tell.
-const REFINED: f64 = 1e-15;
+/// The end of refinement: after a step whose squared decrement is this fraction of F, quadratic convergence has left
+/// nothing that any use of the solution can tell.
+const REFINED: f64 = 1e-12;
 /// A squared decrement of this fraction of F, here or at the start, counts as nothing.
 const INFIMUM: f64 = 1e-6;
 
@@ -536,10 +537,10 @@ impl<T: Scalar> Method<T> for GscNewton {
         };
         s.path.advance(self, s.radius, facts);
         let mut reading = reading(s);
-        if s.system.is_factorised() && s.path.mu == 0.0 && accepted.length == 1.0 {
-            // The squared decrement falls with the square of the gradient.
-            let ratio = reading.optimality.unwrap_or(0.0) / before;
-            reading.refines = ratio < 0.9 && model.slope * ratio * ratio > REFINED * s.value.abs();
+        if s.system.is_factorised() && s.path.mu == 0.0 {
+            let falls = reading.optimality.unwrap_or(0.0) < 0.9 * before;
+            reading.refines =
+                (falls || accepted.length != 1.0) && model.slope > REFINED * s.value.abs();
         }
         // Far along a direction of recession F is as good as its infimum.
         let is_at_infimum = model.slope <= INFIMUM * s.value.abs().max(s.start_value);
