@@ -173,11 +173,24 @@ pub(crate) fn by_density(x: DataMatrix<f64>) -> Result<DataMatrix<f64>> {
     if stays_dense(rows, cols, nonzeros) {
         return Ok(x);
     }
+    sparse_rows(rows, cols, nonzeros, |i, keep| x.for_row(i, keep))
+}
+
+/// A sparse matrix of the values that are not zero; `row(i, keep)` calls `keep(column, value)` for the values of row i.
+///
+/// # Errors
+/// As [`sparse`].
+pub(crate) fn sparse_rows(
+    rows: usize,
+    cols: usize,
+    nonzeros: usize,
+    row: impl Fn(usize, &mut dyn FnMut(usize, f64)),
+) -> Result<DataMatrix<f64>> {
     let mut starts = Vec::with_capacity(rows + 1);
     let (mut indices, mut values) = (Vec::with_capacity(nonzeros), Vec::with_capacity(nonzeros));
     starts.push(0);
     for i in 0..rows {
-        x.for_row(i, |j, v| {
+        row(i, &mut |j, v| {
             if v != 0.0 {
                 indices.push(j as u32);
                 values.push(v);

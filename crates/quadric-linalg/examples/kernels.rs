@@ -111,7 +111,7 @@ fn passes<T: Scalar>(name: &str, x: &DataMatrix<T>) {
                 r.copy_from_slice(p);
                 0.0
             };
-            kernels::fused(x, v.as_ref(), &mut products, f, out.as_mut());
+            kernels::fused(x, None, v.as_ref(), &mut products, f, out.as_mut());
         });
         let flops = 2.0 * (x.stored() * k) as f64 * 1e-9;
         println!(

@@ -38,6 +38,7 @@ pub trait Products: Sized {
     fn multiply_transposed(x: &DataMatrix<Self>, r: &[Self], out: MatMut<'_, Self>);
     fn fused(
         x: &DataMatrix<Self>,
+        transposed: Option<&DataMatrix<Self>>,
         v: MatRef<'_, Self>,
         products: &mut [Self],
         f: &Residuals<'_, Self>,
@@ -60,12 +61,13 @@ macro_rules! products {
             }
             fn fused(
                 x: &DataMatrix<Self>,
+                transposed: Option<&DataMatrix<Self>>,
                 v: MatRef<'_, Self>,
                 products: &mut [Self],
                 f: &Residuals<'_, Self>,
                 out: MatMut<'_, Self>,
             ) -> f64 {
-                passes::fused(x, v, products, f, out)
+                passes::fused(x, transposed, v, products, f, out)
             }
             fn weighted_gram(x: &DataMatrix<Self>, weights: &[Self], out: MatMut<'_, Self>) {
                 gram::weighted_gram(x, weights, out);
@@ -111,11 +113,13 @@ pub fn multiply_transposed<T: Scalar>(x: &DataMatrix<T>, r: &[T], out: MatMut<'_
 /// `f(rows, products, residuals)` sees the products (`rows.len()`, k) of a range of rows and writes the residuals of the
 /// same shape; what it returns is summed in a fixed order and returned. `products` (n, k) keeps `X V`. The ranges cover
 /// every row once and are cut by size only; what the residuals hold before they are written is unspecified.
+/// With a transposed copy of X at hand there are two passes, the second over that copy; see [`multiply_rows`].
 ///
 /// # Panics
 /// Shapes that do not fit.
 pub fn fused<T: Scalar>(
     x: &DataMatrix<T>,
+    transposed: Option<&DataMatrix<T>>,
     v: MatRef<'_, T>,
     products: &mut [T],
     f: impl Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync,
@@ -125,7 +129,7 @@ pub fn fused<T: Scalar>(
     let shapes = (v.nrows(), products.len());
     assert_eq!(shapes, (x.cols(), x.rows() * k), "shapes of X V");
     assert_eq!((out.nrows(), out.ncols()), (x.cols(), k), "shape of Xᵀ R");
-    T::fused(x, v, products, &f, out)
+    T::fused(x, transposed, v, products, &f, out)
 }
 
 /// `out <- Xᵀ diag(weights) X`, all of it, exactly symmetric; `weights` (n) of any sign.

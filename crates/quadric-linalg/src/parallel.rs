@@ -1,7 +1,7 @@
 //! Deterministic parallelism: work is cut by size, never by thread count, and partial sums meet in a fixed tree.
 
 use crate::Scalar;
-use faer::MatMut;
+use faer::{ColMut, MatMut};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ pub fn tree_sum(values: &[f64]) -> f64 {
 }
 
 /// Calls `f(first row, rows)` for pieces of at most `rows` rows of `out`, in parallel.
-pub fn by_rows<T: Scalar>(
+pub(crate) fn by_rows<T: Scalar>(
     out: MatMut<'_, T>,
     first: usize,
     rows: usize,
@@ -62,6 +62,25 @@ pub fn by_rows<T: Scalar>(
         || by_rows(head, first, rows, f),
         || by_rows(tail, first + middle, rows, f),
     );
+}
+
+/// Calls `f(column, values)` for every column of `out`, counted from `first`, in parallel.
+pub fn by_columns<T: Scalar>(
+    out: MatMut<'_, T>,
+    first: usize,
+    f: &(impl Fn(usize, ColMut<'_, T>) + Sync),
+) {
+    match out.ncols() {
+        0 => {}
+        1 => f(first, out.col_mut(0)),
+        k => {
+            let (head, tail) = out.split_at_col_mut(k / 2);
+            rayon::join(
+                || by_columns(head, first, f),
+                || by_columns(tail, first + k / 2, f),
+            );
+        }
+    }
 }
 
 #[cfg(test)]

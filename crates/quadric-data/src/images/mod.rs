@@ -29,32 +29,15 @@ fn data_set<'a>(
         }
         DataMatrix::dense(values, rows, cols)?
     } else {
-        sparse(rows, cols, nonzeros, &row)?
+        dataset::sparse_rows(rows, cols, nonzeros, |i, keep| {
+            let values = row(i).iter().enumerate();
+            values.for_each(|(j, b)| keep(j, f64::from(*b)));
+        })?
     };
     let problems = constant_columns(rows, cols, &row);
     let mut data = Dataset::new(name, x, Vec::new())?;
     data.problems = problems;
     Ok(data)
-}
-
-fn sparse<'a>(
-    rows: usize,
-    cols: usize,
-    nonzeros: usize,
-    row: impl Fn(usize) -> &'a [u8],
-) -> Result<DataMatrix<f64>> {
-    let mut starts = Vec::with_capacity(rows + 1);
-    let mut indices = Vec::with_capacity(nonzeros);
-    let mut values = Vec::with_capacity(nonzeros);
-    starts.push(0);
-    for i in 0..rows {
-        for (j, b) in row(i).iter().enumerate().filter(|(_, b)| **b != 0) {
-            indices.push(j as u32);
-            values.push(f64::from(*b));
-        }
-        starts.push(values.len() as u32);
-    }
-    dataset::sparse(starts, indices, values, rows, cols)
 }
 
 /// Remarks on pixels that are the same in every row.

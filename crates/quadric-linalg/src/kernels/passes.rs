@@ -81,6 +81,7 @@ pub(super) fn multiply_transposed<T: Scalar>(x: &DataMatrix<T>, r: &[T], mut out
 
 pub(super) fn fused<T: Scalar>(
     x: &DataMatrix<T>,
+    transposed: Option<&DataMatrix<T>>,
     v: MatRef<'_, T>,
     products: &mut [T],
     f: &Residuals<'_, T>,
@@ -89,8 +90,8 @@ pub(super) fn fused<T: Scalar>(
     let k = v.ncols();
     let cut = Cut::new(x, k);
     let d = x.cols();
-    if x.stored() == 0 || k == 0 || cut.group < k {
-        return in_two_passes(x, v, products, f, out);
+    if x.stored() == 0 || k == 0 || cut.group < k || transposed.is_some() {
+        return in_two_passes(x, transposed, v, products, f, out);
     }
     let v = Packed::new(v);
     let block = plan::block_rows(x, k);
@@ -118,9 +119,10 @@ pub(super) fn fused<T: Scalar>(
 }
 
 /// The same as one pass, where there is nothing to gain from one: no stored values, or so wide a sparse matrix that the
-/// columns of R have to be worked on apart.
+/// columns of R have to be worked on apart or a transposed copy stands in.
 fn in_two_passes<T: Scalar>(
     x: &DataMatrix<T>,
+    transposed: Option<&DataMatrix<T>>,
     v: MatRef<'_, T>,
     products: &mut [T],
     f: &Residuals<'_, T>,
@@ -147,7 +149,10 @@ fn in_two_passes<T: Scalar>(
             );
         }
     });
-    multiply_transposed(x, &residuals, out);
+    match transposed {
+        Some(transposed) => multiply_rows_of(transposed, &residuals, out),
+        None => multiply_transposed(x, &residuals, out),
+    }
     tree_sum(&values)
 }
 

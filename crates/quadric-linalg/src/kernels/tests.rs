@@ -137,6 +137,7 @@ fn check_fused<T: Scalar>(
     let mut out = Mat::from_fn(x.cols(), k, |_, _| T::of(f64::NAN));
     let rows = fused(
         x,
+        None,
         v,
         &mut again,
         |rows, products, residuals| {
@@ -246,6 +247,7 @@ fn all_kernels<T: Scalar>(x: &DataMatrix<T>, k: usize, gram: bool) -> Vec<u64> {
     let mut out = Mat::<T>::zeros(d, k);
     let value = fused(
         x,
+        None,
         v.as_ref(),
         &mut products,
         |_, products, residuals| {

@@ -1,15 +1,15 @@
-//! The data matrix in internal coordinates: columns of unit spread (of unit size, where most values are zero), centred when there is an intercept.
+//! The data matrix in internal coordinates: columns of unit spread (of unit size, where most values are zero), centred
+//! when there is an intercept.
 //!
 //! Column j becomes `(x_j - mean_j) scale_j` with a power of two as scale, and an intercept is a last column of ones.
 //! Coefficients scale back without rounding, so the problem that is solved is the one that was given; only its
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
 use faer::prelude::ReborrowMut;
-use faer::{ColMut, Mat, MatMut, MatRef};
+use faer::{Mat, MatMut, MatRef};
 use quadric_core::{DataMatrix, DenseRows, Error, ErrorKind, Result, Scalar};
 use quadric_linalg::kernels;
-use quadric_linalg::parallel::tree_sum;
-use rayon::prelude::*;
+use quadric_linalg::parallel::by_columns;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,8 +31,6 @@ pub(crate) struct Frame {
 
 /// Entries of a block of unknowns from which a transposed copy of a sparse matrix pays.
 const WIDE: usize = 1 << 16;
-/// Rows per task where residuals are computed apart from the products.
-const ROWS: usize = 1024;
 
 /// The transformed matrix.
 pub(crate) struct Design<T> {
@@ -292,7 +290,7 @@ impl<T: Scalar> Design<T> {
         let shift = self.frame.shift.as_ref()?;
         let d = shift.len();
         let mut out = Mat::zeros(v.nrows(), v.ncols());
-        each_column(out.as_mut(), 0, &|c, mut out| {
+        by_columns(out.as_mut(), 0, &|c, mut out| {
             let v = v.col(c);
             let mut moved = 0.0;
             for j in 0..d {
@@ -310,7 +308,7 @@ impl<T: Scalar> Design<T> {
             return;
         };
         let d = shift.len();
-        each_column(out.rb_mut(), 0, &|_, mut out| {
+        by_columns(out.rb_mut(), 0, &|_, mut out| {
             let sum = out[d].to_f64();
             for j in 0..d {
                 out[j] = T::of(out[j].to_f64() - shift[j] * sum);
@@ -343,15 +341,16 @@ impl<T: Scalar> Design<T> {
         f: impl Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync,
         mut out: MatMut<'_, T>,
     ) -> f64 {
-        if self.transposed.is_some() {
-            self.multiply(v, products);
-            let (value, residuals) = each_row(products, v.ncols(), f);
-            self.multiply_transposed(&residuals, out);
-            return value;
-        }
         let moved = self.stored_coefficients(v);
         let v = moved.as_ref().map_or(v, |m| m.as_ref());
-        let value = kernels::fused(&self.x, v, products, f, out.rb_mut());
+        let value = kernels::fused(
+            &self.x,
+            self.transposed.as_ref(),
+            v,
+            products,
+            f,
+            out.rb_mut(),
+        );
         self.centre_transposed(&mut out);
         value
     }
@@ -383,44 +382,6 @@ impl<T: Scalar> Design<T> {
             }
             out[(d, b)] = T::of(centred[b]);
             out[(b, d)] = T::of(centred[b]);
-        }
-    }
-}
-
-/// The residuals of all rows, and the sum of what `f` returns.
-fn each_row<T: Scalar>(
-    products: &[T],
-    k: usize,
-    f: impl Fn(Range<usize>, &[T], &mut [T]) -> f64 + Sync,
-) -> (f64, Vec<T>) {
-    let mut residuals = vec![T::of(0.0); products.len()];
-    let values: Vec<f64> = residuals
-        .par_chunks_mut(ROWS * k)
-        .zip(products.par_chunks(ROWS * k))
-        .enumerate()
-        .map(|(piece, (residuals, products))| {
-            let start = piece * ROWS;
-            f(start..start + products.len() / k, products, residuals)
-        })
-        .collect();
-    (tree_sum(&values), residuals)
-}
-
-/// Calls `f(column, values)` for every column, in parallel.
-pub(crate) fn each_column<T: Scalar>(
-    out: MatMut<'_, T>,
-    first: usize,
-    f: &(impl Fn(usize, ColMut<'_, T>) + Sync),
-) {
-    match out.ncols() {
-        0 => {}
-        1 => f(first, out.col_mut(0)),
-        k => {
-            let (head, tail) = out.split_at_col_mut(k / 2);
-            rayon::join(
-                || each_column(head, first, f),
-                || each_column(tail, first + k / 2, f),
-            );
         }
     }
 }

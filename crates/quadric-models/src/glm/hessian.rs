@@ -1,13 +1,13 @@
 //! The Hessian of a linear model: `Zᵀ D Z` plus the penalty, with D diagonal, or a small block per sample for softmax.
 
 use super::Glm;
-use super::design::each_column;
 use super::samples::Samples;
 use crate::Loss;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{Cost, Error, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
+use quadric_linalg::parallel::by_columns;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -85,7 +85,7 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
         if self.problem.l2 == 0.0 {
             return;
         }
-        each_column(out, 0, &|c, mut out| {
+        by_columns(out, 0, &|c, mut out| {
             for j in 0..self.problem.features() {
                 let bend = self.problem.penalty_curvature(j);
                 out[j] = T::of(out[j].to_f64() + bend * v[(j, c)].to_f64());

@@ -98,9 +98,9 @@ impl<T: Scalar> Glm<T> {
         sum
     }
 
-    /// Curvature of the penalty in the scaled coefficient j.
+    /// Curvature of the penalty in the scaled coefficient j; 0 in the intercept.
     fn penalty_curvature(&self, j: usize) -> f64 {
-        let scale = self.design.frame.scale[j];
+        let scale = self.design.frame.scale.get(j).copied().unwrap_or(0.0);
         (self.l2 * scale) * scale
     }
 

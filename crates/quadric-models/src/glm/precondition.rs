@@ -27,7 +27,7 @@ impl<T: Scalar> Glm<T> {
             self.samples.outputs(),
         );
         if k == 1 || p > UNKNOWNS || p > n {
-            return Ok(Some(Box::new(self.rows_inverse(x, shift)?)));
+            return Ok(Some(Box::new(self.rows_inverse(x, shift))));
         }
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
         let mut blocks = Vec::with_capacity(k);
@@ -70,12 +70,7 @@ impl<T: Scalar> Glm<T> {
         let mut h = Mat::<T>::zeros(p, p);
         self.design.weighted_gram(weights, h.as_mut());
         for j in 0..p {
-            let penalty = if j < self.features() {
-                self.penalty_curvature(j)
-            } else {
-                0.0
-            };
-            h[(j, j)] = T::of(h[(j, j)].to_f64() + penalty + shift);
+            h[(j, j)] = T::of(h[(j, j)].to_f64() + self.penalty_curvature(j) + shift);
         }
         EquilibratedCholesky::new(h.as_ref(), 1e-6).ok()
     }

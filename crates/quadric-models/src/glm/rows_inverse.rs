@@ -8,13 +8,14 @@
 //! weakly penalised model nearly all curvature comes from few rows, and from few classes in each.
 
 use super::Glm;
-use super::design::{Design, each_column};
+use super::design::Design;
 use crate::Loss;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{DataMatrix, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::dense::EquilibratedCholesky;
-use quadric_linalg::parallel::map_ranges;
+use quadric_linalg::parallel::{by_columns, map_ranges};
+use quadric_linalg::vector::dot;
 use quadric_linalg::{check_apply, kernels};
 use std::sync::{Mutex, PoisonError};
 
@@ -75,14 +76,9 @@ pub(super) struct RowsInverse<'a, T> {
 
 impl<T: Scalar> Glm<T> {
     /// The preconditioner at `x` for the Hessian plus `shift`.
-    pub(super) fn rows_inverse(&self, x: &[T], shift: f64) -> Result<RowsInverse<'_, T>> {
+    pub(super) fn rows_inverse(&self, x: &[T], shift: f64) -> RowsInverse<'_, T> {
         let (p, k) = (self.design.columns(), self.samples.outputs());
-        let penalty: Vec<f64> = (0..p)
-            .map(|j| match j < self.features() {
-                true => shift + self.penalty_curvature(j),
-                false => shift,
-            })
-            .collect();
+        let penalty: Vec<f64> = (0..p).map(|j| shift + self.penalty_curvature(j)).collect();
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
         let mut spread = self.spread(&curvatures, &penalty);
         // Nothing but the data bends F along a free intercept. Counting that curvature twice keeps M invertible.
@@ -98,13 +94,13 @@ impl<T: Scalar> Glm<T> {
             })
             .collect();
         let terms = Terms::new(&self.design, &inverse, spread.terms);
-        Ok(RowsInverse {
+        RowsInverse {
             design: &self.design,
             outputs: k,
             inverse,
             terms,
             pool: Mutex::new(Vec::new()),
-        })
+        }
     }
 
     /// Splits the curvature of every row into terms.
@@ -231,10 +227,6 @@ fn split_one(row: usize, bend: f64, length: f64, terms: &mut Vec<Term>) -> f64 {
     0.0
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 impl<T: Scalar> Terms<T> {
     /// `None` if there are no terms, or their matrix cannot be factorised.
     fn new(design: &Design<T>, inverse: &[f64], terms: Vec<Term>) -> Option<Self> {
@@ -257,7 +249,7 @@ impl<T: Scalar> Terms<T> {
         let transposed = x.transposed();
         let gram = between(design.centre(), inverse, &x, &transposed);
         let mut core = Mat::<T>::zeros(columns.len(), columns.len());
-        each_column(core.as_mut(), 0, &|b, mut out| {
+        by_columns(core.as_mut(), 0, &|b, mut out| {
             let (row, w) = &columns[b];
             for (a, (other, v)) in columns.iter().enumerate() {
                 let unit = if a == b { 1.0 } else { 0.0 };
@@ -305,7 +297,7 @@ impl<T: Scalar> Terms<T> {
             None => kernels::multiply_transposed(&self.x, &w.products, w.back.as_mut()),
         }
         let back = w.back.as_ref();
-        each_column(y.rb_mut(), 0, &|c, mut y| {
+        by_columns(y.rb_mut(), 0, &|c, mut y| {
             for (j, m) in inverse.iter().enumerate() {
                 let moved = centre.get(j).map_or(0.0, |centre| centre * sums[c]);
                 y[j] = T::of(y[j].to_f64() - m * (back[(j, c)].to_f64() - moved));
@@ -337,7 +329,7 @@ fn between<T: Scalar>(
     let mut mixed = vec![T::of(0.0); m];
     let moved = MatRef::from_column_major_slice(&moved, inverse.len(), 1);
     kernels::multiply(x, moved, &mut mixed);
-    each_column(gram.as_mut(), 0, &|b, mut out| {
+    by_columns(gram.as_mut(), 0, &|b, mut out| {
         for a in 0..m {
             out[a] = T::of(out[a].to_f64() - mixed[a].to_f64() - mixed[b].to_f64() + square);
         }
@@ -348,7 +340,7 @@ fn between<T: Scalar>(
 impl<T: Scalar> RowsInverse<'_, T> {
     /// One direction: x and y (p, k).
     fn apply_one(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) {
-        each_column(y.rb_mut(), 0, &|c, mut y| {
+        by_columns(y.rb_mut(), 0, &|c, mut y| {
             for (j, m) in self.inverse.iter().enumerate() {
                 y[j] = T::of(x[(j, c)].to_f64() * m);
             }
@@ -377,22 +369,22 @@ impl<T: Scalar> LinearOperator<T> for RowsInverse<'_, T> {
         check_apply(self.shape(), &x, &y)?;
         let (p, k) = (self.design.columns(), self.outputs);
         for a in 0..x.ncols() {
-            // Views where the columns are contiguous, as they nearly always are.
-            let copy;
-            let x = match x.col(a).try_as_col_major() {
-                Some(x) => MatRef::from_column_major_slice(x.as_slice(), p, k),
-                None => {
-                    copy = Mat::from_fn(p, k, |j, c| x[(c * p + j, a)]);
-                    copy.as_ref()
-                }
-            };
-            if let Some(y) = y.rb_mut().col_mut(a).try_as_col_major_mut() {
-                let y = MatMut::from_column_major_slice_mut(y.as_slice_mut(), p, k);
-                self.apply_one(x, y);
+            let columns = (x.col(a), y.rb_mut().col_mut(a));
+            let columns = (
+                columns.0.try_as_col_major(),
+                columns.1.try_as_col_major_mut(),
+            );
+            if let (Some(x), Some(y)) = columns {
+                self.apply_one(
+                    MatRef::from_column_major_slice(x.as_slice(), p, k),
+                    MatMut::from_column_major_slice_mut(y.as_slice_mut(), p, k),
+                );
                 continue;
             }
+            // Columns that are not contiguous.
+            let flat = Mat::from_fn(p, k, |j, c| x[(c * p + j, a)]);
             let mut out = Mat::<T>::zeros(p, k);
-            self.apply_one(x, out.as_mut());
+            self.apply_one(flat.as_ref(), out.as_mut());
             (0..p * k).for_each(|i| y[(i, a)] = out[(i % p, i / p)]);
         }
         Ok(())
