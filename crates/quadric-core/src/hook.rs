@@ -1,8 +1,8 @@
 //! One wrapper around every evaluation: it counts, and it may refuse.
 
 use crate::{
-    BoxOp, Cost, FiniteSum, Gap, LineModel, LinearOperator, Objective, Problem, Properties, Result,
-    Scalar, SelfConcordant, Smooth, TwiceSmooth,
+    ApproximateInverse, BoxOp, Cost, FiniteSum, Gap, LineModel, LinearOperator, Objective, Problem,
+    Properties, Result, Scalar, SelfConcordant, Smooth, TwiceSmooth,
 };
 use faer::{MatMut, MatRef};
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,7 @@ impl<T: Scalar> TwiceSmooth<T> for Hooked<'_, T> {
         self.before(Work::Prepare)?;
         Ok(self.counted(self.inner().as_twice_smooth().expect(OFFERED).hessian(x)?))
     }
-    fn preconditioner(&self, x: &[T], shift: f64) -> Result<Option<BoxOp<'_, T>>> {
+    fn preconditioner(&self, x: &[T], shift: f64) -> Result<Option<ApproximateInverse<T>>> {
         self.inner()
             .as_twice_smooth()
             .expect(OFFERED)

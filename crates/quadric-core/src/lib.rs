@@ -80,8 +80,8 @@ pub use hook::{Counts, Hook, Hooked, Work};
 pub use method::{AnyMethod, Context, Direction, Exit, Method, Point, Reading, StepRule};
 pub use outcome::{Certificate, Outcome, Status};
 pub use problem::{
-    Batch, FiniteSum, Gap, Line, LineModel, Objective, Problem, SelfConcordant, Smooth, Trial,
-    TwiceSmooth,
+    ApproximateInverse, Batch, FiniteSum, Gap, Line, LineModel, Objective, Problem, SelfConcordant,
+    Smooth, Trial, TwiceSmooth,
 };
 pub use quadric_linalg::{
     BoxOp, Cost, DataMatrix, DenseRows, Error, ErrorKind, LinearOperator, Place, Properties,

@@ -103,9 +103,17 @@ pub trait TwiceSmooth<T: Scalar>: Smooth<T> {
     ///
     /// # Errors
     /// Those of an evaluation.
-    fn preconditioner(&self, _x: &[T], _shift: f64) -> Result<Option<BoxOp<'_, T>>> {
+    fn preconditioner(&self, _x: &[T], _shift: f64) -> Result<Option<ApproximateInverse<T>>> {
         Ok(None)
     }
+}
+
+/// A preconditioner that may outlive the point it was made at.
+pub struct ApproximateInverse<T: Scalar> {
+    /// Symmetric and positive definite.
+    pub operator: BoxOp<'static, T>,
+    /// Floating-point operations of its making, counted at the speed of products with the Hessian.
+    pub work: f64,
 }
 
 /// A generalised self-concordant function: `|∇³F(x)[h, k, k]| <= concordance(h) ∇²F(x)[k, k]` for all x and k.

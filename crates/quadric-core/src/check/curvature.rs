@@ -116,10 +116,11 @@ impl<T: Scalar> Bench<'_, T> {
 
     fn preconditioner(&mut self, twice: &dyn TwiceSmooth<T>) -> Result<()> {
         let name = "preconditioner is positive definite";
-        let Some(op) = twice.preconditioner(self.x, 1e-3)? else {
+        let Some(inverse) = twice.preconditioner(self.x, 1e-3)? else {
             self.skip(name, "the problem knows no preconditioner");
             return Ok(());
         };
+        let op = inverse.operator;
         let mut stream = self.stream("preconditioner");
         let mut worst = Worst::default();
         for k in 0..10 {

@@ -2,6 +2,7 @@
 //! (van der Sluis, "Condition numbers and equilibration of matrices", 1969: within a factor d of the best diagonal scaling).
 
 use super::PAR;
+use crate::kernels::blas1::{axpy, dot_scaled};
 use crate::kernels::pool::Buffer;
 use crate::parallel::{map_ranges, ranges};
 use crate::{DataMatrix, Error, ErrorKind, Result, Scalar};
@@ -9,7 +10,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor as llt;
 use faer::linalg::triangular_solve;
 use faer::prelude::ReborrowMut;
-use faer::{Mat, MatMut, MatRef};
+use faer::{ColRef, Mat, MatMut, MatRef};
 
 /// A matrix has no Cholesky factor: elimination met a pivot that is not positive (or not finite).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,12 +109,44 @@ pub(super) fn factor<T: Scalar>(mut a: MatMut<'_, T>) -> std::result::Result<(),
     }
 }
 
-pub(super) fn lower<T: Scalar>(l: MatRef<'_, T>, b: MatMut<'_, T>) {
-    triangular_solve::solve_lower_triangular_in_place(l, b, PAR);
+pub(super) fn lower<T: Scalar>(l: MatRef<'_, T>, mut b: MatMut<'_, T>) {
+    let Some(x) = single(l, &mut b) else {
+        return triangular_solve::solve_lower_triangular_in_place(l, b, PAR);
+    };
+    for (j, column) in l.col_iter().enumerate() {
+        let (x, rest) = x[j..].split_at_mut(1);
+        let (pivot, below) = pivot_and_below(column, j);
+        x[0] = T::of(x[0].to_f64() / pivot);
+        axpy(-x[0].to_f64(), below, rest);
+    }
 }
 
-pub(super) fn lower_transposed<T: Scalar>(l: MatRef<'_, T>, b: MatMut<'_, T>) {
-    triangular_solve::solve_upper_triangular_in_place(l.transpose(), b, PAR);
+pub(super) fn lower_transposed<T: Scalar>(l: MatRef<'_, T>, mut b: MatMut<'_, T>) {
+    let Some(x) = single(l, &mut b) else {
+        return triangular_solve::solve_upper_triangular_in_place(l.transpose(), b, PAR);
+    };
+    for (j, column) in l.col_iter().enumerate().rev() {
+        let (x, rest) = x[j..].split_at_mut(1);
+        let (pivot, below) = pivot_and_below(column, j);
+        x[0] = T::of((x[0].to_f64() - dot_scaled(below, rest, 1.0)) / pivot);
+    }
+}
+
+/// The right-hand side, if there is one and memory allows to read each entry of L once.
+fn single<'a, T: Scalar>(l: MatRef<'_, T>, b: &'a mut MatMut<'_, T>) -> Option<&'a mut [T]> {
+    if b.ncols() != 1 || l.row_stride() != 1 {
+        return None;
+    }
+    let column = b.rb_mut().col_mut(0).try_as_col_major_mut()?;
+    Some(column.as_slice_mut())
+}
+
+fn pivot_and_below<T: Scalar>(column: ColRef<'_, T>, j: usize) -> (f64, &[T]) {
+    // `single` checked the stride.
+    match column.try_as_col_major() {
+        Some(column) => (column[j].to_f64(), &column.as_slice()[j + 1..]),
+        None => (f64::NAN, &[]),
+    }
 }
 
 /// What an [`EquilibratedCholesky`] had to do.

@@ -4,44 +4,71 @@
 //! - Everything larger, and more features than samples: see [`rows_inverse`](super::rows_inverse).
 
 use super::Glm;
-use super::design::Design;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{BoxOp, LinearOperator, Properties, Result, Scalar};
+use quadric_core::{ApproximateInverse, BoxOp, Cost, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
 use quadric_linalg::dense::EquilibratedCholesky;
+use quadric_linalg::parallel::by_columns;
 
 /// Blocks of this many unknowns are factorised at most.
-const UNKNOWNS: usize = 2000;
+const UNKNOWNS: usize = 4000;
+/// Time of an operation in a product of matrices, in units of one in a product with the Hessian.
+pub(super) const FASTER: f64 = 0.5;
+/// Time of fetching a number from memory, in the same units.
+pub(super) const FETCH: f64 = 8.0;
 
-struct BlockInverse<'a, T> {
-    design: &'a Design<T>,
+struct BlockInverse<T> {
     blocks: Vec<EquilibratedCholesky<T>>,
 }
 
 impl<T: Scalar> Glm<T> {
-    pub(super) fn block_preconditioner(&self, x: &[T], shift: f64) -> Result<Option<BoxOp<'_, T>>> {
+    /// An approximate inverse of the Hessian plus `shift` at `x`.
+    pub(super) fn approximate_inverse(
+        &self,
+        x: &[T],
+        shift: f64,
+    ) -> Result<Option<ApproximateInverse<T>>> {
         let (n, p, k) = (
             self.design.rows(),
             self.design.columns(),
             self.samples.outputs(),
         );
+        let operator: BoxOp<'static, T>;
+        let work;
         if k == 1 || p > UNKNOWNS || p > n {
-            return Ok(Some(Box::new(self.rows_inverse(x, shift))));
+            let inverse = self.rows_inverse(x, shift);
+            work = inverse.work();
+            operator = Box::new(inverse);
+        } else {
+            let Some(inverse) = self.block_inverse(x, shift) else {
+                return Ok(None);
+            };
+            work = self.block_work();
+            operator = Box::new(inverse);
         }
+        Ok(Some(ApproximateInverse { operator, work }))
+    }
+
+    fn block_inverse(&self, x: &[T], shift: f64) -> Option<BlockInverse<T>> {
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
-        let mut blocks = Vec::with_capacity(k);
-        for c in 0..k {
-            let weights = self.block_weights(&curvatures, c);
-            match self.direct(&weights, shift) {
-                Some(block) => blocks.push(block),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(Box::new(BlockInverse {
-            design: &self.design,
-            blocks,
-        })))
+        let blocks = (0..self.samples.outputs())
+            .map(|c| self.direct(&self.block_weights(&curvatures, c), shift));
+        let blocks = blocks.collect::<Option<_>>()?;
+        Some(BlockInverse { blocks })
+    }
+
+    /// Operations of a block inverse.
+    fn block_work(&self) -> f64 {
+        let (n, p) = (self.design.rows() as f64, self.design.columns() as f64);
+        let stored = self.design.stored() as f64;
+        // Products of dense rows with themselves are faster than products with vectors.
+        let gram = if self.design.is_sparse() {
+            stored * (stored / n)
+        } else {
+            FASTER * n * p * p
+        };
+        self.samples.outputs() as f64 * (gram + FASTER * p * p * p / 3.0)
     }
 
     /// The diagonal of D for the block of predictor c with itself.
@@ -76,16 +103,24 @@ impl<T: Scalar> Glm<T> {
     }
 }
 
-impl<T: Scalar> LinearOperator<T> for BlockInverse<'_, T> {
+impl<T: Scalar> LinearOperator<T> for BlockInverse<T> {
     fn shape(&self) -> (usize, usize) {
-        let dim = self.design.columns() * self.blocks.len();
+        let dim = self.blocks.iter().map(EquilibratedCholesky::dim).sum();
         (dim, dim)
     }
 
     fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
         check_apply(self.shape(), &x, &y)?;
-        let p = self.design.columns();
         y.copy_from(x);
+        let p = self.blocks[0].dim();
+        if let (1, Some(column)) = (y.ncols(), y.rb_mut().col_mut(0).try_as_col_major_mut()) {
+            let columns = column.as_slice_mut();
+            let parts = MatMut::from_column_major_slice_mut(columns, p, self.blocks.len());
+            by_columns(parts, 0, &|c, part| {
+                self.blocks[c].solve_in_place(part.as_mat_mut());
+            });
+            return Ok(());
+        }
         for (c, block) in self.blocks.iter().enumerate() {
             let part = y.rb_mut().subrows_mut(c * p, p);
             block.solve_in_place(part);
@@ -95,5 +130,14 @@ impl<T: Scalar> LinearOperator<T> for BlockInverse<'_, T> {
 
     fn properties(&self) -> Properties {
         Properties::PSD
+    }
+
+    fn cost(&self) -> Cost {
+        let (dim, p) = (self.shape().0 as f64, self.blocks[0].dim() as f64);
+        Cost {
+            // Every entry of a factor is fetched twice from memory.
+            product: FETCH * dim * p,
+            dense: dim * dim * p,
+        }
     }
 }

@@ -7,8 +7,8 @@ use super::memo::Memo;
 use crate::Loss;
 use faer::MatMut;
 use quadric_core::{
-    BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result, Scalar, SelfConcordant,
-    Smooth, TwiceSmooth, capabilities,
+    ApproximateInverse, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
+    Scalar, SelfConcordant, Smooth, TwiceSmooth, capabilities,
 };
 use std::sync::OnceLock;
 
@@ -82,9 +82,9 @@ impl<T: Scalar> TwiceSmooth<T> for Glm<T> {
         Ok(Box::new(HessianOp::new(self, curvatures)))
     }
 
-    fn preconditioner(&self, x: &[T], shift: f64) -> Result<Option<BoxOp<'_, T>>> {
+    fn preconditioner(&self, x: &[T], shift: f64) -> Result<Option<ApproximateInverse<T>>> {
         self.check(x, "the point")?;
-        self.block_preconditioner(x, shift)
+        self.approximate_inverse(x, shift)
     }
 }
 

@@ -9,10 +9,11 @@
 
 use super::Glm;
 use super::design::Design;
+use super::precondition::{FASTER, FETCH};
 use crate::Loss;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{DataMatrix, LinearOperator, Properties, Result, Scalar};
+use quadric_core::{Cost, DataMatrix, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::parallel::{by_columns, map_ranges};
 use quadric_linalg::vector::dot;
@@ -65,8 +66,9 @@ struct Work<T> {
     inner: Mat<T>,
 }
 
-pub(super) struct RowsInverse<'a, T> {
-    design: &'a Design<T>,
+pub(super) struct RowsInverse<T> {
+    /// What centring subtracts from the stored rows of the terms.
+    centre: Vec<f64>,
     outputs: usize,
     /// The diagonal of M⁻¹, the same for all predictors.
     inverse: Vec<f64>,
@@ -76,7 +78,7 @@ pub(super) struct RowsInverse<'a, T> {
 
 impl<T: Scalar> Glm<T> {
     /// The preconditioner at `x` for the Hessian plus `shift`.
-    pub(super) fn rows_inverse(&self, x: &[T], shift: f64) -> RowsInverse<'_, T> {
+    pub(super) fn rows_inverse(&self, x: &[T], shift: f64) -> RowsInverse<T> {
         let (p, k) = (self.design.columns(), self.samples.outputs());
         let penalty: Vec<f64> = (0..p).map(|j| shift + self.penalty_curvature(j)).collect();
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
@@ -95,7 +97,7 @@ impl<T: Scalar> Glm<T> {
             .collect();
         let terms = Terms::new(&self.design, &inverse, spread.terms);
         RowsInverse {
-            design: &self.design,
+            centre: self.design.centre().to_vec(),
             outputs: k,
             inverse,
             terms,
@@ -265,9 +267,8 @@ impl<T: Scalar> Terms<T> {
     }
 
     /// `y <- y - M⁻¹ A (I + Aᵀ M⁻¹ A)⁻¹ Aᵀ y` for y (p, k).
-    fn correct(&self, design: &Design<T>, inverse: &[f64], mut y: MatMut<'_, T>, w: &mut Work<T>) {
+    fn correct(&self, centre: &[f64], inverse: &[f64], mut y: MatMut<'_, T>, w: &mut Work<T>) {
         let k = y.ncols();
-        let centre = design.centre();
         kernels::multiply(&self.x, y.as_ref(), &mut w.products);
         let along: Vec<f64> = (0..k)
             .map(|c| {
@@ -337,7 +338,17 @@ fn between<T: Scalar>(
     gram
 }
 
-impl<T: Scalar> RowsInverse<'_, T> {
+impl<T: Scalar> RowsInverse<T> {
+    /// Operations of its making.
+    pub(super) fn work(&self) -> f64 {
+        let Some(terms) = &self.terms else { return 0.0 };
+        let (m, count) = (terms.x.rows() as f64, terms.columns.len() as f64);
+        // Rows times rows, and the factorisation.
+        let between = terms.x.stored() as f64 * m;
+        let k = self.outputs as f64;
+        between + FASTER * count * count * (2.0 * k + count / 3.0)
+    }
+
     /// One direction: x and y (p, k).
     fn apply_one(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) {
         by_columns(y.rb_mut(), 0, &|c, mut y| {
@@ -354,20 +365,20 @@ impl<T: Scalar> RowsInverse<'_, T> {
             back: Mat::zeros(p, k),
             inner: Mat::zeros(terms.columns.len(), 1),
         });
-        terms.correct(self.design, &self.inverse, y, &mut work);
+        terms.correct(&self.centre, &self.inverse, y, &mut work);
         pool().push(work);
     }
 }
 
-impl<T: Scalar> LinearOperator<T> for RowsInverse<'_, T> {
+impl<T: Scalar> LinearOperator<T> for RowsInverse<T> {
     fn shape(&self) -> (usize, usize) {
-        let dim = self.design.columns() * self.outputs;
+        let dim = self.inverse.len() * self.outputs;
         (dim, dim)
     }
 
     fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
         check_apply(self.shape(), &x, &y)?;
-        let (p, k) = (self.design.columns(), self.outputs);
+        let (p, k) = (self.inverse.len(), self.outputs);
         for a in 0..x.ncols() {
             let columns = (x.col(a), y.rb_mut().col_mut(a));
             let columns = (
@@ -392,5 +403,17 @@ impl<T: Scalar> LinearOperator<T> for RowsInverse<'_, T> {
 
     fn properties(&self) -> Properties {
         Properties::PSD
+    }
+
+    fn cost(&self) -> Cost {
+        let dim = self.shape().0 as f64;
+        let terms = self.terms.as_ref().map_or(0.0, |terms| {
+            let (k, count) = (self.outputs as f64, terms.columns.len() as f64);
+            FETCH * count * count + 4.0 * k * terms.x.stored() as f64
+        });
+        Cost {
+            product: terms + 3.0 * dim,
+            dense: (terms + 3.0 * dim) * dim,
+        }
     }
 }

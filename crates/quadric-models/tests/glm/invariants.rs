@@ -221,7 +221,8 @@ fn preconditioners_are_inverses_or_close() {
             let inverse = p
                 .preconditioner(&x, 0.01)
                 .unwrap()
-                .expect("a structured inverse");
+                .expect("a structured inverse")
+                .operator;
             let h = p.hessian(&x).unwrap();
             let (v, mut hv, mut back) = (
                 normals(x.len(), 1.0, &mut stream),

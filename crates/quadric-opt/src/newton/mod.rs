@@ -6,12 +6,14 @@
 mod damping;
 mod direct;
 mod gsc_newton;
+mod kept;
 mod schedule;
 mod system;
 mod trust_region;
 mod watch;
 
 pub use gsc_newton::{GscNewton, GscState};
+pub use kept::Kept;
 pub use schedule::{Level, Path, Schedule};
 pub use system::{LinearSolver, Preconditioner, System};
 pub use trust_region::{TrustRegionNewton, TrustRegionState};

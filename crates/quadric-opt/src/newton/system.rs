@@ -5,10 +5,12 @@
 
 use super::damping::Model;
 use super::direct::Factor;
+use super::kept::Kept;
 use crate::config::Fault;
 use crate::scratch::Scratch;
 use quadric_core::{
-    BoxOp, Context, Cost, Error, ErrorKind, LinearOperator, Result, Scalar, TwiceSmooth, vector,
+    ApproximateInverse, BoxOp, Context, Cost, Error, ErrorKind, LinearOperator, Result, Scalar,
+    TwiceSmooth, vector,
 };
 use quadric_linalg::krylov::{CgOptions, CgReport, CgStop, CgWorkspace, cg};
 use quadric_linalg::precond::{Jacobi, NystromPreconditioner, diagonal_by_sampling};
@@ -117,7 +119,7 @@ impl Settings {
             }
             _ => 0,
         };
-        direct + sketch + 6 * dim * size_of::<T>()
+        direct + sketch + 7 * dim * size_of::<T>()
     }
 }
 
@@ -130,6 +132,8 @@ quadric_core::state! {
         sketches: bool,
         /// Iterations of the slow solve; 0 before. Sketches that do not halve them are given up for good.
         slow: u64,
+        /// The problem's own preconditioner.
+        kept: Kept<T>,
         /// Buffers without information.
         work: Scratch<Option<Work<T>>>,
     }
@@ -144,6 +148,23 @@ const CG: u64 = 2;
 pub struct Work<T: Scalar> {
     factor: Option<Factor<T>>,
     cg: CgWorkspace<T>,
+}
+
+/// What preconditions a solve; [`System::learn`] takes it back.
+pub(super) enum Loan<'a, T: Scalar> {
+    Nothing,
+    ForThisPoint(BoxOp<'a, T>),
+    Kept(ApproximateInverse<T>),
+}
+
+impl<T: Scalar> Loan<'_, T> {
+    pub(super) fn operator(&self) -> Option<&dyn LinearOperator<T>> {
+        match self {
+            Self::Nothing => None,
+            Self::ForThisPoint(operator) => Some(&**operator),
+            Self::Kept(inverse) => Some(&*inverse.operator),
+        }
+    }
 }
 
 /// The Newton system at a point.
@@ -182,6 +203,7 @@ impl<T: Scalar> System<T> {
             choice: UNDECIDED,
             sketches: false,
             slow: 0,
+            kept: Kept::new(),
             work: Scratch::default(),
         }
     }
@@ -274,7 +296,6 @@ impl<T: Scalar> System<T> {
         d: &mut [T],
         cx: &mut Context,
     ) -> Result<CgReport> {
-        let precond = self.preconditioner(settings, at, cx)?;
         let options = CgOptions {
             relative: 0.0,
             energy: at.steps.is_none().then_some(at.forcing),
@@ -282,27 +303,46 @@ impl<T: Scalar> System<T> {
             verify: at.forcing < 1e-3,
             ..CgOptions::default()
         };
-        let precond = precond.as_deref();
-        let report = cg(
-            at.hessian,
-            at.mu,
-            precond,
-            at.gradient,
-            d,
-            &options,
-            self.cg(),
-        )?;
-        cx.note("cg", report.iterations as f64);
-        self.learn(report.iterations);
-        Ok(report)
+        let mut wasted = 0;
+        loop {
+            let loan = self.preconditioner(settings, at, cx)?;
+            let mut options = options;
+            let is_old = matches!(loan, Loan::Kept(_)) && !self.kept.is_new();
+            if is_old && at.steps.is_none() {
+                let most = self.kept.limit(at.forcing) as usize;
+                options.max_iterations = most.min(limit);
+            }
+            let report = cg(
+                at.hessian,
+                at.mu,
+                loan.operator(),
+                at.gradient,
+                d,
+                &options,
+                self.cg(),
+            )?;
+            if report.stop == CgStop::MaxIterations && is_old && options.max_iterations < limit {
+                wasted += report.iterations;
+                self.kept.discard();
+                continue;
+            }
+            cx.note("cg", (wasted + report.iterations) as f64);
+            self.learn(loan, report.iterations, at.forcing);
+            return Ok(report);
+        }
     }
 
-    /// Takes in how many iterations a solve needed.
-    pub(super) fn learn(&mut self, iterations: usize) {
+    /// Takes in how many iterations a solve to a relative accuracy needed.
+    pub(super) fn learn(&mut self, loan: Loan<'_, T>, iterations: usize, accuracy: f64) {
+        let mut is_new = true;
+        if let Loan::Kept(inverse) = loan {
+            is_new = self.kept.is_new();
+            self.kept.give_back(inverse, iterations, accuracy);
+        }
         let iterations = iterations as u64;
         if self.sketches {
             self.sketches = 2 * iterations <= self.slow;
-        } else if self.slow == 0 && iterations >= SLOW {
+        } else if is_new && self.slow == 0 && iterations >= SLOW {
             self.sketches = true;
             self.slow = iterations;
         }
@@ -333,23 +373,23 @@ impl<T: Scalar> System<T> {
     /// # Errors
     /// Those of the operators.
     pub(super) fn preconditioner<'a>(
-        &self,
+        &mut self,
         settings: &Settings,
         at: &Newton<'a, T>,
         cx: &mut Context,
-    ) -> Result<Option<BoxOp<'a, T>>> {
+    ) -> Result<Loan<'a, T>> {
         let seed = cx.seeds.child("preconditioner").child(&cx.it.to_string());
-        let sketch = |cx: &mut Context| -> Result<Option<BoxOp<'a, T>>> {
+        let sketch = |cx: &mut Context| -> Result<Loan<'a, T>> {
             // The smallest shift that the sketch can still tell from its rounding errors.
             let scale = vector::norm2(at.gradient);
             let shift = at.mu.max(f64::MIN_POSITIVE.max(T::EPSILON * scale));
             let rank = settings.sketch_rank(at.x.len());
             let sketch = NystromPreconditioner::adaptive(at.hessian, shift, rank, seed)?;
             cx.note("sketch", sketch.eigenvalues().len() as f64);
-            Ok(Some(Box::new(sketch)))
+            Ok(Loan::ForThisPoint(Box::new(sketch)))
         };
         match settings.preconditioner {
-            Preconditioner::None => Ok(None),
+            Preconditioner::None => Ok(Loan::Nothing),
             Preconditioner::Nystrom => sketch(cx),
             Preconditioner::Auto
                 if self.sketches
@@ -359,12 +399,17 @@ impl<T: Scalar> System<T> {
                 sketch(cx)
             }
             Preconditioner::Auto | Preconditioner::Problem => {
-                at.problem.preconditioner(at.x, at.mu)
+                let product = at.hessian.cost().product;
+                let inverse = self.kept.lend(at.problem, at.x, at.mu, product)?;
+                if self.kept.is_new() && inverse.is_some() {
+                    cx.note("preconditioner", 1.0);
+                }
+                Ok(inverse.map_or(Loan::Nothing, Loan::Kept))
             }
             Preconditioner::Jacobi => {
                 let mut diagonal = at.gradient.to_vec();
                 diagonal_by_sampling(at.hessian, 32, seed, &mut diagonal)?;
-                Ok(Some(Box::new(Jacobi::from_estimate(
+                Ok(Loan::ForThisPoint(Box::new(Jacobi::from_estimate(
                     &diagonal, at.mu, 1e-10,
                 )?)))
             }

@@ -222,9 +222,9 @@ impl TrustRegionNewton {
             forcing: self.forcing,
             steps: None,
         };
-        let precond = s.system.preconditioner(&self.settings(), &at, cx)?;
+        let loan = s.system.preconditioner(&self.settings(), &at, cx)?;
         if s.radius == 0.0 {
-            s.radius = self.first_radius(&at, precond.as_deref())?;
+            s.radius = self.first_radius(&at, loan.operator())?;
         }
         let relative = (vector::norm2(&s.gradient) / s.first_gradient).sqrt();
         let options = CgOptions {
@@ -235,18 +235,17 @@ impl TrustRegionNewton {
             ..CgOptions::default()
         };
         let d = &mut s.work.get(|| Buffers::new(x.len())).d;
-        let precond = precond.as_deref();
         let report = cg(
             hessian,
             0.0,
-            precond,
+            loan.operator(),
             &s.gradient,
             d,
             &options,
             s.system.cg(),
         )?;
         cx.note("cg", report.iterations as f64);
-        s.system.learn(report.iterations);
+        s.system.learn(loan, report.iterations, options.relative);
         vector::scale(-1.0, d);
         let on_boundary = matches!(report.stop, CgStop::Radius | CgStop::NegativeCurvature);
         Ok(Proposal {

@@ -2,8 +2,8 @@
 
 use faer::{MatMut, MatRef};
 use quadric_core::{
-    BoxOp, Error, ErrorKind, FiniteSum, Gap, LineModel, LinearOperator, Objective, Problem,
-    Properties, Result, SelfConcordant, Smooth, TwiceSmooth,
+    ApproximateInverse, BoxOp, Error, ErrorKind, FiniteSum, Gap, LineModel, LinearOperator,
+    Objective, Problem, Properties, Result, SelfConcordant, Smooth, TwiceSmooth,
 };
 use std::sync::{Arc, Mutex};
 
@@ -186,7 +186,7 @@ impl TwiceSmooth<f64> for Watched<'_> {
             record: self.record.clone(),
         }))
     }
-    fn preconditioner(&self, x: &[f64], shift: f64) -> Result<Option<BoxOp<'_, f64>>> {
+    fn preconditioner(&self, x: &[f64], shift: f64) -> Result<Option<ApproximateInverse<f64>>> {
         self.inner()
             .as_twice_smooth()
             .unwrap()
