@@ -3,6 +3,7 @@
 //! Thin functions over faer, compiled for `f32` and `f64` in this crate only. Matrices are faer views; symmetric input is
 //! read from its lower triangle. Everything runs sequentially ([`Par::Seq`]), so results do not depend on threads.
 
+mod blocked;
 mod cholesky;
 mod spectral;
 #[cfg(test)]
@@ -35,13 +36,13 @@ macro_rules! decompose {
     ($($t:ty),*) => { $(
         impl Decompose for $t {
             fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize> {
-                cholesky::factor(a)
+                blocked::factor(a)
             }
             fn solve_lower(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>) {
-                cholesky::lower(l, rhs);
+                blocked::lower(l, rhs);
             }
             fn solve_lower_transposed(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>) {
-                cholesky::lower_transposed(l, rhs);
+                blocked::lower_transposed(l, rhs);
             }
             fn symmetric_eigen(a: MatRef<'_, Self>) -> Result<SymmetricEigen<Self>> {
                 spectral::eigen(a)

@@ -13,6 +13,7 @@
 pub(crate) mod blas1;
 mod csr;
 mod gram;
+mod grams;
 mod panel;
 mod passes;
 mod plan;
@@ -45,6 +46,12 @@ pub trait Products: Sized {
         out: MatMut<'_, Self>,
     ) -> f64;
     fn weighted_gram(x: &DataMatrix<Self>, weights: &[Self], out: MatMut<'_, Self>);
+    fn weighted_grams(
+        x: &DataMatrix<Self>,
+        weights: &[Self],
+        q: usize,
+        each: &mut dyn FnMut(usize, MatMut<'_, Self>),
+    );
 }
 
 macro_rules! products {
@@ -71,6 +78,14 @@ macro_rules! products {
             }
             fn weighted_gram(x: &DataMatrix<Self>, weights: &[Self], out: MatMut<'_, Self>) {
                 gram::weighted_gram(x, weights, out);
+            }
+            fn weighted_grams(
+                x: &DataMatrix<Self>,
+                weights: &[Self],
+                q: usize,
+                each: &mut dyn FnMut(usize, MatMut<'_, Self>),
+            ) {
+                grams::weighted_grams(x, weights, q, each);
             }
         }
     )* };
@@ -140,4 +155,19 @@ pub fn weighted_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], out: MatMut<'_
     let shapes = (weights.len(), out.nrows(), out.ncols());
     assert_eq!(shapes, (x.rows(), x.cols(), x.cols()), "shapes of Xᵀ D X");
     T::weighted_gram(x, weights, out);
+}
+
+/// Calls `each(t, Xᵀ diag(weights[.., t]) X)` for t in 0..q with `weights` (n, q) row after row, of any sign. The matrix is
+/// the callee's to overwrite. For sparse rows all at once cost little more than a few single ones.
+///
+/// # Panics
+/// Shapes that do not fit.
+pub fn weighted_grams<T: Scalar>(
+    x: &DataMatrix<T>,
+    weights: &[T],
+    q: usize,
+    mut each: impl FnMut(usize, MatMut<'_, T>),
+) {
+    assert_eq!(weights.len(), x.rows() * q, "shapes of Xᵀ D X");
+    T::weighted_grams(x, weights, q, &mut each);
 }

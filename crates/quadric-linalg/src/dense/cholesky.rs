@@ -1,16 +1,11 @@
 //! Cholesky factorisation and triangular solves, and the factorisation after scaling the diagonal to about one
 //! (van der Sluis, "Condition numbers and equilibration of matrices", 1969: within a factor d of the best diagonal scaling).
 
-use super::PAR;
-use crate::kernels::blas1::{axpy, dot_scaled};
 use crate::kernels::pool::Buffer;
 use crate::parallel::{map_ranges, ranges};
 use crate::{DataMatrix, Error, ErrorKind, Result, Scalar};
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor as llt;
-use faer::linalg::triangular_solve;
 use faer::prelude::ReborrowMut;
-use faer::{ColRef, Mat, MatMut, MatRef};
+use faer::{Mat, MatMut, MatRef};
 
 /// A matrix has no Cholesky factor: elimination met a pivot that is not positive (or not finite).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,68 +82,6 @@ pub fn solve_lower_transposed_in_place<T: Scalar>(l: MatRef<'_, T>, b: MatMut<'_
     T::solve_lower_transposed(l, b);
 }
 
-pub(super) fn factor<T: Scalar>(mut a: MatMut<'_, T>) -> std::result::Result<(), usize> {
-    let n = a.nrows();
-    let mut memory = MemBuffer::new(llt::cholesky_in_place_scratch::<T>(
-        n,
-        PAR,
-        Default::default(),
-    ));
-    llt::cholesky_in_place(
-        a.rb_mut(),
-        Default::default(),
-        PAR,
-        MemStack::new(&mut memory),
-        Default::default(),
-    )
-    .map_err(|llt::LltError::NonPositivePivot { index }| index)?;
-    // NaN compares false with everything: a pivot that is not a positive finite number is refused here.
-    match (0..n).find(|&i| !(a[(i, i)].to_f64() > 0.0 && a[(i, i)].to_f64().is_finite())) {
-        Some(index) => Err(index),
-        None => Ok(()),
-    }
-}
-
-pub(super) fn lower<T: Scalar>(l: MatRef<'_, T>, mut b: MatMut<'_, T>) {
-    let Some(x) = single(l, &mut b) else {
-        return triangular_solve::solve_lower_triangular_in_place(l, b, PAR);
-    };
-    for (j, column) in l.col_iter().enumerate() {
-        let (x, rest) = x[j..].split_at_mut(1);
-        let (pivot, below) = pivot_and_below(column, j);
-        x[0] = T::of(x[0].to_f64() / pivot);
-        axpy(-x[0].to_f64(), below, rest);
-    }
-}
-
-pub(super) fn lower_transposed<T: Scalar>(l: MatRef<'_, T>, mut b: MatMut<'_, T>) {
-    let Some(x) = single(l, &mut b) else {
-        return triangular_solve::solve_upper_triangular_in_place(l.transpose(), b, PAR);
-    };
-    for (j, column) in l.col_iter().enumerate().rev() {
-        let (x, rest) = x[j..].split_at_mut(1);
-        let (pivot, below) = pivot_and_below(column, j);
-        x[0] = T::of((x[0].to_f64() - dot_scaled(below, rest, 1.0)) / pivot);
-    }
-}
-
-/// The right-hand side, if there is one and memory allows to read each entry of L once.
-fn single<'a, T: Scalar>(l: MatRef<'_, T>, b: &'a mut MatMut<'_, T>) -> Option<&'a mut [T]> {
-    if b.ncols() != 1 || l.row_stride() != 1 {
-        return None;
-    }
-    let column = b.rb_mut().col_mut(0).try_as_col_major_mut()?;
-    Some(column.as_slice_mut())
-}
-
-fn pivot_and_below<T: Scalar>(column: ColRef<'_, T>, j: usize) -> (f64, &[T]) {
-    // `single` checked the stride.
-    match column.try_as_col_major() {
-        Some(column) => (column[j].to_f64(), &column.as_slice()[j + 1..]),
-        None => (f64::NAN, &[]),
-    }
-}
-
 /// What an [`EquilibratedCholesky`] had to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CholeskyInfo {
@@ -169,6 +102,18 @@ pub struct EquilibratedCholesky<T> {
     info: CholeskyInfo,
 }
 
+/// A square matrix of zeros whose columns do not all start in the same lines of the cache.
+fn square<T: Scalar>(d: usize) -> Mat<T> {
+    let room = if (d * size_of::<T>()).is_multiple_of(1024) {
+        d + 64 / size_of::<T>()
+    } else {
+        d
+    };
+    let mut out = Mat::with_capacity(room, d);
+    out.resize_with(d, d, |_, _| T::of(0.0));
+    out
+}
+
 impl<T: Scalar> EquilibratedCholesky<T> {
     /// Factors the symmetric matrix in the lower triangle of `a` (d, d). Where rounding has left it not positive definite,
     /// the smallest of the shifts `d eps 10^i` that helps and does not exceed `max_shift` is added after scaling; with
@@ -182,7 +127,7 @@ impl<T: Scalar> EquilibratedCholesky<T> {
     pub fn new(a: MatRef<'_, T>, max_shift: f64) -> std::result::Result<Self, NotPositiveDefinite> {
         let d = a.nrows();
         let mut this = Self {
-            factor: Mat::zeros(d, d),
+            factor: square(d),
             scale: vec![T::of(0.0); d],
             info: CholeskyInfo {
                 shift: 0.0,

@@ -357,7 +357,26 @@ impl<T: Scalar> Design<T> {
 
     /// `out <- Zᵀ diag(weights) Z`.
     pub(crate) fn weighted_gram(&self, weights: &[T], mut out: MatMut<'_, T>) {
-        kernels::weighted_gram(&self.x, weights, out.as_mut());
+        kernels::weighted_gram(&self.x, weights, out.rb_mut());
+        self.centre_gram(out);
+    }
+
+    /// Calls `each(t, Zᵀ diag(weights[.., t]) Z)` for t in 0..q with `weights` (n, q) row after row.
+    pub(crate) fn weighted_grams(
+        &self,
+        weights: &[T],
+        q: usize,
+        mut each: impl FnMut(usize, MatRef<'_, T>),
+    ) {
+        kernels::weighted_grams(&self.x, weights, q, |t, mut gram| {
+            self.centre_gram(gram.rb_mut());
+            each(t, gram.as_ref());
+        });
+    }
+
+    /// Turns the Gram matrix of the stored rows into that of the centred ones. The curvature of a column that barely
+    /// varies drowns in rounding and may even become negative.
+    fn centre_gram(&self, mut out: MatMut<'_, T>) {
         let Some(shift) = &self.frame.shift else {
             return;
         };
@@ -372,11 +391,7 @@ impl<T: Scalar> Design<T> {
             .collect();
         for b in 0..d {
             for a in 0..=b {
-                let mut value = out[(a, b)].to_f64() - shift[a] * border[b] - centred[a] * shift[b];
-                if a == b {
-                    // The curvature of a column that barely varies drowns in rounding, but it is not negative.
-                    value = value.max(0.0);
-                }
+                let value = out[(a, b)].to_f64() - shift[a] * border[b] - centred[a] * shift[b];
                 out[(a, b)] = T::of(value);
                 out[(b, a)] = T::of(value);
             }

@@ -7,9 +7,12 @@ use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{Cost, Error, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
-use quadric_linalg::parallel::by_columns;
+use quadric_linalg::parallel::{by_columns, map_ranges};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+
+/// Samples whose weights are computed by one task.
+const WEIGHTS: usize = 1024;
 
 /// The Hessian at one point.
 pub(crate) struct HessianOp<'a, T: Scalar> {
@@ -93,59 +96,64 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
         });
     }
 
+    /// Block (c, e) is `Zᵀ diag(m_ce) Z` with entry (c, e) of `Bᵀ (diag p - p pᵀ) B` for every sample.
     fn dense_classes(&self, mut out: MatMut<'_, T>) {
         let (p, k) = (self.problem.design.columns(), self.samples().outputs());
-        let classes = k + 1;
-        // H = Σ_{a<b} G_ab ⊗ (B_a - B_b)(B_a - B_b)ᵀ with G_ab = Zᵀ diag(s p_a p_b) Z. For classes before the last
-        // B_a - B_b is e_a - e_b; against the last one it is e_a + tau 1.
-        let tau = 1.0 / (1.0 + (classes as f64).sqrt());
-        let mut gram = Mat::<T>::zeros(p, p);
-        let mut weights = vec![T::of(0.0); self.samples().len()];
-        out.fill(T::of(0.0));
-        let mut add = |c: usize, e: usize, factor: f64, gram: &Mat<T>| {
-            if c < e {
-                return;
+        let pairs: Vec<_> = (0..k).flat_map(|c| (0..=c).map(move |e| (c, e))).collect();
+        let weights = self.pair_weights();
+        let design = &self.problem.design;
+        design.weighted_grams(&weights, pairs.len(), |t, gram| {
+            let (c, e) = pairs[t];
+            let mut copy = |row: usize, col: usize| {
+                let block = out.rb_mut().submatrix_mut(row * p, col * p, p, p);
+                { block }.copy_from(gram);
+            };
+            copy(c, e);
+            if c != e {
+                copy(e, c);
             }
-            let mut block = out.rb_mut().submatrix_mut(c * p, e * p, p, p);
-            for col in 0..p {
-                for row in 0..p {
-                    let value = block[(row, col)].to_f64() + factor * gram[(row, col)].to_f64();
-                    block[(row, col)] = T::of(value);
-                }
-            }
-        };
-        for a in 0..k {
-            for b in a + 1..classes {
-                self.pair_weights(a, b, &mut weights);
-                self.problem.design.weighted_gram(&weights, gram.as_mut());
-                add(a, a, 1.0, &gram);
-                if b < k {
-                    add(b, b, 1.0, &gram);
-                    add(b, a, -1.0, &gram);
-                    continue;
-                }
+        });
+    }
+
+    /// The entries (c, e), e <= c, of `Bᵀ (diag p - p pᵀ) B` times the weight for every sample, one sample after another.
+    fn pair_weights(&self) -> Vec<T> {
+        let samples = self.samples();
+        let (k, contrast) = (samples.outputs(), samples.contrast);
+        let basis: Vec<f64> = (0..=k)
+            .flat_map(|a| (0..k).map(move |c| contrast.entry(a, c)))
+            .collect();
+        let parts = map_ranges(samples.len(), WEIGHTS, |_, rows| {
+            let mut part = Vec::with_capacity(rows.len() * k * (k + 1) / 2);
+            let mut moved = basis.clone();
+            for i in rows {
+                let p = &self.curvatures[i * (k + 1)..(i + 1) * (k + 1)];
+                let weight = samples.weights[i] * samples.norm;
+                centre(p, &basis, &mut moved);
                 for c in 0..k {
                     for e in 0..=c {
-                        let both =
-                            f64::from(u8::from(c == a)) * tau + f64::from(u8::from(e == a)) * tau;
-                        add(c, e, both + tau * tau, &gram);
+                        let terms = p.iter().zip(moved.chunks_exact(k));
+                        let sum: f64 = terms.map(|(p, b)| p.to_f64() * (b[c] * b[e])).sum();
+                        part.push(T::of(weight * sum));
                     }
                 }
             }
-        }
-        // Blocks are symmetric, and so the upper ones are those below.
-        for col in 0..p * k {
-            for row in 0..col {
-                out[(row, col)] = out[(col, row)];
-            }
-        }
+            part
+        });
+        parts.concat()
     }
+}
 
-    fn pair_weights(&self, a: usize, b: usize, out: &mut [T]) {
-        let samples = self.samples();
-        let rows = self.curvatures.chunks_exact(samples.contrast.classes());
-        for ((o, p), weight) in out.iter_mut().zip(rows).zip(&samples.weights) {
-            *o = T::of(weight * samples.norm * p[a].to_f64() * p[b].to_f64());
+/// Rows of B minus their mean under the probabilities. The mean is taken relative to the most probable class, so that
+/// nothing cancels when one probability is nearly 1.
+fn centre<T: Scalar>(p: &[T], basis: &[f64], moved: &mut [f64]) {
+    let k = p.len() - 1;
+    let top = (0..p.len()).fold(0, |a, b| if p[b] > p[a] { b } else { a });
+    for c in 0..k {
+        let origin = basis[top * k + c];
+        let from_top = |a: usize| basis[a * k + c] - origin;
+        let mean: f64 = (0..p.len()).map(|a| p[a].to_f64() * from_top(a)).sum();
+        for a in 0..p.len() {
+            moved[a * k + c] = from_top(a) - mean;
         }
     }
 }
@@ -237,7 +245,7 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
         for c in 0..self.samples().outputs() {
             for j in 0..self.problem.features() {
                 let i = c * p + j;
-                let value = out[(i, i)].to_f64() + self.problem.penalty_curvature(j);
+                let value = out[(i, i)].to_f64().max(0.0) + self.problem.penalty_curvature(j);
                 out[(i, i)] = T::of(value);
             }
         }

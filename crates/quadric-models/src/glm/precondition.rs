@@ -1,23 +1,28 @@
 //! Preconditioners that a linear model knows by its structure.
 //!
+//! - Softmax of few unknowns: the Hessian, factorised.
 //! - Softmax of few features: the Hessian without its blocks between predictors, each block `Zᵀ diag(m) Z + Q` factorised.
 //! - Everything larger, and more features than samples: see [`rows_inverse`](super::rows_inverse).
 
 use super::Glm;
+use super::hessian::HessianOp;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{ApproximateInverse, BoxOp, Cost, LinearOperator, Properties, Result, Scalar};
+use quadric_core::{
+    ApproximateInverse, BoxOp, Cost, LinearOperator, Problem, Properties, Result, Scalar,
+};
 use quadric_linalg::check_apply;
 use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::parallel::by_columns;
 
 /// Blocks of this many unknowns are factorised at most.
 const UNKNOWNS: usize = 4000;
-/// Time of an operation in a product of matrices, in units of one in a product with the Hessian.
-pub(super) const FASTER: f64 = 0.5;
-/// Time of fetching a number from memory, in the same units.
+/// A Hessian of this many unknowns is factorised at most.
+const JOINT: usize = 8000;
+/// Time of fetching a number from memory, in units of an operation in a product with the Hessian.
 pub(super) const FETCH: f64 = 8.0;
 
+/// The inverse of a block-diagonal matrix.
 struct BlockInverse<T> {
     blocks: Vec<EquilibratedCholesky<T>>,
 }
@@ -36,7 +41,13 @@ impl<T: Scalar> Glm<T> {
         );
         let operator: BoxOp<'static, T>;
         let work;
-        if k == 1 || p > UNKNOWNS || p > n {
+        if k > 1 && p * k <= JOINT && p <= n {
+            let Some(inverse) = self.joint_inverse(x, shift)? else {
+                return Ok(None);
+            };
+            work = self.joint_work();
+            operator = Box::new(inverse);
+        } else if k == 1 || p > UNKNOWNS || p > n {
             let inverse = self.rows_inverse(x, shift);
             work = inverse.work();
             operator = Box::new(inverse);
@@ -48,6 +59,27 @@ impl<T: Scalar> Glm<T> {
             operator = Box::new(inverse);
         }
         Ok(Some(ApproximateInverse { operator, work }))
+    }
+
+    fn joint_inverse(&self, x: &[T], shift: f64) -> Result<Option<BlockInverse<T>>> {
+        let curvatures = self.samples.curvatures(&self.products(x), &[]);
+        let mut h = Mat::<T>::zeros(x.len(), x.len());
+        HessianOp::new(self, curvatures).dense(h.as_mut())?;
+        for j in 0..x.len() {
+            h[(j, j)] = T::of(h[(j, j)].to_f64() + shift);
+        }
+        let factor = EquilibratedCholesky::new(h.as_ref(), 1e-6).ok();
+        Ok(factor.map(|factor| BlockInverse {
+            blocks: vec![factor],
+        }))
+    }
+
+    /// Operations of a joint inverse.
+    fn joint_work(&self) -> f64 {
+        let (n, k) = (self.design.rows() as f64, self.samples.outputs() as f64);
+        let (stored, dim) = (self.design.stored() as f64, self.dim() as f64);
+        let hessian = 0.5 * stored * (stored / n) * k * (k + 1.0) / 2.0;
+        hessian + self.speed_of_products() * dim * dim * dim / 3.0
     }
 
     fn block_inverse(&self, x: &[T], shift: f64) -> Option<BlockInverse<T>> {
@@ -62,13 +94,18 @@ impl<T: Scalar> Glm<T> {
     fn block_work(&self) -> f64 {
         let (n, p) = (self.design.rows() as f64, self.design.columns() as f64);
         let stored = self.design.stored() as f64;
-        // Products of dense rows with themselves are faster than products with vectors.
+        let faster = self.speed_of_products();
         let gram = if self.design.is_sparse() {
             stored * (stored / n)
         } else {
-            FASTER * n * p * p
+            faster * n * p * p
         };
-        self.samples.outputs() as f64 * (gram + FASTER * p * p * p / 3.0)
+        self.samples.outputs() as f64 * (gram + faster * p * p * p / 3.0)
+    }
+
+    /// Time of an operation in a product of dense matrices, in units of one in a product with the Hessian.
+    pub(super) fn speed_of_products(&self) -> f64 {
+        if self.design.is_sparse() { 0.1 } else { 0.5 }
     }
 
     /// The diagonal of D for the block of predictor c with itself.
@@ -97,7 +134,7 @@ impl<T: Scalar> Glm<T> {
         let mut h = Mat::<T>::zeros(p, p);
         self.design.weighted_gram(weights, h.as_mut());
         for j in 0..p {
-            h[(j, j)] = T::of(h[(j, j)].to_f64() + self.penalty_curvature(j) + shift);
+            h[(j, j)] = T::of(h[(j, j)].to_f64().max(0.0) + self.penalty_curvature(j) + shift);
         }
         EquilibratedCholesky::new(h.as_ref(), 1e-6).ok()
     }

@@ -9,7 +9,7 @@
 
 use super::Glm;
 use super::design::Design;
-use super::precondition::{FASTER, FETCH};
+use super::precondition::FETCH;
 use crate::Loss;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
@@ -21,7 +21,7 @@ use quadric_linalg::{check_apply, kernels};
 use std::sync::{Mutex, PoisonError};
 
 /// Entries of the matrix between the terms, and of the copies of their rows if these are dense, at most (32 MB each).
-const ENTRIES: usize = 1 << 22;
+const ENTRIES: usize = 1 << 24;
 /// Terms whose curvature in the metric of the penalty is below this change nothing.
 const RELEVANT: f64 = 0.1;
 /// Terms that hold less than this part of the curvature are not worth their matrix.
@@ -70,6 +70,8 @@ pub(super) struct RowsInverse<T> {
     /// What centring subtracts from the stored rows of the terms.
     centre: Vec<f64>,
     outputs: usize,
+    /// See [`Glm::speed_of_products`].
+    faster: f64,
     /// The diagonal of M⁻¹, the same for all predictors.
     inverse: Vec<f64>,
     terms: Option<Terms<T>>,
@@ -99,6 +101,7 @@ impl<T: Scalar> Glm<T> {
         RowsInverse {
             centre: self.design.centre().to_vec(),
             outputs: k,
+            faster: self.speed_of_products(),
             inverse,
             terms,
             pool: Mutex::new(Vec::new()),
@@ -346,7 +349,7 @@ impl<T: Scalar> RowsInverse<T> {
         // Rows times rows, and the factorisation.
         let between = terms.x.stored() as f64 * m;
         let k = self.outputs as f64;
-        between + FASTER * count * count * (2.0 * k + count / 3.0)
+        between + self.faster * count * count * (2.0 * k + count / 3.0)
     }
 
     /// One direction: x and y (p, k).

@@ -239,6 +239,12 @@ impl GscNewton {
             let direct = s
                 .system
                 .is_direct(&self.settings(), hessian.cost(), x.len());
+            if !direct
+                && self.schedule == Schedule::Auto
+                && let Some(model) = self.solve_easily(p, x, &hessian, s, cx)?
+            {
+                return Ok(Self::with_ratio(model, x, s));
+            }
             s.path = self.lay_path(p, &s.gradient, direct, s.radius)?;
             Self::load_rhs(x, s);
         }
@@ -250,10 +256,40 @@ impl GscNewton {
             Self::load_rhs(x, s);
             model = self.solve(p, x, &hessian, s, cx)?;
         }
+        Ok(Self::with_ratio(model, x, s))
+    }
+
+    /// The model along the direction at hand, with the curvature of F per squared length.
+    fn with_ratio<T: Scalar>(mut model: Model, x: &[T], s: &mut GscState<T>) -> (Model, f64) {
         // A direction without curvature: the bound along it is that of a linear function.
         model.curvature = model.curvature.max(f64::EPSILON * model.slope);
         let d = &s.work.get(|| Buffers::new(x.len())).d;
-        Ok((model, model.curvature / vector::dot(d, d) - s.path.mu))
+        (model, model.curvature / vector::dot(d, d) - s.path.mu)
+    }
+
+    /// The Newton direction of F itself, if it takes few conjugate gradients: then no path is needed.
+    fn solve_easily<T: Scalar>(
+        &self,
+        p: &dyn SelfConcordant<T>,
+        x: &[T],
+        hessian: &dyn LinearOperator<T>,
+        s: &mut GscState<T>,
+        cx: &mut Context,
+    ) -> Result<Option<Model>> {
+        s.path = Path::end();
+        Self::load_rhs(x, s);
+        let work = s.work.get(|| Buffers::new(x.len()));
+        let at = Newton {
+            problem: p,
+            x,
+            hessian,
+            mu: 0.0,
+            gradient: &work.rhs,
+            forcing: self.forcing,
+            steps: None,
+        };
+        s.system
+            .solve_easily(&self.settings(), &at, &mut work.d, cx)
     }
 
     /// Solves the Newton system of the right-hand side at hand.

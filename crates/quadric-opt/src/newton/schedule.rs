@@ -64,6 +64,8 @@ pub(super) struct StepFacts {
 const SETTLED: f64 = 0.02;
 /// The path ends where going down a level gains no more than this fraction of F.
 const IDLE: f64 = 1e-4;
+/// So does one that this fraction of the curvature of F along a step exceeds.
+const NEGLIGIBLE: f64 = 0.01;
 /// Factor between levels of the fast path, and the steps after which it becomes gentler.
 const RATIO: f64 = 0.1;
 const PATIENCE: u64 = 6;
@@ -121,8 +123,8 @@ impl Path {
         if facts.length >= 1.0 && facts.promised <= SETTLED {
             let next = self.ratio * self.mu;
             // Regularisation that neither shapes the step nor changes what F can still gain has served.
-            let is_idle =
-                self.steps == 1 && next <= 0.1 * facts.curvature && facts.promised <= IDLE;
+            let is_idle = self.mu <= NEGLIGIBLE * facts.curvature
+                || (self.steps == 1 && next <= 0.1 * facts.curvature && facts.promised <= IDLE);
             self.descend(if is_idle { 0.0 } else { next });
         } else if self.steps > PATIENCE {
             self.ratio = self.ratio.sqrt();

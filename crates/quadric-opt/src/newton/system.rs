@@ -194,6 +194,8 @@ const SKETCH: usize = 1 << 24;
 const WORTHWHILE: usize = 32;
 /// Iterations that a solve may be expected to need at least, so that less work than this is always done directly.
 const CHEAP: f64 = 30.0;
+/// Iterations of an easy system, at most.
+const EASY: usize = 30;
 /// Iterations of one solve after which plain conjugate gradients count as slow.
 const SLOW: u64 = 100;
 
@@ -286,6 +288,26 @@ impl<T: Scalar> System<T> {
             cx.note("shift", factor.shift);
         }
         Ok(factor.direction(at.gradient, d))
+    }
+
+    /// Writes the Newton direction into `d` if a few conjugate gradients reach it.
+    ///
+    /// # Errors
+    /// Those of the operators.
+    pub(super) fn solve_easily(
+        &mut self,
+        settings: &Settings,
+        at: &Newton<'_, T>,
+        d: &mut [T],
+        cx: &mut Context,
+    ) -> Result<Option<Model>> {
+        let report = self.iterate(settings, at, EASY.min(settings.max_cg), d, cx)?;
+        if report.stop == CgStop::MaxIterations {
+            // Made for another matrix than those to come.
+            self.kept.discard();
+            return Ok(None);
+        }
+        self.finish_cg(at, &report, d).map(Some)
     }
 
     fn iterate(
