@@ -200,6 +200,11 @@ impl<T: Scalar> Buffers<T> {
 }
 
 impl GscNewton {
+    /// True if mu is damping about the point at hand, not regularisation about the start.
+    fn damps(&self) -> bool {
+        self.schedule == Schedule::Auto
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             solver: self.linear_solver,
@@ -246,14 +251,14 @@ impl GscNewton {
                 return Ok(Self::with_ratio(model, x, s));
             }
             s.path = self.lay_path(p, &s.gradient, direct, s.radius)?;
-            Self::load_rhs(x, s);
+            self.load_rhs(x, s);
         }
         let mut model = self.solve(p, x, &hessian, s, cx)?;
         if self.schedule == Schedule::Measured && s.path.mu > 0.0 {
             let dual = s.system.dual_square(x, &s.start)?;
             s.path
                 .lower(self.l2, s.radius, model.slope.sqrt(), dual.sqrt());
-            Self::load_rhs(x, s);
+            self.load_rhs(x, s);
             model = self.solve(p, x, &hessian, s, cx)?;
         }
         Ok(Self::with_ratio(model, x, s))
@@ -277,7 +282,7 @@ impl GscNewton {
         cx: &mut Context,
     ) -> Result<Option<Model>> {
         s.path = Path::end();
-        Self::load_rhs(x, s);
+        self.load_rhs(x, s);
         let work = s.work.get(|| Buffers::new(x.len()));
         let at = Newton {
             problem: p,
@@ -335,6 +340,7 @@ impl GscNewton {
         radius: f64,
     ) -> Result<Path> {
         Ok(match self.schedule {
+            // The first direction of a hard system is nearly that of the gradient.
             Schedule::Auto if !direct => Path::from(0.1 * p.concordance(gradient)?),
             Schedule::Auto | Schedule::Direct => Path::end(),
             // At this level the start lies in the region of quadratic convergence.
@@ -356,7 +362,13 @@ impl GscNewton {
         let work = s.work.get(|| Buffers::new(x.len()));
         let d = &work.d;
         let mu = s.path.mu;
-        let added = if mu > 0.0 {
+        let mut model = model;
+        if self.damps() {
+            // Damping shapes the direction and is no part of F.
+            model.curvature =
+                (model.curvature - mu * vector::dot(d, d)).max(f64::EPSILON * model.slope);
+        }
+        let added = if mu > 0.0 && !self.damps() {
             let drift: f64 = vector::dot(x, d) - vector::dot(&s.start, d);
             (mu * drift, 0.5 * mu * vector::dot(d, d))
         } else {
@@ -463,10 +475,10 @@ impl GscNewton {
     }
 
     /// Writes the gradient of the regularised function into the right-hand side; its largest entry is returned.
-    fn load_rhs<T: Scalar>(x: &[T], s: &mut GscState<T>) -> f64 {
+    fn load_rhs<T: Scalar>(&self, x: &[T], s: &mut GscState<T>) -> f64 {
         let work = s.work.get(|| Buffers::new(x.len()));
         work.rhs.copy_from_slice(&s.gradient);
-        if s.path.mu > 0.0 {
+        if s.path.mu > 0.0 && !self.damps() {
             vector::axpy(s.path.mu, x, &mut work.rhs);
             vector::axpy(-s.path.mu, &s.start, &mut work.rhs);
         }
@@ -541,7 +553,7 @@ impl<T: Scalar> Method<T> for GscNewton {
             s.value = p.value_grad(x, &mut s.gradient)?;
             s.stale = false;
         }
-        if Self::load_rhs(x, s) == 0.0 && s.path.mu == 0.0 {
+        if self.load_rhs(x, s) == 0.0 && s.path.mu == 0.0 {
             return Ok(reading(s).exit(Exit::Stalled));
         }
         let (model, curvature) = self.direction(p, x, s, cx)?;
@@ -567,7 +579,7 @@ impl<T: Scalar> Method<T> for GscNewton {
         }
         let facts = StepFacts {
             length: accepted.length,
-            promised: model.predicted() / s.value.abs(),
+            promised: 0.5 * model.slope / s.value.abs(),
             curvature,
             distance: distance(x, &s.start),
         };

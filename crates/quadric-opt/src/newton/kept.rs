@@ -29,6 +29,8 @@ quadric_core::state! {
 
 /// Iterations that an old preconditioner may need beyond its pace without being doubted.
 const TOLERATED: f64 = 10.0;
+/// The directions that a larger shift takes hold of are the ones that a preconditioner for a smaller one exaggerates.
+const LARGER: f64 = 10.0;
 
 impl<T: Scalar> Kept<T> {
     pub(super) fn new() -> Self {
@@ -55,7 +57,8 @@ impl<T: Scalar> Kept<T> {
         shift: f64,
         product: f64,
     ) -> Result<Option<ApproximateInverse<T>>> {
-        if !self.point.is_empty() && self.excess * self.iteration < self.work {
+        let serves = shift <= LARGER * self.shift && self.excess * self.iteration < self.work;
+        if !self.point.is_empty() && serves {
             let at_hand = self.operator.0.take();
             // A run that was resumed has the point and not the operator.
             return match at_hand {

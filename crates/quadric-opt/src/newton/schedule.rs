@@ -1,4 +1,4 @@
-//! Paths of regularisation: `F(x) + mu/2 ‖x - x0‖²` for falling mu, ending at mu = 0.
+//! Damping, and paths of regularisation: `F(x) + mu/2 ‖x - x0‖²` for falling mu, ending at mu = 0.
 
 use super::gsc_newton::GscNewton;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// None with a Cholesky factorisation; with conjugate gradients a fast path whose early systems are well conditioned.
+    /// No path but damping about the point at hand: as much as the length of the last step asks for, none at the end.
     #[default]
     Auto,
     /// None: safeguarded Newton steps on F itself from the start.
@@ -35,12 +35,10 @@ pub struct Level {
 }
 
 quadric_core::state! {
-    /// Where on the path the method is.
+    /// Where on the path the method is, or how damped.
     pub struct Path {
-        /// Added regularisation; 0 at the end of the path.
+        /// Added regularisation or damping; 0 at the end of the path.
         mu: f64,
-        /// Next factor of `mu` (schedule `auto`).
-        ratio: f64,
         /// Steps taken at this level.
         steps: u64,
         /// Levels left behind.
@@ -52,7 +50,7 @@ quadric_core::state! {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepFacts {
     pub length: f64,
-    /// Decrease that the quadratic model promised, as a fraction of F.
+    /// Half the squared decrement, as a fraction of F.
     pub promised: f64,
     /// `dᵀ∇²F d / dᵀd`, without the added regularisation.
     pub curvature: f64,
@@ -60,22 +58,23 @@ pub(super) struct StepFacts {
     pub distance: f64,
 }
 
-/// A level has served once a full step promised to lower F by no more than this fraction.
-const SETTLED: f64 = 0.02;
-/// The path ends where going down a level gains no more than this fraction of F.
-const IDLE: f64 = 1e-4;
-/// So does one that this fraction of the curvature of F along a step exceeds.
-const NEGLIGIBLE: f64 = 0.01;
-/// Factor between levels of the fast path, and the steps after which it becomes gentler.
-const RATIO: f64 = 0.1;
-const PATIENCE: u64 = 6;
+/// Shorter steps than this say that the quadratic model does not hold as far as they were to go.
+const SHORT: f64 = 0.5;
+/// Longer ones that it holds further.
+const FULL: f64 = 0.9;
+/// Factors of the damping after a step between the two, and after a full one.
+const EASED: f64 = 0.5;
+const FALL: f64 = 0.1;
+/// Damping below this fraction of the curvature along a step changes nothing.
+const NEGLIGIBLE: f64 = 1e-3;
+/// Steps that promise less than this fraction of F say nothing about the damping.
+const NOTHING: f64 = 1e-13;
 
 impl Path {
     /// A path that begins at `mu`.
     pub(super) fn from(mu: f64) -> Self {
         Self {
             mu,
-            ratio: RATIO,
             steps: 0,
             level: 0,
         }
@@ -96,8 +95,8 @@ impl Path {
     pub(super) fn advance(&mut self, config: &GscNewton, radius: f64, facts: StepFacts) {
         self.steps += 1;
         match config.schedule {
+            Schedule::Auto => self.damp(facts),
             _ if self.mu == 0.0 && config.schedule != Schedule::List => {}
-            Schedule::Auto => self.advance_fast(facts),
             Schedule::Paper => {
                 if self.steps >= 2 {
                     self.descend(paper_level(config.l2, self.mu, radius * facts.distance));
@@ -117,19 +116,22 @@ impl Path {
         }
     }
 
-    fn advance_fast(&mut self, facts: StepFacts) {
-        // Rows of large norm that are classified beyond doubt move far between levels without any effect on F, so the
-        // concordance says little here; what is left to gain at this level does.
-        if facts.length >= 1.0 && facts.promised <= SETTLED {
-            let next = self.ratio * self.mu;
-            // Regularisation that neither shapes the step nor changes what F can still gain has served.
-            let is_idle = self.mu <= NEGLIGIBLE * facts.curvature
-                || (self.steps == 1 && next <= 0.1 * facts.curvature && facts.promised <= IDLE);
-            self.descend(if is_idle { 0.0 } else { next });
-        } else if self.steps > PATIENCE {
-            self.ratio = self.ratio.sqrt();
-            self.steps = 0;
+    /// The damping that would have made the last step about as long as it turned out, less after a full one. Directions
+    /// in which curvature has faded, as it does where rows are classified beyond doubt, are then left for later instead
+    /// of shortening the whole step.
+    fn damp(&mut self, facts: StepFacts) {
+        let curvature = facts.curvature.max(0.0);
+        if facts.length >= FULL {
+            self.mu *= FALL;
+        } else if facts.length >= SHORT {
+            self.mu *= EASED;
+        } else if facts.promised > NOTHING {
+            self.mu = ((self.mu + curvature) / facts.length).max(self.mu / SHORT);
         }
+        if self.mu <= NEGLIGIBLE * curvature {
+            self.mu = 0.0;
+        }
+        self.level += 1;
     }
 
     /// Goes as far down as the measured quantities allow (schedule `measured`): `nu` and `distance` are the Newton decrement
