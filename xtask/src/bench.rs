@@ -50,8 +50,9 @@ pub(crate) fn run(suite: &str, tiny: bool) -> Result {
             }
         }
         let answers = peers(&python, &jobs, threads)?;
+        let rate = memory_rate(threads);
         for (job, answer) in jobs.iter().zip(&answers) {
-            rows.extend(compare(job, answer, threads)?);
+            rows.extend(compare(job, answer, threads, rate)?);
         }
     }
     print!("{}", table(&rows));
@@ -102,9 +103,13 @@ fn job(folder: &Path, set: &str, l2: f64, threads: u64, repetitions: usize) -> R
     let mut seconds: Vec<f64> = runs.iter().filter_map(|r| r["seconds"].as_f64()).collect();
     seconds.sort_by(f64::total_cmp);
     let columns = best["coef"].as_array().map_or(0, Vec::len);
+    let about = quadric(folder, threads, &["data", "inspect", &path])?;
+    // A value and its column, and the row's start, target, product and residual.
+    let bytes = 12.0 * about["nonzeros"].as_f64().unwrap_or(f64::NAN)
+        + 28.0 * about["rows"].as_f64().unwrap_or(f64::NAN);
     Ok(json!({
         "set": set, "file": path, "columns": columns, "l2": l2, "repetitions": repetitions, "accuracy": ACCURACY,
-        "seconds": seconds[seconds.len() / 2], "passes": runs[0]["passes"], "status": runs[0]["status"],
+        "seconds": seconds[seconds.len() / 2], "passes": runs[0]["passes"], "bytes": bytes, "status": runs[0]["status"],
         "coef": runs[0]["coef"], "intercept": runs[0]["intercept"],
         "best_coef": best["coef"], "best_intercept": best["intercept"],
     }))
@@ -152,7 +157,37 @@ fn peers(python: &Path, jobs: &[Value], threads: u64) -> Result<Vec<Value>> {
         .collect()
 }
 
-fn compare(job: &Value, answer: &Value, threads: u64) -> Result<Vec<Value>> {
+/// Bytes per second that this many threads read from memory: the best of five passes over 256 MB.
+fn memory_rate(threads: u64) -> f64 {
+    let values = vec![1.0f64; 32 << 20];
+    let parts = values.len() / usize::try_from(threads).unwrap_or(1);
+    let pass = |_| {
+        let start = std::time::Instant::now();
+        let sum: f64 = std::thread::scope(|scope| {
+            let tasks: Vec<_> = values
+                .chunks(parts)
+                .map(|part| scope.spawn(|| sum(part)))
+                .collect();
+            tasks.into_iter().filter_map(|t| t.join().ok()).sum()
+        });
+        std::hint::black_box(sum);
+        8.0 * values.len() as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..5).map(pass).fold(0.0, f64::max)
+}
+
+fn sum(values: &[f64]) -> f64 {
+    let mut lanes = [0.0; 32];
+    for chunk in values.as_chunks::<32>().0 {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane += v;
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// `rate` is what memory delivers, in bytes per second.
+fn compare(job: &Value, answer: &Value, threads: u64, rate: f64) -> Result<Vec<Value>> {
     let off = answer["ours"].as_f64().unwrap_or(f64::INFINITY);
     if off > ACCURACY {
         return Err(format!(
@@ -162,6 +197,9 @@ fn compare(job: &Value, answer: &Value, threads: u64) -> Result<Vec<Value>> {
     }
     let ours = job["seconds"].as_f64().ok_or("no time of our own")?;
     let peers = answer["peers"].as_object().ok_or("no peers")?;
+    let bytes =
+        job["bytes"].as_f64().unwrap_or(f64::NAN) * job["passes"].as_f64().unwrap_or(f64::NAN);
+    let limit = bytes / rate / ours;
     let row = |(name, seconds): (&String, &Value)| {
         let ratio = seconds.as_f64().map(|s| s / ours);
         json!({
@@ -173,7 +211,7 @@ fn compare(job: &Value, answer: &Value, threads: u64) -> Result<Vec<Value>> {
             "ours_seconds": ours,
             "peer_seconds": seconds,
             "ratio": ratio,
-            "limit_ratio": null,
+            "limit_ratio": limit,
         })
     };
     Ok(peers.iter().map(row).collect())
@@ -181,7 +219,7 @@ fn compare(job: &Value, answer: &Value, threads: u64) -> Result<Vec<Value>> {
 
 fn table(rows: &[Value]) -> String {
     let mut text = String::from(
-        "| work | threads | peer | ours | peer | ratio |\n|---|---|---|---|---|---|\n",
+        "| work | threads | peer | ours | peer | ratio | limit |\n|---|---|---|---|---|---|---|\n",
     );
     let seconds = |v: &Value| {
         v.as_f64()
@@ -193,13 +231,14 @@ fn table(rows: &[Value]) -> String {
             .map_or_else(|| "-".into(), |r| format!("{r:.1}"));
         let _ = writeln!(
             text,
-            "| {} | {} | {} {} | {} | {} | {ratio} |",
+            "| {} | {} | {} {} | {} | {} | {ratio} | {:.2} |",
             r["work"].as_str().unwrap_or_default(),
             r["threads"],
             r["peer"].as_str().unwrap_or_default(),
             r["peer_version"].as_str().unwrap_or_default(),
             seconds(&r["ours_seconds"]),
             seconds(&r["peer_seconds"]),
+            r["limit_ratio"].as_f64().unwrap_or(f64::NAN),
         );
     }
     text

@@ -141,6 +141,10 @@ impl Driver<'_> {
             (Err(e), None) if !run.has_started() => return Err(e),
             (Err(e), None) => End::failed(e),
         };
+        if meter.cause().is_some() {
+            // The refusal may have come within a search that had seen better points than the last completed step's.
+            run.consider(hooked.into_best());
+        }
         Ok(run.finish(end))
     }
 

@@ -6,6 +6,7 @@ use crate::{
 };
 use faer::{MatMut, MatRef};
 use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
 
 /// A kind of evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Hooked<'p, T: Scalar> {
     inner: Inner<'p, T>,
     hook: &'p dyn Hook,
     fraction: f64,
+    /// The best value of the whole problem so far, and its point.
+    best: Mutex<(f64, Vec<T>)>,
 }
 
 enum Inner<'p, T: Scalar> {
@@ -78,6 +81,25 @@ impl<'p, T: Scalar> Hooked<'p, T> {
             inner: Inner::Whole(inner),
             hook,
             fraction: 1.0,
+            best: Mutex::new((f64::INFINITY, Vec::new())),
+        }
+    }
+
+    /// The lowest value of the whole problem that was told, and its point; an infinite value before the first.
+    pub(crate) fn into_best(self) -> (f64, Vec<T>) {
+        self.best
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, x: &[T], value: f64) {
+        if matches!(self.inner, Inner::Whole(_)) {
+            let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+            if value < best.0 {
+                best.0 = value;
+                best.1.clear();
+                best.1.extend_from_slice(x);
+            }
         }
     }
 
@@ -139,7 +161,9 @@ impl<T: Scalar> Problem<T> for Hooked<'_, T> {
 impl<T: Scalar> Objective<T> for Hooked<'_, T> {
     fn value(&self, x: &[T]) -> Result<f64> {
         self.before(Work::Value)?;
-        self.inner().as_objective().expect(OFFERED).value(x)
+        let value = self.inner().as_objective().expect(OFFERED).value(x)?;
+        self.remember(x, value);
+        Ok(value)
     }
     fn recession(&self, d: &[T]) -> Result<Option<String>> {
         self.inner().as_objective().expect(OFFERED).recession(d)
@@ -149,7 +173,9 @@ impl<T: Scalar> Objective<T> for Hooked<'_, T> {
 impl<T: Scalar> Smooth<T> for Hooked<'_, T> {
     fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64> {
         self.before(Work::Gradient)?;
-        self.inner().as_smooth().expect(OFFERED).value_grad(x, g)
+        let value = self.inner().as_smooth().expect(OFFERED).value_grad(x, g)?;
+        self.remember(x, value);
+        Ok(value)
     }
     fn restrict(&self, x: &[T], d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
         let model = self.inner().as_smooth().expect(OFFERED).restrict(x, d)?;
@@ -193,6 +219,7 @@ impl<T: Scalar> FiniteSum<T> for Hooked<'_, T> {
             inner: Inner::Batch(whole.batch(rows)?),
             hook: self.hook,
             fraction,
+            best: Mutex::new((f64::INFINITY, Vec::new())),
         }))
     }
     fn term_smoothness(&self) -> Option<f64> {

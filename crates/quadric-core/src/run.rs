@@ -300,6 +300,14 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         Ok(())
     }
 
+    /// Takes a point that was evaluated and is better than all completed steps.
+    pub(crate) fn consider(&mut self, (value, x): (f64, Vec<T>)) {
+        if self.started && self.memory.best_value.is_some_and(|best| value < best) {
+            self.memory.best = x;
+            self.memory.best_value = Some(value);
+        }
+    }
+
     /// Saves the last completed step, whatever ended the run.
     fn save_last(&mut self) -> Result<()> {
         match &mut self.saving {

@@ -9,11 +9,12 @@ use super::hessian::HessianOp;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{
-    ApproximateInverse, BoxOp, Cost, LinearOperator, Problem, Properties, Result, Scalar,
+    ApproximateInverse, BoxOp, Cost, LinearOperator, Problem, Properties, Result, Scalar, vector,
 };
 use quadric_linalg::check_apply;
 use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::parallel::by_columns;
+use std::sync::Arc;
 
 /// Blocks of this many unknowns are factorised at most.
 const UNKNOWNS: usize = 4000;
@@ -24,7 +25,7 @@ pub(super) const FETCH: f64 = 8.0;
 
 /// The inverse of a block-diagonal matrix.
 struct BlockInverse<T> {
-    blocks: Vec<EquilibratedCholesky<T>>,
+    blocks: Vec<Arc<EquilibratedCholesky<T>>>,
 }
 
 impl<T: Scalar> Glm<T> {
@@ -41,7 +42,13 @@ impl<T: Scalar> Glm<T> {
         );
         let operator: BoxOp<'static, T>;
         let work;
-        if k > 1 && p * k <= JOINT && p <= n {
+        if k > 1 && p <= UNKNOWNS.max(JOINT / k) && p <= n && self.is_uniform(x) {
+            let Some(inverse) = self.uniform_inverse(shift) else {
+                return Ok(None);
+            };
+            work = self.block_work() / k as f64;
+            operator = Box::new(inverse);
+        } else if k > 1 && p * k <= JOINT && p <= n {
             let Some(inverse) = self.joint_inverse(x, shift)? else {
                 return Ok(None);
             };
@@ -61,6 +68,22 @@ impl<T: Scalar> Glm<T> {
         Ok(Some(ApproximateInverse { operator, work }))
     }
 
+    /// True if all classes are equally probable for all samples, as they are at the usual start.
+    fn is_uniform(&self, x: &[T]) -> bool {
+        vector::max_abs(x) == 0.0
+    }
+
+    /// The inverse of the Hessian where all classes are equally probable: one block, repeated.
+    fn uniform_inverse(&self, shift: f64) -> Option<BlockInverse<T>> {
+        let k = self.samples.outputs();
+        let bend = self.samples.norm / (k + 1) as f64;
+        let weights = self.samples.weights.iter().map(|s| T::of(s * bend));
+        let block = Arc::new(self.direct(&weights.collect::<Vec<_>>(), shift)?);
+        Some(BlockInverse {
+            blocks: vec![block; k],
+        })
+    }
+
     fn joint_inverse(&self, x: &[T], shift: f64) -> Result<Option<BlockInverse<T>>> {
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
         let mut h = Mat::<T>::zeros(x.len(), x.len());
@@ -70,7 +93,7 @@ impl<T: Scalar> Glm<T> {
         }
         let factor = EquilibratedCholesky::new(h.as_ref(), 1e-6).ok();
         Ok(factor.map(|factor| BlockInverse {
-            blocks: vec![factor],
+            blocks: vec![Arc::new(factor)],
         }))
     }
 
@@ -86,7 +109,7 @@ impl<T: Scalar> Glm<T> {
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
         let blocks = (0..self.samples.outputs())
             .map(|c| self.direct(&self.block_weights(&curvatures, c), shift));
-        let blocks = blocks.collect::<Option<_>>()?;
+        let blocks = blocks.map(|b| b.map(Arc::new)).collect::<Option<_>>()?;
         Some(BlockInverse { blocks })
     }
 
@@ -142,7 +165,7 @@ impl<T: Scalar> Glm<T> {
 
 impl<T: Scalar> LinearOperator<T> for BlockInverse<T> {
     fn shape(&self) -> (usize, usize) {
-        let dim = self.blocks.iter().map(EquilibratedCholesky::dim).sum();
+        let dim = self.blocks.iter().map(|b| b.dim()).sum();
         (dim, dim)
     }
 

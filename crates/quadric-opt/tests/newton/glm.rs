@@ -274,8 +274,8 @@ fn other_losses_and_conjugate_gradients() {
 }
 
 /// Sparse rows whose norms spread over three decades, more features than rows: most are classified beyond doubt before
-/// the others matter, and steps that the Hessian at a point proposes throw them back. The path of regularisation, the best
-/// length along each direction and the exact rows of the preconditioner keep the number of steps small.
+/// the others matter, and steps that the Hessian at a point proposes throw them back. Damping, the best length along each
+/// direction and the exact rows of the preconditioner keep the number of steps small.
 #[test]
 fn rows_of_very_different_norms_by_conjugate_gradients() {
     const SEED: u64 = 20_261_125;
@@ -326,7 +326,7 @@ fn rows_of_very_different_norms_by_conjugate_gradients() {
         assert!((a / b - 1.0).abs() < 1e-9, "l2 = {l2:e}: {a:e}, {b:e}");
         let (steps, products) = (iterative.iterations, iterative.counts.products);
         assert!(
-            steps <= 80 && products <= 300,
+            steps <= 40 && products <= 400,
             "{steps} steps, {products} products"
         );
     }
