@@ -162,6 +162,48 @@ fn cholesky_ratios() {
     }
 }
 
+/// A size that is cut into tasks at every level: the factor, both ways to solve, a bad pivot in the second half, and the
+/// same bits for any number of threads.
+#[test]
+fn large_factorisations_are_cut_into_tasks() {
+    let n = 1300;
+    let b = random(n, n, "large");
+    let a = &b * b.transpose() + Mat::<f64>::identity(n, n);
+    let factor = EquilibratedCholesky::new(a.as_ref(), 0.0).unwrap();
+    let x = random(n, 2, "right side");
+    let mut columns = x.clone();
+    factor.solve_in_place(columns.as_mut());
+    let back = product(&a, &columns);
+    for j in 0..2 {
+        let mut single: Vec<f64> = (0..n).map(|i| x[(i, j)]).collect();
+        factor.solve_vector_in_place(&mut single);
+        for i in 0..n {
+            let size = 1.0 + columns[(i, j)].abs();
+            assert!(
+                (single[i] - columns[(i, j)]).abs() < 1e-9 * size,
+                "seed 20261125"
+            );
+            assert!((back[(i, j)] - x[(i, j)]).abs() < 1e-8, "seed 20261125");
+        }
+    }
+    let mut bad = a.clone();
+    bad[(1000, 1000)] = -1.0;
+    assert_eq!(cholesky_in_place(bad.as_mut()).unwrap_err().index, 1000);
+    let solve = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            let factor = EquilibratedCholesky::new(a.as_ref(), 0.0).unwrap();
+            let mut x: Vec<f64> = (0..n).map(|i| x[(i, 0)]).collect();
+            factor.solve_vector_in_place(&mut x);
+            x.into_iter().map(f64::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let one = solve(1);
+    for threads in [2, 3, 8] {
+        assert!(solve(threads) == one, "{threads} threads");
+    }
+}
+
 #[test]
 fn equilibration_makes_bad_scaling_harmless() {
     // Columns from 1e-150 to 1e140 around a matrix of condition 10: the solution is accurate in every entry.

@@ -235,6 +235,39 @@ fn gram_agrees_with_compensated_loops() {
     }
 }
 
+fn check_grams<T: Scalar>(x: &DataMatrix<T>, q: usize) {
+    let (n, d) = (x.rows(), x.cols());
+    let weights: Vec<T> = uniform(&mut stream("weights"), n * q);
+    let mut seen = Vec::new();
+    weighted_grams(x, &weights, q, |t, gram| {
+        seen.push(t);
+        let column: Vec<T> = weights.chunks_exact(q).map(|w| w[t]).collect();
+        let mut one = Mat::<T>::zeros(d, d);
+        weighted_gram(x, &column, one.as_mut());
+        for a in 0..d {
+            for b in 0..d {
+                let (many, one) = (gram[(a, b)].to_f64(), one[(a, b)].to_f64());
+                let allowed = 8.0 * T::EPSILON * n as f64;
+                assert!((many - one).abs() <= allowed, "{q} weights, n {n} d {d}");
+                assert!(gram[(a, b)] == gram[(b, a)]);
+            }
+        }
+    });
+    assert_eq!(seen, (0..q).collect::<Vec<_>>());
+}
+
+#[test]
+fn many_grams_are_single_ones() {
+    for (n, d, per_row) in [(60, 9, 2), (200, 90, 6), (50, 600, 10), (40, 20, 15)] {
+        for q in [1, 3, 4, 16, 21] {
+            check_grams(&sparse::<f64>(n, d, per_row), q);
+            check_grams(&sparse::<f32>(n, d, per_row), q);
+        }
+    }
+    check_grams(&dense::<f64>(50, 30), 5);
+    check_grams(&sparse::<f64>(0, 5, 2), 5);
+}
+
 /// The bytes of a result, for comparison.
 fn bits(values: impl IntoIterator<Item = f64>) -> Vec<u64> {
     values.into_iter().map(f64::to_bits).collect()

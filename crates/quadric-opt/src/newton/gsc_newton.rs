@@ -4,8 +4,12 @@
 //! (arXiv 1907.01771) follow a path of regularised problems, every one of which is left inside the region of quadratic
 //! convergence; this is the schedule `paper`. Its constants are far too cautious in practice, so the default takes
 //! safeguarded steps on F itself: the full Newton step wherever it decreases F enough, else a shorter one, never shorter
-//! than the step that self-concordance proves safe (module `damping`). Deviations from the paper: the added
-//! regularisation pulls towards the start instead of the origin, which keeps warm starts warm.
+//! than the step that self-concordance proves safe (module `damping`). Where a step had to be cut, the next ones are damped
+//! (module `schedule`): Levenberg, "A method for the solution of certain non-linear problems in least squares" (1944).
+//! Deviations from the paper: the added regularisation pulls towards the start instead of the origin, which keeps warm
+//! starts warm.
+
+mod polish;
 
 use super::damping::{Accepted, Model, Search};
 use super::schedule::{Level, Path, Schedule, StepFacts};
@@ -24,7 +28,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GscNewton {
-    /// How a path of added regularisation leads to F.
+    /// How added damping or regularisation leads to F.
     pub schedule: Schedule,
     /// The levels of the schedule `list`.
     pub levels: Vec<Level>,
@@ -49,12 +53,7 @@ pub struct GscNewton {
     pub radius: f64,
 }
 
-/// Most steps with one factorisation, after the first.
-const CHORDS: usize = 8;
-/// The gradient must have fallen to this fraction in a Newton step for another one with the same Hessian to be worth it,
-/// and to the second one in each of these.
-const CONTRACTION: [f64; 2] = [0.05, 0.2];
-/// Accuracy of directions on the way to F, whose levels need not be solved well.
+/// Accuracy of damped and regularised directions, which need not be solved well.
 const ON_PATH: f64 = 0.3;
 /// The end of refinement: after a step whose squared decrement is this fraction of F, quadratic convergence has left
 /// nothing that any use of the solution can tell.
@@ -411,50 +410,6 @@ impl GscNewton {
             }
         }
         work.trial.at = None;
-        Ok(())
-    }
-
-    /// Further steps with the factorised Hessian of the last point, for one pass over the data each. In the region of
-    /// quadratic convergence they take the gradient to its rounding at a fraction of the price of a Newton step, so
-    /// that the solution is as good as the arithmetic and not only as good as the tolerance.
-    fn polish<T: Scalar>(
-        &self,
-        p: &dyn SelfConcordant<T>,
-        x: &mut [T],
-        s: &mut GscState<T>,
-        before: f64,
-        cx: &mut Context,
-    ) -> Result<()> {
-        let may = matches!(self.schedule, Schedule::Auto | Schedule::Direct);
-        let mut last = before;
-        for i in 0..CHORDS {
-            let now = vector::max_abs(&s.gradient);
-            let contracts = now > 0.0 && now <= CONTRACTION[i.min(1)] * last;
-            if !(may && s.system.is_factorised() && contracts) {
-                break;
-            }
-            last = now;
-            let work = s.work.get(|| Buffers::new(x.len()));
-            s.system
-                .factor(x.len())?
-                .direction(&s.gradient, &mut work.d);
-            let trial = &mut work.trial;
-            trial.point.resize(x.len(), T::of(0.0));
-            trial.gradient.resize(x.len(), T::of(0.0));
-            Line::point(x, &work.d, 1.0, &mut trial.point);
-            trial.at = None;
-            let value = p.value_grad(&trial.point, &mut trial.gradient)?;
-            let rounding = 4.0 * T::EPSILON * s.value.abs();
-            // False for NaN as well.
-            let improves = vector::max_abs(&trial.gradient) < 0.5 * now;
-            if !(improves && value <= s.value + rounding) {
-                break;
-            }
-            x.copy_from_slice(&trial.point);
-            std::mem::swap(&mut s.gradient, &mut trial.gradient);
-            s.value = value;
-            cx.note("polish", 1.0);
-        }
         Ok(())
     }
 

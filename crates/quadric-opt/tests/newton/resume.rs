@@ -3,6 +3,7 @@
 use crate::problems::{Logistic, Rosenbrock, wdbc};
 use quadric_core::random::SeedTree;
 use quadric_core::{Capability, Context, Method, Problem, Result, SliceMut, State, Visitor};
+use quadric_models::Loss;
 use quadric_opt::newton::{GscNewton, LinearSolver, Preconditioner, TrustRegionNewton};
 
 #[derive(Default)]
@@ -86,6 +87,19 @@ fn resumed_runs_have_the_same_bits() {
         };
         check(&method, &problem, &zero, 8);
     }
+    // A problem with a preconditioner of its own, which outlives the points it is made at.
+    let iris = quadric_data::embedded("iris").expect("embedded");
+    let glm = crate::glm::problem(&iris, Loss::Softmax, 1e-6, true);
+    let newton = GscNewton {
+        linear_solver: LinearSolver::Cg,
+        ..GscNewton::default()
+    };
+    check(&newton, &glm, &glm.start(), 10);
+    let newton = TrustRegionNewton {
+        linear_solver: LinearSolver::Cg,
+        ..TrustRegionNewton::default()
+    };
+    check(&newton, &glm, &glm.start(), 10);
     check(&TrustRegionNewton::default(), &problem, &zero, 8);
     let method = TrustRegionNewton {
         linear_solver: LinearSolver::Cg,
