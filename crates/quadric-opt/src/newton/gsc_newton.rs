@@ -440,12 +440,21 @@ impl GscNewton {
         vector::max_abs(&work.rhs)
     }
 
-    fn note(s: &GscState<impl Scalar>, model: &Model, accepted: &Accepted, cx: &mut Context) {
+    fn note(
+        &self,
+        s: &GscState<impl Scalar>,
+        model: &Model,
+        accepted: &Accepted,
+        cx: &mut Context,
+    ) {
         cx.note("decrement", model.slope.max(0.0).sqrt());
         cx.note("step", accepted.length);
         cx.note("trials", f64::from(accepted.trials));
-        if s.path.level > 0 || s.path.mu > 0.0 {
+        let on_path = !self.damps() && s.path.level > 0;
+        if on_path || s.path.mu > 0.0 {
             cx.note("mu", s.path.mu);
+        }
+        if on_path {
             cx.note("level", s.path.level as f64);
         }
     }
@@ -518,7 +527,7 @@ impl<T: Scalar> Method<T> for GscNewton {
         let Some(accepted) = self.search(p, x, s, model)? else {
             return Ok(reading(s).exit(Exit::Stalled));
         };
-        Self::note(s, &model, &accepted, cx);
+        self.note(s, &model, &accepted, cx);
         let noise = T::EPSILON * s.value.abs();
         let before = vector::max_abs(&s.gradient);
         Self::advance(p, x, s, accepted.length)?;
