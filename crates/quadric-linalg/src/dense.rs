@@ -1,7 +1,8 @@
 //! Dense decompositions: Cholesky (plain and equilibrated), triangular solves, symmetric eigenvalues, thin QR, SVD.
 //!
 //! Thin functions over faer, compiled for `f32` and `f64` in this crate only. Matrices are faer views; symmetric input is
-//! read from its lower triangle. Everything runs sequentially ([`Par::Seq`]), so results do not depend on threads.
+//! read from its lower triangle. Results do not depend on threads: Cholesky and its solves are cut by size, everything
+//! else runs sequentially ([`Par::Seq`]).
 
 mod blocked;
 mod cholesky;
@@ -18,7 +19,7 @@ pub use spectral::{Svd, SymmetricEigen, ThinQr, svd, symmetric_eigen, thin_qr};
 use crate::Result;
 use faer::{MatMut, MatRef, Par};
 
-/// The one setting of parallelism: QR, EVD and SVD change bits with it.
+/// The one setting of faer's own parallelism: QR, EVD and SVD change bits with it.
 const PAR: Par = Par::Seq;
 
 /// The decompositions of one scalar type, compiled where this trait is implemented: here.

@@ -37,17 +37,20 @@ struct Plan {
     dense: bool,
 }
 
+/// Pairs of stored values that share a row, each value with itself included.
+pub(super) fn pairs<T>(x: SparseRowMatRef<'_, u32, T>) -> usize {
+    let lengths = x.symbolic().row_ptr().windows(2);
+    let lengths = lengths.map(|w| (w[1] - w[0]) as usize);
+    lengths.map(|m| m * (m + 1) / 2).sum()
+}
+
 impl Plan {
     fn new<T: Scalar>(x: &DataMatrix<T>) -> Self {
         let (n, d) = (x.rows(), x.cols());
         let products = n.saturating_mul(d).saturating_mul(d) / 2;
         let scattered = match x {
             DataMatrix::Dense(_) => usize::MAX,
-            DataMatrix::Sparse(s) => {
-                let starts = s.symbolic().row_ptr();
-                let squares = starts.windows(2).map(|w| (w[1] - w[0]) as usize);
-                squares.map(|m| m * (m + 1) / 2).sum()
-            }
+            DataMatrix::Sparse(s) => pairs(s.as_ref()),
         };
         let dense = scattered.saturating_mul(SCATTER_COST) > products;
         let (tasks, useful) = if dense {

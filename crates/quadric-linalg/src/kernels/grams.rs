@@ -3,6 +3,7 @@
 //! A single one scatters one number per pair of values. With the sums of all weights side by side each pair updates a run
 //! of memory instead, at the speed of wide vectors. Tiles of the matrix, small enough for the cache, are the tasks.
 
+use super::gram::{pairs, weighted_gram};
 use super::simd::{dispatch, mul_add};
 use crate::matrix::sparse_row;
 use crate::{DataMatrix, Scalar};
@@ -35,7 +36,7 @@ pub(super) fn weighted_grams<T: Scalar>(
     let d = x.cols();
     let mut gram = Mat::<T>::zeros(d, d);
     match x {
-        DataMatrix::Sparse(s) if q >= FEW && is_sparse_enough(x) => {
+        DataMatrix::Sparse(s) if q >= FEW && is_sparse_enough(s.as_ref()) => {
             let tiles = Tiles::sum(s.as_ref(), weights, q);
             for t in 0..q {
                 tiles.write(t, gram.as_mut());
@@ -48,22 +49,16 @@ pub(super) fn weighted_grams<T: Scalar>(
                 for (c, row) in column.iter_mut().zip(weights.chunks_exact(q)) {
                     *c = row[t];
                 }
-                super::gram::weighted_gram(x, &column, gram.as_mut());
+                weighted_gram(x, &column, gram.as_mut());
                 each(t, gram.as_mut());
             }
         }
     }
 }
 
-fn is_sparse_enough<T: Scalar>(x: &DataMatrix<T>) -> bool {
-    let (n, d) = (x.rows(), x.cols());
-    let mut pairs = 0usize;
-    for i in 0..n {
-        let mut count = 0;
-        x.for_row(i, |_, _| count += 1);
-        pairs += count * (count + 1) / 2;
-    }
-    pairs.saturating_mul(TILE_COST) <= n.saturating_mul(d).saturating_mul(d) / 2
+fn is_sparse_enough<T: Scalar>(x: SparseRowMatRef<'_, u32, T>) -> bool {
+    let (n, d) = (x.nrows(), x.ncols());
+    pairs(x).saturating_mul(TILE_COST) <= n.saturating_mul(d).saturating_mul(d) / 2
 }
 
 /// The lower triangles of all matrices, cut in tiles.

@@ -9,7 +9,7 @@ use super::hessian::HessianOp;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{
-    ApproximateInverse, BoxOp, Cost, LinearOperator, Problem, Properties, Result, Scalar, vector,
+    ApproximateInverse, Cost, LinearOperator, Problem, Properties, Result, Scalar, vector,
 };
 use quadric_linalg::check_apply;
 use quadric_linalg::dense::EquilibratedCholesky;
@@ -40,32 +40,28 @@ impl<T: Scalar> Glm<T> {
             self.design.columns(),
             self.samples.outputs(),
         );
-        let operator: BoxOp<'static, T>;
-        let work;
-        if k > 1 && p <= UNKNOWNS.max(JOINT / k) && p <= n && self.is_uniform(x) {
-            let Some(inverse) = self.uniform_inverse(shift) else {
-                return Ok(None);
-            };
-            work = self.block_work() / k as f64;
-            operator = Box::new(inverse);
-        } else if k > 1 && p * k <= JOINT && p <= n {
-            let Some(inverse) = self.joint_inverse(x, shift)? else {
-                return Ok(None);
-            };
-            work = self.joint_work();
-            operator = Box::new(inverse);
-        } else if k == 1 || p > UNKNOWNS || p > n {
-            let inverse = self.rows_inverse(x, shift);
-            work = inverse.work();
-            operator = Box::new(inverse);
-        } else {
-            let Some(inverse) = self.block_inverse(x, shift) else {
-                return Ok(None);
-            };
-            work = self.block_work();
-            operator = Box::new(inverse);
-        }
-        Ok(Some(ApproximateInverse { operator, work }))
+        let may_factorise = |most: usize| k > 1 && p <= n && p <= most;
+        let blocks = |inverse: Option<BlockInverse<T>>, work| {
+            inverse.map(|inverse| ApproximateInverse {
+                operator: Box::new(inverse),
+                work,
+            })
+        };
+        Ok(
+            if may_factorise(UNKNOWNS.max(JOINT / k)) && self.is_uniform(x) {
+                blocks(self.uniform_inverse(shift), self.block_work() / k as f64)
+            } else if may_factorise(JOINT / k) {
+                blocks(self.joint_inverse(x, shift)?, self.joint_work())
+            } else if may_factorise(UNKNOWNS) {
+                blocks(self.block_inverse(x, shift), self.block_work())
+            } else {
+                let inverse = self.rows_inverse(x, shift);
+                Some(ApproximateInverse {
+                    work: inverse.work(),
+                    operator: Box::new(inverse),
+                })
+            },
+        )
     }
 
     /// True if all classes are equally probable for all samples, as they are at the usual start.

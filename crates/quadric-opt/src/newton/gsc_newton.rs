@@ -243,22 +243,23 @@ impl GscNewton {
             let direct = s
                 .system
                 .is_direct(&self.settings(), hessian.cost(), x.len());
+            // No path is needed where few conjugate gradients reach the direction of F itself.
             if !direct
                 && self.schedule == Schedule::Auto
-                && let Some(model) = self.solve_easily(p, x, &hessian, s, cx)?
+                && let Some(model) = self.solve(p, x, &hessian, s, cx, System::solve_easily)?
             {
                 return Ok(Self::with_ratio(model, x, s));
             }
             s.path = self.lay_path(p, &s.gradient, direct, s.radius)?;
             self.load_rhs(x, s);
         }
-        let mut model = self.solve(p, x, &hessian, s, cx)?;
+        let mut model = self.solve(p, x, &hessian, s, cx, System::solve)?;
         if self.schedule == Schedule::Measured && s.path.mu > 0.0 {
             let dual = s.system.dual_square(x, &s.start)?;
             s.path
                 .lower(self.l2, s.radius, model.slope.sqrt(), dual.sqrt());
             self.load_rhs(x, s);
-            model = self.solve(p, x, &hessian, s, cx)?;
+            model = self.solve(p, x, &hessian, s, cx, System::solve)?;
         }
         Ok(Self::with_ratio(model, x, s))
     }
@@ -271,40 +272,16 @@ impl GscNewton {
         (model, model.curvature / vector::dot(d, d) - s.path.mu)
     }
 
-    /// The Newton direction of F itself, if it takes few conjugate gradients: then no path is needed.
-    fn solve_easily<T: Scalar>(
+    /// Solves the Newton system of the right-hand side at hand with one of the ways of [`System`].
+    fn solve<T: Scalar, R>(
         &self,
         p: &dyn SelfConcordant<T>,
         x: &[T],
         hessian: &dyn LinearOperator<T>,
         s: &mut GscState<T>,
         cx: &mut Context,
-    ) -> Result<Option<Model>> {
-        s.path = Path::end();
-        self.load_rhs(x, s);
-        let work = s.work.get(|| Buffers::new(x.len()));
-        let at = Newton {
-            problem: p,
-            x,
-            hessian,
-            mu: 0.0,
-            gradient: &work.rhs,
-            forcing: self.forcing,
-            steps: None,
-        };
-        s.system
-            .solve_easily(&self.settings(), &at, &mut work.d, cx)
-    }
-
-    /// Solves the Newton system of the right-hand side at hand.
-    fn solve<T: Scalar>(
-        &self,
-        p: &dyn SelfConcordant<T>,
-        x: &[T],
-        hessian: &dyn LinearOperator<T>,
-        s: &mut GscState<T>,
-        cx: &mut Context,
-    ) -> Result<Model> {
+        way: impl FnOnce(&mut System<T>, &Settings, &Newton<'_, T>, &mut [T], &mut Context) -> Result<R>,
+    ) -> Result<R> {
         let steps = usize::try_from(s.path.level).ok();
         let steps = steps.and_then(|level| self.levels.get(level)?.cg);
         // Superlinear near the optimum: the accuracy follows the decrement.
@@ -327,7 +304,7 @@ impl GscNewton {
             },
             steps,
         };
-        s.system.solve(&self.settings(), &at, &mut work.d, cx)
+        way(&mut s.system, &self.settings(), &at, &mut work.d, cx)
     }
 
     /// The path of regularisation from the start.
@@ -440,17 +417,11 @@ impl GscNewton {
         vector::max_abs(&work.rhs)
     }
 
-    fn note(
-        &self,
-        s: &GscState<impl Scalar>,
-        model: &Model,
-        accepted: &Accepted,
-        cx: &mut Context,
-    ) {
+    fn note(s: &GscState<impl Scalar>, model: &Model, accepted: &Accepted, cx: &mut Context) {
         cx.note("decrement", model.slope.max(0.0).sqrt());
         cx.note("step", accepted.length);
         cx.note("trials", f64::from(accepted.trials));
-        let on_path = !self.damps() && s.path.level > 0;
+        let on_path = s.path.level > 0;
         if on_path || s.path.mu > 0.0 {
             cx.note("mu", s.path.mu);
         }
@@ -527,7 +498,7 @@ impl<T: Scalar> Method<T> for GscNewton {
         let Some(accepted) = self.search(p, x, s, model)? else {
             return Ok(reading(s).exit(Exit::Stalled));
         };
-        self.note(s, &model, &accepted, cx);
+        Self::note(s, &model, &accepted, cx);
         let noise = T::EPSILON * s.value.abs();
         let before = vector::max_abs(&s.gradient);
         Self::advance(p, x, s, accepted.length)?;

@@ -131,7 +131,6 @@ impl Path {
         if self.mu <= NEGLIGIBLE * curvature {
             self.mu = 0.0;
         }
-        self.level += 1;
     }
 
     /// Goes as far down as the measured quantities allow (schedule `measured`): `nu` and `distance` are the Newton decrement
