@@ -200,11 +200,29 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
             self.memory.certificate = certify(self.problem, &self.memory.x, start, None)?;
             self.memory.certified_here = true;
             self.memory.certified_at = self.memory.reading.optimality.unwrap_or(f64::INFINITY);
+            self.look_for_recession()?;
         }
         let control = self.call_back(&cx.take_notes())?;
         let end = self.verdict(control);
         self.remember(state, end.is_none())?;
         Ok(end)
+    }
+
+    /// The way to an infimum that no point attains becomes a direction of recession at last: asked where progress is not
+    /// convergence, which costs an evaluation at most.
+    fn look_for_recession(&mut self) -> Result<()> {
+        let memory = &mut self.memory;
+        let certificate = memory.certificate;
+        let may_go_on = matches!(memory.reading.exit, None | Some(Exit::Stalled));
+        if !may_go_on || certificate.is_some_and(|c| self.driver.tolerance.met(&c, 1.0)) {
+            return Ok(());
+        }
+        if let Some(objective) = self.problem.as_objective()
+            && let Some(why) = objective.recession(&memory.x)?
+        {
+            memory.reading.exit = Some(Exit::Unbounded(why));
+        }
+        Ok(())
     }
 
     fn is_certificate_due(&self) -> bool {

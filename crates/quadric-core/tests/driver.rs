@@ -488,3 +488,41 @@ fn t_s12_many_steps_are_cheap() {
         assert!(last < warm + (64 << 20), "{warm} bytes grew to {last}");
     }
 }
+
+/// `Σ exp(-x_j)`, without a minimiser.
+struct Falling;
+
+impl Problem<f64> for Falling {
+    fn dim(&self) -> usize {
+        3
+    }
+    capabilities!(f64: Smooth);
+}
+impl Objective<f64> for Falling {
+    fn value(&self, x: &[f64]) -> Result<f64> {
+        Ok(x.iter().map(|x| (-x).exp()).sum())
+    }
+    fn recession(&self, d: &[f64]) -> Result<Option<String>> {
+        let rises = d.iter().any(|d| *d < 0.0);
+        Ok((!rises && d != [0.0; 3]).then(|| "it falls for ever".to_owned()))
+    }
+}
+impl Smooth<f64> for Falling {
+    fn value_grad(&self, x: &[f64], g: &mut [f64]) -> Result<f64> {
+        for (g, x) in g.iter_mut().zip(x) {
+            *g = -(-x).exp();
+        }
+        self.value(x)
+    }
+}
+
+#[test]
+fn a_stall_on_the_way_to_an_infimum_is_unbounded() {
+    for (x, expected) in [(3.0, Status::Unbounded), (-3.0, Status::Stalled)] {
+        let o = limited(9)
+            .run(&Liar(Exit::Stalled), vec![x; 3], &Falling)
+            .unwrap();
+        assert_eq!(o.status, expected);
+        assert_eq!(o.reason.is_some(), expected == Status::Unbounded);
+    }
+}

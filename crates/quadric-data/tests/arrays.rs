@@ -161,7 +161,6 @@ proptest! {
     }
 }
 
-#[cfg(feature = "npz")]
 mod npz {
     use super::*;
 

@@ -208,6 +208,71 @@ fn the_energy_test_estimates_the_energy_error() {
 }
 
 #[test]
+fn the_gain_test_stops_where_nothing_is_left_to_gain() {
+    let n = 300;
+    for (seed, condition) in [(21, 1e4), (22, 1e5), (23, 1e6)] {
+        let values = geometric(n, condition);
+        let a = Diagonal(values.clone());
+        // Most of the energy in the upper half of the spectrum, little in its last decades.
+        let z = normals(n, seed);
+        let exact: Vec<f64> = z
+            .iter()
+            .zip(&values)
+            .map(|(z, l)| z * l.powf(-0.25))
+            .collect();
+        let b: Vec<f64> = exact.iter().zip(&values).map(|(x, l)| x * l).collect();
+        let energy = |e: &[f64]| -> f64 { e.iter().zip(&values).map(|(e, l)| l * e * e).sum() };
+        let solve = |options: CgOptions| {
+            let mut x = vec![0.0; n];
+            let work = &mut CgWorkspace::new();
+            let report = cg(&a, 0.0, None, &b, &mut x, &options, work).unwrap();
+            (report, energy(&minus(&x, &exact)) / energy(&exact))
+        };
+        let options = CgOptions {
+            relative: 0.0,
+            verify: true,
+            ..CgOptions::default()
+        };
+        let (bound, _) = solve(CgOptions {
+            energy: Some(0.1),
+            ..options
+        });
+        let (gain, missing) = solve(CgOptions {
+            gain: Some(0.01),
+            ..options
+        });
+        assert_eq!(gain.stop, CgStop::SmallGain);
+        assert!(
+            missing <= 0.01,
+            "seed {seed}: {missing:e} of the model is missing"
+        );
+        assert!(
+            2 * gain.iterations <= bound.iterations,
+            "seed {seed}: {} iterations, {} with the bound",
+            gain.iterations,
+            bound.iterations
+        );
+    }
+    let refused = CgOptions {
+        gain: Some(0.1),
+        warm_start: true,
+        ..CgOptions::default()
+    };
+    let (d, mut x) = (Diagonal(vec![1.0, 2.0]), [0.0; 2]);
+    let e = cg(
+        &d,
+        0.0,
+        None,
+        &[1.0; 2],
+        &mut x,
+        &refused,
+        &mut CgWorkspace::new(),
+    )
+    .unwrap_err();
+    assert!(e.to_string().contains("warm_start"), "{e}");
+}
+
+#[test]
 fn steihaug_stops_on_the_boundary_in_the_norm_of_the_preconditioner() {
     let n = 40;
     let a = with_spectrum(&geometric(n, 1e3), 12);

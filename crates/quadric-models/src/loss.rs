@@ -1,5 +1,6 @@
 //! The losses of a linear model: their names, and the functions of one linear predictor behind them.
 
+use quadric_core::config::nearest;
 use quadric_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -147,11 +148,6 @@ impl From<Loss> for String {
 
 /// The error for a name that is none, with the nearest one that is.
 fn unknown(name: &str) -> Error {
-    let typed = name.to_lowercase();
-    let nearest = NAMES
-        .into_iter()
-        .min_by_key(|known| distance(&typed, known))
-        .expect("there are names");
     let error = Error::new(
         ErrorKind::Argument,
         format!(
@@ -159,26 +155,10 @@ fn unknown(name: &str) -> Error {
             NAMES.join(", ")
         ),
     );
-    if distance(&typed, nearest) <= 3 {
-        return error.with_hint(format!("did you mean `{nearest}`?"));
+    match nearest(name, NAMES) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None => error,
     }
-    error
-}
-
-/// Levenshtein's distance: insertions, deletions and replacements between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -207,6 +187,5 @@ mod tests {
         assert!(message("huber:x").contains("number after the colon"));
         assert!(message("huber:-1").contains("positive finite threshold"));
         assert!(message("huber:nan").contains("positive finite threshold"));
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

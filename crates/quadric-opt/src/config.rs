@@ -1,5 +1,6 @@
 //! Options of methods: one struct each, the same names in TOML, JSON, flags and keywords, and every fault reported at once.
 
+use quadric_core::config::nearest;
 use quadric_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -108,33 +109,4 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Faul
         None if list.is_empty() => format!("there is no option `{name}`; there are none"),
         None => format!("there is no option `{name}`; there are {}", list.join(", ")),
     })
-}
-
-/// The known name most like `name`, if any is near enough to be a slip.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|k| (edits(name, k), k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
-        .map(|(_, k)| k)
-}
-
-/// Insertions, deletions and replacements that turn `a` into `b`, letter case and punctuation ignored (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
-    let letters = |s: &str| -> Vec<char> {
-        let lower = s.chars().flat_map(char::to_lowercase);
-        lower.filter(|c| c.is_alphanumeric()).collect()
-    };
-    let (a, b) = (letters(a), letters(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.into_iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -16,8 +16,7 @@ const UNBOUNDED: f64 = 1e30;
 /// Moves along `direction` by a length that `rule` chooses.
 ///
 /// When the rule finds no progress the direction forgets what it learned, once; without progress along the steepest
-/// descent the method ends as stalled. F below -10³⁰ max(1, |F(x0)|), or a direction of recession that the problem
-/// recognises, ends it as unbounded.
+/// descent the method ends as stalled. F below -10³⁰ max(1, |F(x0)|) ends it as unbounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Descent<D, R> {
     /// Where to go.
@@ -45,8 +44,6 @@ quadric_core::state! {
         idle: u64,
         /// True if the method started over since then.
         rested: bool,
-        /// Gradient at which the problem was last asked for a direction of recession.
-        asked: f64,
     }
 }
 
@@ -64,7 +61,6 @@ impl<T: Scalar> Standing<T> {
             g_least: optimality,
             idle: 0,
             rested: false,
-            asked: optimality,
         })
     }
 
@@ -81,8 +77,8 @@ impl<T: Scalar> Standing<T> {
         Reading::at(self.f, vector::max_abs(&self.g))
     }
 
-    /// Books a step that ended at `x`, and says whether F seems to have no minimiser.
-    pub(crate) fn book(&mut self, p: &dyn Problem<T>, x: &[T]) -> Result<Reading> {
+    /// Books a step, and says whether F seems to have no lower bound.
+    pub(crate) fn book(&mut self) -> Reading {
         let reading = self.reading();
         let optimality = vector::max_abs(&self.g);
         let lower = self.f < self.f_least || optimality < self.g_least;
@@ -91,32 +87,17 @@ impl<T: Scalar> Standing<T> {
         self.f_least = self.f_least.min(self.f);
         self.g_least = self.g_least.min(optimality);
         if self.f < -UNBOUNDED * self.f_start.abs().max(1.0) {
-            return Ok(reading.exit(Exit::Unbounded(format!(
+            return reading.exit(Exit::Unbounded(format!(
                 "F fell to {:e} and keeps falling",
                 self.f
-            ))));
+            )));
         }
-        // Asking costs about an evaluation, so it is done once per decade of progress.
-        if optimality <= 0.1 * self.asked {
-            self.asked = optimality;
-            if let Some(why) = recession(p, x)? {
-                return Ok(reading.exit(Exit::Unbounded(why)));
-            }
-        }
-        Ok(reading)
+        reading
     }
 
     /// True after [`PATIENCE`] steps that gained nothing.
     pub(crate) fn is_tired(&self) -> bool {
         self.idle >= PATIENCE
-    }
-}
-
-/// Why F has no minimiser, if the point itself is a direction of recession.
-pub(crate) fn recession<T: Scalar>(p: &dyn Problem<T>, x: &[T]) -> Result<Option<String>> {
-    match p.as_objective() {
-        Some(objective) => objective.recession(x),
-        None => Ok(None),
     }
 }
 
@@ -181,16 +162,12 @@ impl<T: Scalar, D: Direction<T>, R: StepRule<T>> Method<T> for Descent<D, R> {
         }
         while !self.try_step(p, smooth, x, s, cx)? {
             if !(may_reset && self.direction.reset(&mut s.direction)) {
-                let reading = s.at.reading();
-                return Ok(match recession(p.root(), x)? {
-                    Some(why) => reading.exit(Exit::Unbounded(why)),
-                    None => reading.exit(Exit::Stalled),
-                });
+                return Ok(s.at.reading().exit(Exit::Stalled));
             }
             may_reset = false;
             cx.note("resets", 1.0);
         }
-        s.at.book(p.root(), x)
+        Ok(s.at.book())
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {

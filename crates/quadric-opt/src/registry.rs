@@ -3,6 +3,7 @@
 
 use crate::config::{self, Config};
 use crate::{first_order, newton, quasi_newton};
+use quadric_core::config::nearest;
 use quadric_core::{AnyMethod, Error, ErrorKind, Method, Problem, Result, Scalar, Smooth, need};
 use serde_json::Value;
 use std::any::Any;
@@ -169,7 +170,7 @@ pub fn find(name: &str) -> Result<&'static Entry> {
                 names.join(", ")
             ),
         );
-        match config::nearest(name, names.into_iter()) {
+        match nearest(name, names) {
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
             None => error,
         }

@@ -1,10 +1,8 @@
-//! NumPy arrays: NPY files, and NPZ archives of them (feature `npz`).
+//! NumPy arrays: NPY files, and NPZ archives of them.
 
 mod header;
-#[cfg(feature = "npz")]
 mod npz;
 
-#[cfg(feature = "npz")]
 pub(crate) use npz::{read as read_npz, write as write_npz};
 
 use crate::array::{Array, Kind, data_set, decode};

@@ -8,7 +8,7 @@
 //! not convex. Each step costs a gradient at y and a value at x+; the optimality reported is the gradient at y.
 
 use crate::config::{Config, Fault};
-use crate::descent::{Standing, recession};
+use crate::descent::Standing;
 use crate::scratch::Scratch;
 use crate::search;
 use quadric_core::{
@@ -209,18 +209,14 @@ impl<T: Scalar> Method<T> for AcceleratedGradient {
                         s.restart(x);
                     }
                     cx.note("step", 1.0 / s.curvature);
-                    return s.at.book(p, x);
+                    return Ok(s.at.book());
                 }
                 _ if !fresh => {
                     cx.note("restarts", 1.0);
                     s.restart(x);
                 }
                 Trialled::Still => {
-                    let reading = s.at.reading();
-                    return Ok(match recession(p, x)? {
-                        Some(why) => reading.exit(Exit::Unbounded(why)),
-                        None => reading.exit(Exit::Stalled),
-                    });
+                    return Ok(s.at.reading().exit(Exit::Stalled));
                 }
                 // It was finite a moment ago: only the driver can recover.
                 _ => return Ok(Reading::at(f_y, f64::NAN)),

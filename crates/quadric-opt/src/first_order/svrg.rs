@@ -10,7 +10,7 @@
 //! four times), else a tenth of the first step of a backtracking line search along the full gradient.
 
 use crate::config::{Config, Fault};
-use crate::descent::{Standing, recession};
+use crate::descent::Standing;
 use crate::scratch::Scratch;
 use crate::search::{Armijo, rounding};
 use quadric_core::{
@@ -141,11 +141,7 @@ impl<T: Scalar> Method<T> for Svrg {
         let finite = self.walk(p, x, s, cx)?;
         let still = finite && s.x.0 == x;
         if s.at.is_tired() || still {
-            let reading = s.at.reading();
-            return Ok(match recession(p, x)? {
-                Some(why) => reading.exit(Exit::Unbounded(why)),
-                None => reading.exit(Exit::Stalled),
-            });
+            return Ok(s.at.reading().exit(Exit::Stalled));
         }
         let g = &mut s.g.0[0];
         let f = if finite {
@@ -167,7 +163,7 @@ impl<T: Scalar> Method<T> for Svrg {
             s.eta *= SHRINK;
         }
         cx.note("step", s.eta);
-        s.at.book(p, x)
+        Ok(s.at.book())
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {

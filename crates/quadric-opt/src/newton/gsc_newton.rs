@@ -165,9 +165,9 @@ quadric_core::state! {
         on_path: bool,
         /// Choice of the linear solver.
         system: System<T>,
-        /// Newton decrement of the first step on F itself; 0 before.
+        /// Newton decrement of the first of the latest full steps on F itself; 0 if the last step was none.
         first_decrement: f64,
-        /// Newton decrement of the last step on F itself; 0 before.
+        /// That of the last one.
         last_decrement: f64,
         /// Longest step to try: below 1 after a step that left the domain.
         longest: f64,
@@ -506,11 +506,13 @@ impl<T: Scalar> Method<T> for GscNewton {
             self.polish(p, x, s, before, cx)?;
         }
         s.longest = (4.0 * s.longest).min(1.0);
-        if s.path.mu == 0.0 {
+        if s.path.mu == 0.0 && accepted.length == 1.0 {
             s.last_decrement = model.slope.sqrt();
             if s.first_decrement == 0.0 {
                 s.first_decrement = s.last_decrement;
             }
+        } else {
+            s.first_decrement = 0.0;
         }
         let facts = StepFacts {
             length: accepted.length,

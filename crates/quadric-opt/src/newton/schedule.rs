@@ -43,6 +43,8 @@ quadric_core::state! {
         steps: u64,
         /// Levels left behind.
         level: u64,
+        /// Damping with which the last short step was taken, less for full steps since; 0 before.
+        too_little: f64,
     }
 }
 
@@ -66,7 +68,7 @@ const FULL: f64 = 0.9;
 const EASED: f64 = 0.5;
 const FALL: f64 = 0.1;
 /// Damping below this fraction of the curvature along a step changes nothing.
-const NEGLIGIBLE: f64 = 1e-3;
+const NEGLIGIBLE: f64 = 1e-6;
 /// Steps that promise less than this fraction of F say nothing about the damping.
 const NOTHING: f64 = 1e-13;
 
@@ -77,6 +79,7 @@ impl Path {
             mu,
             steps: 0,
             level: 0,
+            too_little: 0.0,
         }
     }
 
@@ -122,10 +125,13 @@ impl Path {
     fn damp(&mut self, facts: StepFacts) {
         let curvature = facts.curvature.max(0.0);
         if facts.length >= FULL {
-            self.mu *= FALL;
+            // Halfway to what was too little, by ratio.
+            self.mu = (FALL * self.mu).max((self.mu * self.too_little).sqrt());
+            self.too_little *= FALL;
         } else if facts.length >= SHORT {
             self.mu *= EASED;
         } else if facts.promised > NOTHING {
+            self.too_little = self.mu;
             self.mu = ((self.mu + curvature) / facts.length).max(self.mu / SHORT);
         }
         if self.mu <= NEGLIGIBLE * curvature {

@@ -321,6 +321,7 @@ impl<T: Scalar> System<T> {
         let options = CgOptions {
             relative: 0.0,
             energy: at.steps.is_none().then_some(at.forcing),
+            gain: at.steps.is_none().then_some(at.forcing * at.forcing),
             max_iterations: at.steps.unwrap_or(limit),
             verify: at.forcing < 1e-3,
             ..CgOptions::default()

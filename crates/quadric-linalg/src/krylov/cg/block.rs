@@ -9,6 +9,8 @@ use faer::{MatMut, MatRef};
 
 /// Iterations after which Ritz values are trusted.
 const FEW: usize = 5;
+/// Iterations whose gain is looked at together, at least.
+const STRETCH: usize = 10;
 
 /// Memory of conjugate gradients: four blocks of the size of b, kept for the next solve.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ struct History {
     d: Vec<f64>,
     l: Vec<f64>,
     ritz: Option<(f64, f64)>,
+    /// Twice what the quadratic model gained by every iteration so far.
+    gains: Vec<f64>,
 }
 
 impl History {
@@ -38,6 +42,18 @@ impl History {
         self.d.clear();
         self.l.clear();
         self.ritz = None;
+        self.gains.clear();
+    }
+
+    fn gained(&mut self, gain: f64) {
+        self.gains.push(self.gains.last().unwrap_or(&0.0) + gain);
+    }
+
+    /// See [`CgOptions::gain`].
+    fn gains_less_than(&self, part: f64) -> bool {
+        let count = self.gains.len();
+        let before = count.saturating_sub((count / 2).max(STRETCH));
+        before > 0 && self.gains[count - 1] - self.gains[before - 1] <= part * self.gains[count - 1]
     }
 
     /// The extreme Ritz values of all stretches so far.
@@ -337,6 +353,7 @@ impl<T: Scalar> CgWorkspace<T> {
         c.alpha = finite(c.rz / pq, "the operator", c.iterations)?;
         let history = &mut self.histories[c.id];
         history.d.push(pq / c.rz);
+        history.gained(c.alpha * c.rz);
         if c.radius.is_finite() {
             let ahead = c.xx + c.alpha * (2.0 * c.xp + c.alpha * c.pp);
             if finite(ahead, "the radius", c.iterations)?.sqrt() >= c.radius {
@@ -369,8 +386,16 @@ impl<T: Scalar> CgWorkspace<T> {
             return Ok(false);
         }
         c.residual = rz.sqrt();
-        if c.reached(options, &self.histories[c.id]) {
+        let history = &self.histories[c.id];
+        let gains_little = options
+            .gain
+            .is_some_and(|part| history.gains_less_than(part));
+        if c.reached(options, history) {
             c.stop = CgStop::Tolerance;
+            return Ok(false);
+        }
+        if gains_little {
+            c.stop = CgStop::SmallGain;
             return Ok(false);
         }
         if c.iterations >= options.max_iterations {

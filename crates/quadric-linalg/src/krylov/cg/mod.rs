@@ -23,6 +23,10 @@ pub struct CgOptions {
     /// Stop when ‖r‖ <= energy · √(a/b) · ‖b‖, where a and b are the extreme Ritz values of this run: then
     /// ‖x - x*‖ <= energy · ‖x*‖ in the norm of A + shift I, as far as the Ritz values reach the ends of the spectrum.
     pub energy: Option<f64>,
+    /// Stop when the last half of the iterations, ten at least, brought less than this part of `bᵀx - xᵀ(A + shift I)x / 2`
+    /// (after Nash, Sofer, "Assessing a search direction within a truncated-Newton method", 1990). Needs a start at zero.
+    /// Where the bound of `energy` waits for the last of a wide spectrum, this sees that there is nothing left to gain.
+    pub gain: Option<f64>,
     /// Largest number of iterations.
     pub max_iterations: usize,
     /// Stop on the boundary ‖x‖ = radius, in the norm of P (Steihaug). Needs a start at zero.
@@ -40,6 +44,7 @@ impl Default for CgOptions {
             relative: 1e-8,
             absolute: 0.0,
             energy: None,
+            gain: None,
             max_iterations: 1000,
             radius: None,
             warm_start: false,
@@ -59,15 +64,18 @@ impl CgOptions {
         at_least_zero("relative", self.relative)?;
         at_least_zero("absolute", self.absolute)?;
         at_least_zero("energy", self.energy.unwrap_or(0.0))?;
+        at_least_zero("gain", self.gain.unwrap_or(0.0))?;
         match self.radius {
             Some(r) if r.is_nan() || r <= 0.0 => {
                 Err(Error::argument("radius", r, "a positive number"))
             }
-            Some(_) if self.warm_start => Err(Error::argument(
-                "warm_start",
-                true,
-                "false when a radius is given: the truncated iteration starts at zero",
-            )),
+            _ if self.warm_start && (self.radius.is_some() || self.gain.is_some()) => {
+                Err(Error::argument(
+                    "warm_start",
+                    true,
+                    "false when a radius or a gain is given: these iterations start at zero",
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -78,6 +86,8 @@ impl CgOptions {
 pub enum CgStop {
     /// A tolerance of [`CgOptions`] is met.
     Tolerance,
+    /// The iterations gain less than [`CgOptions::gain`].
+    SmallGain,
     /// The iteration limit is reached.
     MaxIterations,
     /// A direction p with pᵀ(A + shift I)p < 0 was met; see [`CgWorkspace::direction`]. With a radius, `x` is on the boundary.
