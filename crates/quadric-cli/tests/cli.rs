@@ -235,6 +235,26 @@ fn cifar_is_fitted_by_its_name_or_its_format() {
 }
 
 #[test]
+fn every_written_format_fits_to_the_same_bits() {
+    let q = Quadric::new();
+    let mut objectives = Vec::new();
+    for name in ["iris.svm", "iris.csv", "iris.npy", "iris.npz"] {
+        let (code, json) = q.json(&["data", "convert", "iris", name]);
+        assert_eq!(code, 0, "{name}: {json:#}");
+        let mut fit = vec!["fit", name, "--loss", "softmax", "--l2", "1e-3"];
+        if name == "iris.npy" {
+            // One array does not say which column is the target.
+            fit.extend(["--target", "5"]);
+        }
+        let (code, json) = q.json(&fit);
+        assert_eq!(code, 0, "{name}: {json:#}");
+        objectives.push(json["objective"].as_f64().unwrap().to_bits());
+    }
+    objectives.dedup();
+    assert_eq!(objectives.len(), 1, "{objectives:?}");
+}
+
+#[test]
 fn predictions_follow_names_not_places() {
     let q = Quadric::new();
     put(

@@ -1,6 +1,6 @@
 //! Data for Quadric: readers, writers, generators, splits and embedded sets.
 //!
-//! [`read`] takes svmlight, CSV, TSV, NPY, NPZ, IDX (MNIST), CIFAR-10 and CIFAR-100 files, plain or
+//! [`read`] takes svmlight, CSV, TSV, NPY, IDX (MNIST), CIFAR-10, CIFAR-100 and (feature `npz`) NPZ files, plain or
 //! compressed with gzip or xz, and returns a [`Dataset`] or an error that names the file and the line and column, or the
 //! byte. [`embedded`] gives small real data sets without any file,
 //! [`synth`] makes data with prescribed properties.

@@ -16,7 +16,7 @@ pub enum Format {
     Tsv,
     /// One NumPy array.
     Npy,
-    /// A zip archive of NumPy arrays.
+    /// A zip archive of NumPy arrays (cargo feature `npz`).
     Npz,
     /// One IDX array, as MNIST has them: the first dimension counts the rows, the others are features. Read only.
     Idx,

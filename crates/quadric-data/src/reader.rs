@@ -64,7 +64,10 @@ fn parse(
         Format::Csv => table::read_csv(name, bytes, None, options)?,
         Format::Tsv => table::read_csv(name, bytes, Some(b'\t'), options)?,
         Format::Npy => npy::read(name, bytes, options)?,
+        #[cfg(feature = "npz")]
         Format::Npz => npy::read_npz(name, bytes, options)?,
+        #[cfg(not(feature = "npz"))]
+        Format::Npz => return Err(without_npz(name)),
         Format::Idx => idx::read(name, bytes, options)?,
         Format::Cifar10 | Format::Cifar100 => cifar::read(name, bytes, format, options)?,
     };
@@ -129,6 +132,17 @@ fn check_columns(format: Format, options: &ReadOptions) -> Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// What to say where NPZ was left out of the build.
+#[cfg(not(feature = "npz"))]
+pub(crate) fn without_npz(name: &str) -> Error {
+    Error::argument(
+        "format",
+        format!("npz (`{name}`)"),
+        "a format of this build, which is without the feature `npz`",
+    )
+    .with_hint("save the arrays apart with numpy.save")
 }
 
 /// Tells the format by the first line that is not blank and no comment.

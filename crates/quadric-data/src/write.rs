@@ -44,7 +44,10 @@ pub fn encode(data: &Dataset, format: Format) -> Result<Vec<u8>> {
         Format::Csv => table::write_csv(data, b','),
         Format::Tsv => table::write_csv(data, b'\t'),
         Format::Npy => npy::write(data),
+        #[cfg(feature = "npz")]
         Format::Npz => npy::write_npz(data),
+        #[cfg(not(feature = "npz"))]
+        Format::Npz => Err(crate::reader::without_npz(&data.name)),
         Format::Idx | Format::Cifar10 | Format::Cifar100 => Err(Error::argument(
             "format",
             "an image format, which is read only",

@@ -161,6 +161,7 @@ proptest! {
     }
 }
 
+#[cfg(feature = "npz")]
 mod npz {
     use super::*;
 

@@ -1,8 +1,10 @@
-//! NumPy arrays: NPY files, and NPZ archives of them.
+//! NumPy arrays: NPY files, and NPZ archives of them (feature `npz`).
 
 mod header;
+#[cfg(feature = "npz")]
 mod npz;
 
+#[cfg(feature = "npz")]
 pub(crate) use npz::{read as read_npz, write as write_npz};
 
 use crate::array::{Array, Kind, data_set, decode};
