@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Optimization beyond first order: fit, compare and inspect with curvature.
 #[derive(Parser)]
@@ -118,13 +119,51 @@ pub(crate) struct ModelArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delta: Option<f64>,
     /// Penalty l2/2 |w|² on the weights as they apply to the features of the file; the intercept is free. Default: 0.
+    /// A list such as 1e-3,1e-2 or the word `path` lets rows that are held out choose.
     #[arg(long, value_name = "L2")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) l2: Option<f64>,
+    pub(crate) l2: Option<L2>,
     /// Fit without an intercept.
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) no_intercept: bool,
+}
+
+/// One strength of the penalty, or several to choose from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum L2 {
+    /// This one.
+    One(f64),
+    /// The best of these.
+    Several(Vec<f64>),
+    /// `path`: the best of a range that suits the data.
+    Word(String),
+}
+
+impl FromStr for L2 {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "path" {
+            return Ok(Self::Word("path".to_owned()));
+        }
+        let numbers: Result<Vec<f64>, _> = text.split(',').map(|v| v.trim().parse()).collect();
+        match numbers.as_deref() {
+            Ok([one]) => Ok(Self::One(*one)),
+            Ok(several) => Ok(Self::Several(several.to_vec())),
+            Err(_) => Err("expected a number, numbers separated by commas, or `path`".to_owned()),
+        }
+    }
+}
+
+/// How the penalty is judged.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SelectArgs {
+    /// Judge the penalty by cross-validation with this many folds. Default: 5 where there are several to choose from.
+    #[arg(long, value_name = "FOLDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cv: Option<usize>,
 }
 
 /// How it is minimised.
@@ -151,7 +190,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_evaluations: Option<u64>,
-    /// Limit on the wall-clock time, in seconds.
+    /// Limit on the wall-clock time of a fit, in seconds.
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time_limit: Option<f64>,
@@ -177,6 +216,8 @@ pub(crate) struct FitArgs {
     pub(crate) read: ReadArgs,
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
+    #[command(flatten, next_help_heading = "Model")]
+    pub(crate) select: SelectArgs,
     #[command(flatten, next_help_heading = "Method")]
     pub(crate) solve: SolveArgs,
     /// Take options from a TOML file; flags win.
@@ -332,6 +373,12 @@ pub(crate) struct SynthArgs {
     /// Make the classes separable by a hyperplane.
     #[arg(long)]
     pub(crate) separable: bool,
+    /// Consecutive columns that form a group; columns of a group share whether they matter.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) group_size: usize,
+    /// Share of the groups that matter.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) active: f64,
     /// Seed.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

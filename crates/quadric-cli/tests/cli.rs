@@ -255,6 +255,59 @@ fn every_written_format_fits_to_the_same_bits() {
 }
 
 #[test]
+fn rows_that_are_held_out_choose_the_penalty() {
+    let q = Quadric::new();
+    let (code, json) = q.json(&["fit", "wdbc", "--l2", "path", "--cv", "4"]);
+    assert_eq!(code, 0, "{json:#}");
+    let points = json["selection"]["points"].as_array().unwrap();
+    let loss = |p: &Value| p["loss"].as_f64().unwrap();
+    let best = points
+        .iter()
+        .min_by(|a, b| loss(a).total_cmp(&loss(b)))
+        .unwrap();
+    assert_eq!(json["config"]["l2"], best["l2"]);
+    assert_eq!(json["selection"]["l2"], best["l2"]);
+    assert_eq!(best["fits"].as_array().unwrap().len(), 4);
+    // The final fit is the one that asking for this strength gives.
+    let l2 = best["l2"].to_string();
+    let (_, alone) = q.json(&["fit", "wdbc", "--l2", &l2, "--force"]);
+    assert_eq!(json["objective"], alone["objective"]);
+    assert_eq!(alone["selection"], Value::Null);
+    // A file asks as flags do, and the answer does not depend on the threads.
+    put(
+        &q,
+        "ask.toml",
+        "[model]\nl2 = [1e-2, 1e-4]\n[select]\ncv = 3\n",
+    );
+    let ask = |threads| {
+        let (code, json) = q.json(&[
+            "fit",
+            "wdbc",
+            "--config",
+            "ask.toml",
+            "--force",
+            "--threads",
+            threads,
+        ]);
+        assert_eq!(code, 0, "{json:#}");
+        let points = json["selection"]["points"].as_array().unwrap();
+        points
+            .iter()
+            .map(|p| (p["l2"].as_f64(), p["loss"].as_f64()))
+            .collect::<Vec<_>>()
+    };
+    let (one, two) = (ask("1"), ask("2"));
+    assert_eq!(one, two);
+    assert_eq!(one.len(), 2);
+    assert!(one[0].0 > one[1].0, "from the strongest to the weakest");
+    refused(&q, &["fit", "wdbc", "--l2", "road"], 2);
+    refused(&q, &["fit", "wdbc", "--l2", "1,-1"], 2);
+    refused(&q, &["fit", "wdbc", "--cv", "1"], 2);
+    refused(&q, &["fit", "wdbc", "--cv", "570"], 2);
+    refused(&q, &["compare", "wdbc", "--l2", "path"], 2);
+}
+
+#[test]
 fn predictions_follow_names_not_places() {
     let q = Quadric::new();
     put(

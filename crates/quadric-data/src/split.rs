@@ -56,6 +56,46 @@ impl Dataset {
         Ok((part(false)?, part(true)?))
     }
 
+    /// Deals the rows at random into `count` folds of nearly equal size and returns the fold of each row. With `stratify`,
+    /// every value of the target is spread evenly. The same seed gives the same folds, whatever the values of the features.
+    ///
+    /// # Errors
+    /// Fewer than two folds, more folds than rows, or stratification without a target.
+    ///
+    /// # Example
+    /// ```
+    /// let iris = quadric_data::embedded("iris")?;
+    /// let fold = iris.folds(5, 0, true)?;
+    /// assert_eq!(fold.iter().filter(|f| **f == 0).count(), 30);
+    /// # Ok::<(), quadric_linalg::Error>(())
+    /// ```
+    pub fn folds(&self, count: usize, seed: u64, stratify: bool) -> Result<Vec<usize>> {
+        let n = self.rows();
+        if count < 2 || count > n {
+            return Err(Error::argument(
+                "folds",
+                count,
+                &format!("2 to {n}, the number of rows"),
+            ));
+        }
+        if stratify && self.target.len() != n {
+            return Err(Error::data(format!(
+                "`{}` has no target to stratify by",
+                self.name
+            )));
+        }
+        let mut order = SeedTree::new(seed).child("folds").stream(0).permutation(n);
+        if stratify {
+            // A stable sort keeps the random order within each value, and dealing goes on where the last value ended.
+            order.sort_by(|a, b| self.target[*a].total_cmp(&self.target[*b]));
+        }
+        let mut fold = vec![0; n];
+        for (place, row) in order.into_iter().enumerate() {
+            fold[row] = place % count;
+        }
+        Ok(fold)
+    }
+
     /// How many rows of each target value go to the second part: largest remainders, which add up to `second`.
     fn quotas(&self, second: usize) -> Result<Vec<(f64, usize)>> {
         let n = self.rows();

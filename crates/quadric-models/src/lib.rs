@@ -3,5 +3,5 @@
 mod glm;
 mod loss;
 
-pub use glm::{Glm, GlmOptions, LinearModel, Prediction};
+pub use glm::{Fit, FoldFit, Glm, GlmOptions, HeldOut, LinearModel, Prediction};
 pub use loss::Loss;

@@ -149,6 +149,9 @@ methods! {
     "trust-region-newton": newton::TrustRegionNewton, SecondOrder, "TwiceSmooth",
         "Newton within a trust region, for functions that need not be convex.",
         "Conn, Gould, Toint, Trust-Region Methods, SIAM 2000";
+    "cubic-newton": newton::CubicNewton, SecondOrder, "TwiceSmooth",
+        "Newton with adaptive cubic regularisation: one reduction of the Hessian serves all trial steps.",
+        "Cartis, Gould, Toint, Math. Prog. 127, 2011";
 }
 
 /// All methods, first order first.

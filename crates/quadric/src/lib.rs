@@ -23,7 +23,7 @@
 //! |---|---|
 //! | a generalised linear model, up to a few thousand unknowns or few rows | `auto` (= `newton`) |
 //! | the same with very many unknowns | `auto`, which turns to preconditioned conjugate gradients, or `l-bfgs` |
-//! | smooth with Hessian products, possibly not convex | `trust-region-newton` |
+//! | smooth with Hessian products, possibly not convex | `trust-region-newton`, or `cubic-newton` up to some hundred unknowns |
 //! | smooth with gradients only | `l-bfgs`; `bfgs` up to about a thousand unknowns |
 //! | a rough answer on very many rows | `svrg` |
 

@@ -1,6 +1,6 @@
 //! `quadric compare`: race first-order against second-order methods and write a report.
 
-use crate::args::{CompareArgs, Global};
+use crate::args::{CompareArgs, Global, L2};
 use crate::commands::problem;
 use crate::console;
 use crate::race::{Lap, Rules};
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Penalty when none is given: weak enough that the problem is ill-conditioned, as unpenalised statistics are.
-const L2: f64 = 1e-6;
+const WEAK: f64 = 1e-6;
 /// The methods stop at this relative gap; the referee's run goes further.
 const TOLERANCE: f64 = 1e-13;
 
@@ -37,7 +37,11 @@ pub(crate) fn run(
     let data = problem::load_with_target(&a.data, &problem::read_options(&a.read, Target::Guess)?)?;
     problem::warn(&data, global);
     let mut options = problem::glm_options(&a.model, &data)?;
-    options.l2 = a.model.l2.unwrap_or(L2);
+    options.l2 = match &a.model.l2 {
+        None => WEAK,
+        Some(L2::One(l2)) => *l2,
+        Some(_) => return Err(Error::argument("l2", "a choice", "one number for a race")),
+    };
     let about = problem::describe(&data);
     let facts = facts(&data, &options);
     let glm = Glm::<f64>::new(data.x, &data.target, data.weights.as_deref(), &options)?;

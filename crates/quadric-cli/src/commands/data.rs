@@ -183,6 +183,8 @@ fn generate(a: &SynthArgs, global: &Global) -> Result<()> {
         condition: a.condition,
         density: a.density,
         separable: a.separable,
+        group_size: a.group_size,
+        active: a.active,
         seed: a.seed,
         ..synth::Options::default()
     })?;

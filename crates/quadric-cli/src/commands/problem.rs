@@ -1,6 +1,6 @@
 //! From command-line options to data and problem options, for every command that reads data.
 
-use crate::args::{Global, ModelArgs, ReadArgs};
+use crate::args::{Global, L2, ModelArgs, ReadArgs};
 use crate::console;
 use quadric::core::{Error, ErrorKind, Result};
 use quadric::data::{self, Dataset, Format, IndexBase, Missing, ReadOptions, Target};
@@ -108,7 +108,10 @@ pub(crate) fn glm_options(a: &ModelArgs, data: &Dataset) -> Result<GlmOptions> {
     }
     Ok(GlmOptions {
         loss,
-        l2: a.l2.unwrap_or(0.0),
+        l2: match a.l2 {
+            Some(L2::One(l2)) => l2,
+            _ => 0.0,
+        },
         intercept: !a.no_intercept,
     })
 }

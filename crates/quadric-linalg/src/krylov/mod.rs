@@ -7,6 +7,7 @@ mod least_squares;
 mod lsmr;
 mod lsqr;
 mod minres_qlp;
+mod space;
 mod tridiagonal;
 
 pub use cg::{CgOptions, CgReport, CgStop, CgWorkspace, cg, cg_block};
@@ -17,6 +18,7 @@ pub use least_squares::{
 pub use lsmr::lsmr;
 pub use lsqr::lsqr;
 pub use minres_qlp::{MinresOptions, MinresReport, MinresStop, MinresWorkspace, minres_qlp};
+pub use space::KrylovSpace;
 
 use crate::vector::{norm2, scale};
 use crate::{Error, Result, Scalar};

@@ -23,9 +23,11 @@ mod raw;
 mod recession;
 mod rows_inverse;
 mod samples;
+mod selection;
 
 pub use build::GlmOptions;
 pub use linear_model::{LinearModel, Prediction};
+pub use selection::{Fit, FoldFit, HeldOut};
 
 use contrast::Contrast;
 use design::Design;

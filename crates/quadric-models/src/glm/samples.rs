@@ -404,6 +404,24 @@ impl Samples {
         }
     }
 
+    /// The weighted share of the samples whose class is the most probable one under the predictors `u`, the first of equals.
+    pub(crate) fn hits<T: Scalar>(&self, u: &[T]) -> f64 {
+        let mut eta = vec![0.0; self.contrast.classes()];
+        let mut hits = 0.0;
+        for i in 0..self.len() {
+            let right = if self.loss == Loss::Softmax {
+                self.predictors(u, &[], i, &mut eta);
+                let best =
+                    (1..eta.len()).fold(0, |best, c| if eta[c] > eta[best] { c } else { best });
+                best == self.class(i)
+            } else {
+                (u[i].to_f64() > 0.0) == (self.real(i) > 0.0)
+            };
+            hits += if right { self.weights[i] } else { 0.0 };
+        }
+        self.norm * hits
+    }
+
     /// Weighted mean of the targets.
     pub(crate) fn mean_target(&self) -> f64 {
         self.norm * self.sum(|rows| rows.map(|i| self.weights[i] * self.real(i)).sum())

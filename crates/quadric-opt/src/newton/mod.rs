@@ -1,17 +1,21 @@
 //! Newton's method, made to work from anywhere.
 //!
 //! [`GscNewton`] for generalised self-concordant problems (generalised linear models), [`TrustRegionNewton`] for every
-//! other twice differentiable function, convex or not.
+//! other twice differentiable function, convex or not, as does [`CubicNewton`] with a term of third order in place of the
+//! region.
 
+mod cubic;
 mod damping;
 mod direct;
 mod gsc_newton;
 mod kept;
 mod schedule;
+mod secular;
 mod system;
 mod trust_region;
 mod watch;
 
+pub use cubic::{CubicNewton, CubicState};
 pub use gsc_newton::{GscNewton, GscState};
 pub use kept::Kept;
 pub use schedule::{Level, Path, Schedule};

@@ -1,5 +1,6 @@
 //! The Newton family against closed forms, published step counts and known optima.
 
+mod cubic;
 mod glm;
 mod gsc;
 mod iterative;

@@ -2,6 +2,7 @@
 
 mod files;
 mod plan;
+mod select;
 mod show;
 
 use crate::args::{FitArgs, Global};
@@ -15,6 +16,7 @@ use quadric::core::{
 };
 use quadric::data::{ColumnKind, Dataset, Target};
 use quadric::models::{Glm, LinearModel};
+use select::Question;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -38,26 +40,35 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> R
         &problem::read_options(&config.data, Target::Guess)?,
     )?;
     problem::warn(&data, global);
-    let plan = plan::plan(config, &data)?;
+    let question = Question::of(config.model.l2.as_ref(), config.select.cv)?;
+    let mut plan = plan::plan(config, &data)?;
     let files = Files::new(a, &data.name)?;
     if !global.json && !global.quiet {
-        let l2 = plan.options.l2;
-        let c = if l2 > 0.0 {
-            format!(
-                ", C = {:.4e} in scikit-learn",
-                1.0 / (data.rows() as f64 * l2)
-            )
-        } else {
-            String::new()
-        };
         console::note(&format!(
-            "{}; {} loss, l2 = {l2:e}{c}",
+            "{}; {} loss",
             problem::describe(&data),
             plan.options.loss
         ));
     }
     if a.dry_run {
         return dry_run(&plan, &data, global);
+    }
+    let choice = match &question {
+        None => None,
+        Some(q) if plan.single => Some(q.answer::<f32>(&plan, &data, global, &interrupt)?),
+        Some(q) => Some(q.answer::<f64>(&plan, &data, global, &interrupt)?),
+    };
+    if let Some(choice) = &choice {
+        plan.options.l2 = choice.l2;
+        if !global.json {
+            console::print(&choice.table())?;
+        }
+    }
+    if !global.json && !global.quiet {
+        if let Some(choice) = &choice {
+            choice.warn();
+        }
+        console::note(&strength(plan.options.l2, data.rows()));
     }
     let names = Names::of(&data);
     let fitted = if plan.single {
@@ -75,12 +86,22 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> R
         fit: json!({ "config": config, "status": fitted.outcome.status.name(), "objective": fitted.outcome.value }),
     };
     saved.write(&files.model, files.overwrite)?;
-    show::show(&fitted, &saved, &config, &files, global)?;
+    show::show(&fitted, &saved, &config, choice.as_ref(), &files, global)?;
     Ok(ExitCode::from(match fitted.outcome.status {
         Status::Converged => 0,
         Status::Interrupted => 130,
         _ => 4,
     }))
+}
+
+/// The penalty in our units and in those of scikit-learn.
+fn strength(l2: f64, rows: usize) -> String {
+    if l2 > 0.0 {
+        let c = 1.0 / (rows as f64 * l2);
+        format!("l2 = {l2:e}, C = {c:.4e} in scikit-learn")
+    } else {
+        "l2 = 0: no penalty".to_owned()
+    }
 }
 
 fn solve<T: Scalar>(

@@ -1,7 +1,7 @@
 //! What a fit was asked to do: flags over a configuration file over defaults.
 
 use super::files::Files;
-use crate::args::{FitArgs, ModelArgs, ReadArgs, SolveArgs};
+use crate::args::{FitArgs, ModelArgs, ReadArgs, SelectArgs, SolveArgs};
 use crate::commands::problem;
 use quadric::core::config::{Resolver, Validate};
 use quadric::core::{
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
-/// A `--config` file: the same options as the flags, in three tables.
+/// A `--config` file: the same options as the flags, in four tables.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FitConfig {
@@ -25,6 +25,8 @@ pub(crate) struct FitConfig {
     pub(super) data: ReadArgs,
     /// What is minimised.
     pub(super) model: ModelArgs,
+    /// How the penalty is judged.
+    pub(super) select: SelectArgs,
     /// How it is minimised.
     pub(super) solve: SolveArgs,
 }
@@ -49,6 +51,7 @@ pub(super) fn configuration(a: &FitArgs) -> Result<FitConfig> {
     let flags = FitConfig {
         data: a.read.clone(),
         model: a.model.clone(),
+        select: a.select.clone(),
         solve: a.solve.clone(),
     };
     let Some(path) = &a.config else {

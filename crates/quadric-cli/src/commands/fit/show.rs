@@ -2,6 +2,7 @@
 
 use super::Fitted;
 use super::files::Files;
+use super::select::Choice;
 use crate::args::Global;
 use crate::console;
 use crate::model_file::ModelFile;
@@ -16,6 +17,7 @@ pub(super) fn show(
     f: &Fitted,
     saved: &ModelFile,
     config: &Value,
+    choice: Option<&Choice>,
     files: &Files,
     global: &Global,
 ) -> Result<()> {
@@ -57,6 +59,7 @@ pub(super) fn show(
         "seconds": o.elapsed.as_secs_f64(),
         "certificate": o.certificate.map(|c| json!({ "kind": c.kind, "value": finite(c.value), "relative": finite(c.relative()) })),
         "config": config,
+        "selection": choice.map(Choice::json),
         "model": files.model,
         "method": f.method,
         "counts": o.counts,
@@ -82,6 +85,15 @@ fn number(v: f64) -> Value {
     }
 }
 
+/// Enough digits to compare optima, of small values too.
+fn digits(value: f64) -> String {
+    if value.abs() >= 1e-3 || value == 0.0 {
+        format!("{value:.15}")
+    } else {
+        format!("{value:.12e}")
+    }
+}
+
 fn text(f: &Fitted, files: &Files) -> String {
     let o = &f.outcome;
     let mut t = String::new();
@@ -93,7 +105,7 @@ fn text(f: &Fitted, files: &Files) -> String {
         line("because", console::printable(reason));
     }
     if let Some(value) = o.value {
-        line("objective", format!("{value:.15}"));
+        line("objective", digits(value));
     }
     match o.certificate {
         Some(c) if c.kind == "gap_bound" && c.value.is_finite() => {

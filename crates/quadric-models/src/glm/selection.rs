@@ -1,0 +1,224 @@
+//! How strong the penalty should be: a path of strengths, judged on rows that were held out.
+//!
+//! Every fold walks the path from the strongest penalty to the weakest, each fit starting from the last optimum. All folds
+//! share the coordinates of the whole data set, so an optimum of one is a start of another.
+
+use super::Glm;
+use super::memo::Memo;
+use crate::Loss;
+use quadric_core::{Error, Outcome, Result, Scalar, Status};
+use std::sync::OnceLock;
+
+/// One strength of the penalty and how its models did on rows that they had not seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldOut {
+    /// The strength.
+    pub l2: f64,
+    /// Weighted mean loss over all rows, each under the model that had not seen it; the penalty is no part of it.
+    pub loss: f64,
+    /// Standard error of the folds' mean losses about their mean.
+    pub standard_error: f64,
+    /// Weighted share of the rows classified right; `None` where the target is no class.
+    pub accuracy: Option<f64>,
+    /// The fits behind it.
+    pub folds: Vec<FoldFit>,
+}
+
+/// The fit without one fold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoldFit {
+    /// Weighted mean loss over the fold.
+    pub loss: f64,
+    /// Weighted share of the fold classified right.
+    pub accuracy: Option<f64>,
+    /// How the fit ended.
+    pub status: Status,
+    /// Its steps.
+    pub iterations: u64,
+    /// Its passes over the data.
+    pub passes: f64,
+    /// Its wall-clock time.
+    pub seconds: f64,
+}
+
+/// Minimises a problem from a start.
+pub type Fit<'f, T> = dyn FnMut(&Glm<T>, Vec<T>) -> Result<Outcome<T>> + 'f;
+
+/// Strengths of a path, at most.
+const LONGEST: usize = 60;
+/// The ends of a path, relative to the largest and smallest curvature of the loss along a column.
+const ENDS: (f64, f64) = (10.0, 1e-6);
+
+impl<T: Scalar> Glm<T> {
+    /// The problem with some of the rows only, in the coordinates of the whole, so that unknowns mean the same.
+    ///
+    /// # Errors
+    /// No rows, or rows out of range.
+    pub fn subset(&self, rows: &[usize]) -> Result<Self> {
+        let n = self.samples.len();
+        if let Some(row) = rows.iter().find(|&&i| i >= n) {
+            return Err(Error::argument(
+                "rows",
+                row,
+                "rows below the number of samples",
+            ));
+        }
+        let mut samples = self.samples.select(rows);
+        let total: f64 = samples.weights.iter().sum();
+        if rows.is_empty() || total.is_nan() || total <= 0.0 {
+            return Err(Error::argument("rows", "empty", "at least one row"));
+        }
+        samples.norm = 1.0 / total;
+        let mut design = self.design.select(rows);
+        design.prepare(samples.outputs());
+        Ok(Self {
+            design,
+            samples,
+            l2: self.l2,
+            classes: self.classes.clone(),
+            names: self.names.clone(),
+            memo: Memo::new(),
+            reference: OnceLock::new(),
+        })
+    }
+
+    /// Sets the strength of the penalty; the coordinates stay as they are.
+    ///
+    /// # Errors
+    /// A strength that is negative or not finite.
+    pub fn set_l2(&mut self, l2: f64) -> Result<()> {
+        if !(l2 >= 0.0 && l2.is_finite()) {
+            return Err(Error::argument("l2", l2, "a finite number of at least 0"));
+        }
+        self.l2 = l2;
+        Ok(())
+    }
+
+    /// The weighted mean loss at the unknowns `x`, without the penalty.
+    ///
+    /// # Errors
+    /// Another number of unknowns.
+    pub fn mean_loss(&self, x: &[T]) -> Result<f64> {
+        self.check(x, "the point")?;
+        Ok(self.samples.value(&self.products(x), &[]))
+    }
+
+    /// The weighted share of the rows that the model `x` classifies right; `None` where the target is no class.
+    ///
+    /// # Errors
+    /// Another number of unknowns.
+    pub fn accuracy(&self, x: &[T]) -> Result<Option<f64>> {
+        self.check(x, "the point")?;
+        if !matches!(self.samples.loss, Loss::Logistic | Loss::Softmax) {
+            return Ok(None);
+        }
+        Ok(Some(self.samples.hits(&self.products(x))))
+    }
+
+    /// Strengths 1, 3, 10, 30 ... times a power of ten, falling, from one that leaves almost nothing of the model to one that the
+    /// data outweigh in every column; powers of ten only where columns differ so much that these would be very many.
+    pub fn l2_path(&self) -> Vec<f64> {
+        let bend = self.samples.typical_curvature();
+        // A column's scale is near one over its spread.
+        let scales = self.design.frame.scale.iter();
+        let (low, high) = scales.fold((f64::INFINITY, 0.0f64), |(low, high), scale| {
+            let curvature = (bend / scale) / scale;
+            (low.min(curvature), high.max(curvature))
+        });
+        let decade = |v: f64| v.log10().clamp(-150.0, 150.0);
+        let last = decade(ENDS.1 * low.min(high)).floor() as i32;
+        let first = (decade(ENDS.0 * high).ceil() as i32).max(last + 1);
+        let leading: &[&str] = if 2 * (first - last) as usize > LONGEST {
+            &["1"]
+        } else {
+            &["3", "1"]
+        };
+        let strengths = (last..=first).rev().flat_map(|decade| {
+            let read = move |digit: &&str| format!("{digit}e{decade}").parse().ok();
+            leading.iter().filter_map(read)
+        });
+        strengths.collect()
+    }
+
+    /// Judges the strengths `path` on rows held out: `fold` says for each row of positive weight to which fold it belongs.
+    /// `fit` minimises a problem from a start; the loss of its result counts, whatever its status.
+    ///
+    /// # Errors
+    /// A fold for another number of rows, fewer than two folds, an empty one, strengths out of range, and those of `fit`.
+    pub fn cross_validate(
+        &self,
+        path: &[f64],
+        fold: &[usize],
+        fit: &mut Fit<'_, T>,
+    ) -> Result<Vec<HeldOut>> {
+        let n = self.samples.len();
+        if fold.len() != n {
+            return Err(Error::shape("the folds", fold.len(), n));
+        }
+        let count = fold.iter().max().map_or(0, |most| most + 1);
+        if count < 2 {
+            return Err(Error::argument("folds", count, "at least 2"));
+        }
+        let mut fits: Vec<Vec<FoldFit>> = vec![Vec::with_capacity(count); path.len()];
+        let mut weights = Vec::with_capacity(count);
+        for held in 0..count {
+            let rows = |inside: bool| -> Vec<usize> {
+                (0..n).filter(|&i| (fold[i] == held) == inside).collect()
+            };
+            let test = self.subset(&rows(true))?;
+            let mut train = self.subset(&rows(false))?;
+            weights.push(test.samples.weights.iter().sum::<f64>());
+            let mut x = train.start();
+            for (l2, fits) in path.iter().zip(&mut fits) {
+                train.set_l2(*l2)?;
+                let outcome = fit(&train, x)?;
+                fits.push(FoldFit {
+                    loss: test.mean_loss(&outcome.x)?,
+                    accuracy: test.accuracy(&outcome.x)?,
+                    status: outcome.status,
+                    iterations: outcome.iterations,
+                    passes: outcome.counts.passes,
+                    seconds: outcome.elapsed.as_secs_f64(),
+                });
+                x = outcome.x;
+            }
+        }
+        let points = path.iter().zip(fits);
+        Ok(points
+            .map(|(l2, folds)| HeldOut::of(*l2, folds, &weights))
+            .collect())
+    }
+}
+
+impl HeldOut {
+    fn of(l2: f64, folds: Vec<FoldFit>, weights: &[f64]) -> Self {
+        let total: f64 = weights.iter().sum();
+        let mean = |of: &dyn Fn(&FoldFit) -> f64| {
+            let parts = folds.iter().zip(weights);
+            parts.map(|(fold, w)| w * of(fold)).sum::<f64>() / total
+        };
+        let loss = mean(&|fold| fold.loss);
+        let accuracy = folds[0]
+            .accuracy
+            .map(|_| mean(&|fold| fold.accuracy.unwrap_or(0.0)));
+        let count = folds.len() as f64;
+        let centre = folds.iter().map(|f| f.loss).sum::<f64>() / count;
+        let square: f64 = folds.iter().map(|f| (f.loss - centre).powi(2)).sum();
+        Self {
+            l2,
+            loss,
+            standard_error: (square / (count - 1.0) / count).sqrt(),
+            accuracy,
+            folds,
+        }
+    }
+
+    /// The strength with the least loss, the strongest of equals; `None` where no loss is finite.
+    pub fn best(points: &[Self]) -> Option<&Self> {
+        let finite = points.iter().filter(|p| p.loss.is_finite());
+        finite.reduce(|best, p| {
+            let better = p.loss < best.loss || (p.loss == best.loss && p.l2 > best.l2);
+            if better { p } else { best }
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! The cubic model in the eigenbasis of the Hessian, where its global minimiser is the root of one scalar equation.
+//!
+//! `m(y) = cᵀy + ½ Σ θ_i y_i² + σ/3 ‖y‖³` is least at `y_i = -c_i / (θ_i + λ)` with the λ >= max(0, -θ_1) for which
+//! `‖y‖ = λ / σ` (Nesterov, Polyak, "Cubic regularization of Newton method and its global performance", 2006; Cartis, Gould,
+//! Toint, "Adaptive cubic regularisation methods", 2011, section 6.1). In the hard case, c without a part along the
+//! negative θ_1, no such λ exists and a step along that eigenvector makes up the length.
+
+/// The eigenvalues of a symmetric matrix, ascending, and the coordinates of the gradient in its eigenbasis.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spectrum {
+    pub values: Vec<f64>,
+    pub slopes: Vec<f64>,
+}
+
+/// The minimiser of a cubic model.
+#[derive(Clone, Debug)]
+pub(super) struct Minimiser {
+    /// In the eigenbasis.
+    pub y: Vec<f64>,
+    pub norm: f64,
+    /// What the quadratic part gains, and what the cubic term costs.
+    pub gain: f64,
+    pub cost: f64,
+}
+
+impl Minimiser {
+    /// The decrease that the cubic model predicts.
+    pub(super) fn predicted(&self) -> f64 {
+        self.gain - self.cost
+    }
+}
+
+/// Halvings of an interval on a logarithmic scale: from 300 decades to a relative error of 1e-16.
+const HALVINGS: usize = 64;
+
+impl Spectrum {
+    /// The global minimiser for the weight `sigma` > 0.
+    pub(super) fn minimise(&self, sigma: f64) -> Minimiser {
+        let norm = |v: &[f64]| v.iter().fold(0.0, |n: f64, v| n.hypot(*v));
+        let (first, last) = match (self.values.first(), self.values.last()) {
+            (Some(first), Some(last)) => (*first, *last),
+            _ => return self.model(Vec::new(), sigma),
+        };
+        // λ = base + δ, so that the eigenvalue nearest to a pole is met without cancellation.
+        let base = (-first).max(0.0);
+        let slope = norm(&self.slopes);
+        let step = |delta: f64| -> Vec<f64> {
+            let along = self.values.iter().zip(&self.slopes);
+            along
+                .map(|(t, c)| {
+                    if *c == 0.0 {
+                        0.0
+                    } else {
+                        -c / ((t + base) + delta)
+                    }
+                })
+                .collect()
+        };
+        // Where ‖c‖ / (θ + λ) = λ / σ for the extreme eigenvalues.
+        let root = |t: f64| 2.0 * sigma * slope / (t + (t * t + 4.0 * sigma * slope).sqrt());
+        let mut high = root(0.0);
+        let mut low = (root(last.max(0.0)) - base).max(f64::EPSILON * f64::EPSILON * high);
+        let is_long = |delta: f64| norm(&step(delta)) > (base + delta) / sigma;
+        if base > 0.0 && !is_long(low.min(f64::EPSILON * base)) {
+            return self.hard(base, sigma, step(0.0));
+        }
+        for _ in 0..HALVINGS {
+            let middle = (low * high).sqrt();
+            if is_long(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.model(step(high), sigma)
+    }
+
+    /// Adds a move along the most negative eigenvalue until the step has the length of a minimiser.
+    fn hard(&self, base: f64, sigma: f64, mut y: Vec<f64>) -> Minimiser {
+        for (y, t) in y.iter_mut().zip(&self.values) {
+            if !y.is_finite() || t + base <= f64::EPSILON * base {
+                *y = 0.0;
+            }
+        }
+        let rest: f64 = y.iter().map(|y| y * y).sum();
+        let missing = ((base / sigma).powi(2) - rest).max(0.0).sqrt();
+        y[0] = if self.slopes[0] > 0.0 {
+            -missing
+        } else {
+            missing
+        };
+        self.model(y, sigma)
+    }
+
+    fn model(&self, y: Vec<f64>, sigma: f64) -> Minimiser {
+        let norm = y.iter().fold(0.0, |n: f64, v| n.hypot(*v));
+        let parts = y.iter().zip(self.values.iter().zip(&self.slopes));
+        let gain = parts.map(|(y, (t, c))| -y * (c + 0.5 * t * y)).sum();
+        Minimiser {
+            y,
+            norm,
+            gain,
+            cost: sigma / 3.0 * norm.powi(3),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quadric_core::random::SeedTree;
+
+    /// The conditions that hold at a global minimiser and nowhere else.
+    fn check(s: &Spectrum, sigma: f64, slack: f64) {
+        let m = s.minimise(sigma);
+        let lambda = sigma * m.norm;
+        let scale = s.slopes.iter().fold(1e-300, |a: f64, c| a.max(c.abs()));
+        assert!(
+            lambda + s.values[0] >= -1e-9 * s.values[0].abs(),
+            "{s:?} {sigma}: {lambda}"
+        );
+        for ((t, c), y) in s.values.iter().zip(&s.slopes).zip(&m.y) {
+            let residual = ((t + lambda) * y + c).abs();
+            let rounding = 16.0 * f64::EPSILON * (t.abs() + lambda) * y.abs();
+            assert!(
+                residual <= slack * scale + rounding,
+                "{s:?} {sigma}: {residual:e}"
+            );
+        }
+        assert!(m.predicted() >= 0.0);
+    }
+
+    #[test]
+    fn the_minimiser_meets_the_global_conditions() {
+        let mut stream = SeedTree::new(5).stream(0);
+        for trial in 0..2000 {
+            let n = 1 + trial % 7;
+            let mut draw = |spread: f64| 10f64.powf(spread * (stream.uniform() - 0.5));
+            let sigma = draw(12.0);
+            let mut values: Vec<f64> = (0..n)
+                .map(|i| draw(8.0) * if (i + trial) % 3 == 0 { -1.0 } else { 1.0 })
+                .collect();
+            values.sort_by(f64::total_cmp);
+            let slopes = (0..n).map(|_| draw(6.0)).collect();
+            check(&Spectrum { values, slopes }, sigma, 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_hard_case_goes_along_the_negative_eigenvector() {
+        let s = Spectrum {
+            values: vec![-2.0, 1.0, 3.0],
+            slopes: vec![0.0, 0.3, -0.6],
+        };
+        check(&s, 0.5, 1e-9);
+        let m = s.minimise(0.5);
+        assert!((m.norm - 4.0).abs() < 1e-12 && m.y[0].abs() > 3.9, "{m:?}");
+        // A saddle point: no gradient at all.
+        let saddle = Spectrum {
+            values: vec![-1.0, 2.0],
+            slopes: vec![0.0, 0.0],
+        };
+        let m = saddle.minimise(2.0);
+        assert!((m.norm - 0.5).abs() < 1e-12 && m.predicted() > 0.0, "{m:?}");
+    }
+
+    #[test]
+    fn a_small_weight_gives_the_newton_step() {
+        let s = Spectrum {
+            values: vec![0.5, 2.0],
+            slopes: vec![1.0, -4.0],
+        };
+        let m = s.minimise(1e-30);
+        assert!(
+            (m.y[0] + 2.0).abs() < 1e-12 && (m.y[1] - 2.0).abs() < 1e-12,
+            "{m:?}"
+        );
+    }
+}
