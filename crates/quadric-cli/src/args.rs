@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Fit(Box<FitArgs>),
     /// Predict with a fitted model.
     Predict(PredictArgs),
+    /// Minimise a classical test problem, or all of them with every method.
+    Minimize(MinimizeArgs),
     /// Race first-order against second-order methods on one problem and write a report.
     Compare(CompareArgs),
     /// Inspect, convert, split or generate data files.
@@ -178,7 +180,8 @@ pub(crate) struct SolveArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) set: Vec<String>,
-    /// Relative tolerance: the proven gap F(w) - F* is at most tol |F(w)|. Default: 1e-10.
+    /// Relative tolerance: the proven gap F(w) - F* is at most tol |F(w)|; where no gap can be proven, the gradient is at most
+    /// tol times the first one. Default: 1e-10.
     #[arg(long, value_name = "TOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tol: Option<f64>,
@@ -190,7 +193,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_evaluations: Option<u64>,
-    /// Limit on the wall-clock time of a fit, in seconds.
+    /// Limit on the wall-clock time of a run, in seconds.
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time_limit: Option<f64>,
@@ -259,6 +262,26 @@ pub(crate) struct PredictArgs {
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct MinimizeArgs {
+    /// A test problem by name or number, or `all`: every problem with every method, or with the one given.
+    #[arg(required_unless_present = "list")]
+    pub(crate) problem: Option<String>,
+    /// List the problems.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Where to start, as numbers separated by commas. Default: the published start.
+    #[arg(
+        long,
+        value_name = "X",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) start: Vec<f64>,
+    #[command(flatten, next_help_heading = "Method")]
+    pub(crate) solve: SolveArgs,
 }
 
 #[derive(Args)]

@@ -62,8 +62,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let interrupt = on_interrupt()?;
     let global = cli.global;
     match cli.command {
-        Command::Fit(a) => commands::fit::run(&a, &global, interrupt),
+        Command::Fit(a) => commands::fit::run(&a, &global, &interrupt),
         Command::Predict(a) => commands::predict::run(&a, &global),
+        Command::Minimize(a) => commands::minimize::run(&a, &global, &interrupt),
         Command::Compare(a) => commands::compare::run(&a, &global, &interrupt),
         Command::Data(a) => commands::data::run(&a, &global),
         Command::Report(a) => commands::report::run(&a, &global),

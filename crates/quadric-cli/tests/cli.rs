@@ -308,6 +308,43 @@ fn rows_that_are_held_out_choose_the_penalty() {
 }
 
 #[test]
+fn test_problems_are_minimised() {
+    let q = Quadric::new();
+    let (code, json) = q.json(&["minimize", "rosenbrock"]);
+    assert_eq!(code, 0, "{json:#}");
+    assert_eq!(json["answer"], "minimum");
+    assert_eq!(json["method"], "trust-region-newton");
+    let x: Vec<f64> = serde_json::from_value(json["x"].clone()).unwrap();
+    assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-8), "{x:?}");
+    let (code, json) = q.json(&["minimize", "2", "--start=6,5", "--method", "cubic-newton"]);
+    assert_eq!(
+        (code, json["answer"].as_str()),
+        (0, Some("minimum")),
+        "{json:#}"
+    );
+    let (code, json) = q.json(&["minimize", "meyer", "--max-iterations", "3"]);
+    assert_eq!(
+        (code, json["answer"].as_str()),
+        (4, Some("elsewhere")),
+        "{json:#}"
+    );
+    let (_, json) = q.json(&["minimize", "--list"]);
+    assert_eq!(json["problems"].as_array().unwrap().len(), 35);
+    let (code, json) = q.json(&["minimize", "all", "--method", "l-bfgs", "--dtype", "f64"]);
+    assert_eq!(code, 0, "{json:#}");
+    assert_eq!(json["runs"].as_array().unwrap().len(), 35);
+    assert_eq!(json["solved"]["l-bfgs"], 35);
+    let (message, context) = refused(&q, &["minimize", "rosenbrok"], 2);
+    assert!(
+        format!("{message} {context}").contains("rosenbrock"),
+        "{message}"
+    );
+    refused(&q, &["minimize", "rosenbrock", "--start=1"], 3);
+    refused(&q, &["minimize", "rosenbrock", "--start=1,nan"], 2);
+    refused(&q, &["minimize", "rosenbrock", "--method", "newton"], 2);
+}
+
+#[test]
 fn predictions_follow_names_not_places() {
     let q = Quadric::new();
     put(
@@ -364,6 +401,7 @@ fn every_command_has_help() {
     for command in [
         "fit",
         "predict",
+        "minimize",
         "compare",
         "data",
         "report",

@@ -1,7 +1,9 @@
-//! Problems of Quadric: generalised linear models with values, gradients, Hessian operators and certificates.
+//! Problems of Quadric: generalised linear models with values, gradients, Hessian operators and certificates; sums of squares
+//! with exact derivatives, the classical test problems among them.
 
 mod glm;
 mod loss;
+pub mod nls;
 
 pub use glm::{Fit, FoldFit, Glm, GlmOptions, HeldOut, LinearModel, Prediction};
 pub use loss::Loss;

@@ -5,6 +5,8 @@ pub(crate) mod completions;
 pub(crate) mod data;
 pub(crate) mod fit;
 pub(crate) mod methods;
+pub(crate) mod minimize;
 pub(crate) mod predict;
 pub(crate) mod problem;
 pub(crate) mod report;
+pub(crate) mod solve;

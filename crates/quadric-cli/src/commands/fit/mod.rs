@@ -11,9 +11,7 @@ use crate::model_file::ModelFile;
 use crate::{console, progress};
 use files::Files;
 use plan::Plan;
-use quadric::core::{
-    DataMatrix, Driver, Outcome, Problem, Result, Scalar, Status, Tolerance, TraceWriter,
-};
+use quadric::core::{DataMatrix, Driver, Outcome, Problem, Result, Scalar, Status, TraceWriter};
 use quadric::data::{ColumnKind, Dataset, Target};
 use quadric::models::{Glm, LinearModel};
 use select::Question;
@@ -33,7 +31,7 @@ struct Fitted {
     accuracy: Option<f64>,
 }
 
-pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> Result<ExitCode> {
+pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: &Arc<AtomicBool>) -> Result<ExitCode> {
     let config = plan::configuration(a)?;
     let data = problem::load_with_target(
         &a.data,
@@ -55,8 +53,8 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> R
     }
     let choice = match &question {
         None => None,
-        Some(q) if plan.single => Some(q.answer::<f32>(&plan, &data, global, &interrupt)?),
-        Some(q) => Some(q.answer::<f64>(&plan, &data, global, &interrupt)?),
+        Some(q) if plan.solve.single => Some(q.answer::<f32>(&plan, &data, global, interrupt)?),
+        Some(q) => Some(q.answer::<f64>(&plan, &data, global, interrupt)?),
     };
     if let Some(choice) = &choice {
         plan.options.l2 = choice.l2;
@@ -71,7 +69,7 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: Arc<AtomicBool>) -> R
         console::note(&strength(plan.options.l2, data.rows()));
     }
     let names = Names::of(&data);
-    let fitted = if plan.single {
+    let fitted = if plan.solve.single {
         solve::<f32>(&plan, &data, &files, global, interrupt)?
     } else {
         solve::<f64>(&plan, &data, &files, global, interrupt)?
@@ -109,7 +107,7 @@ fn solve<T: Scalar>(
     data: &Dataset,
     files: &Files,
     global: &Global,
-    interrupt: Arc<AtomicBool>,
+    interrupt: &Arc<AtomicBool>,
 ) -> Result<Fitted> {
     let identity = BTreeMap::from([
         ("data".to_owned(), data.fingerprint()),
@@ -119,7 +117,7 @@ fn solve<T: Scalar>(
         ),
         (
             "method".to_owned(),
-            json!([plan.method, plan.settings]).to_string(),
+            json!([plan.solve.method, plan.solve.settings]).to_string(),
         ),
     ]);
     let x: DataMatrix<T> = data.x.cast();
@@ -127,20 +125,13 @@ fn solve<T: Scalar>(
     if data.feature_names.len() == data.features() {
         glm = glm.with_feature_names(&data.feature_names)?;
     }
-    let (name, method) = plan.method::<T>(&glm)?;
+    let (name, method) = plan.solve.method::<T>(&glm)?;
     let mut driver = Driver {
-        budget: plan.budget,
-        tolerance: Tolerance {
-            relative: plan.tolerance,
-            absolute: 0.0,
-        },
-        seed: plan.seed,
-        interrupt,
         checkpoint: files.checkpoint.clone(),
         resume: files.resume.clone(),
         resume_if_present: true,
         identity,
-        ..Driver::default()
+        ..plan.solve.driver(interrupt)
     };
     let trace = files
         .trace
@@ -152,7 +143,7 @@ fn solve<T: Scalar>(
         .extend(trace.as_ref().map(TraceWriter::callback));
     driver
         .callbacks
-        .extend(progress::callback(global, name, plan.tolerance));
+        .extend(progress::callback(global, name, plan.solve.tolerance));
     let start = glm.start();
     let gradient_norm_at_start = glm.gradient_norm(&start)?;
     let outcome = method.run(&mut driver, start, &glm)?;
@@ -242,7 +233,7 @@ fn dry_run(plan: &Plan, data: &Dataset, global: &Global) -> Result<ExitCode> {
         data.weights.as_deref(),
         &plan.options,
     )?;
-    let (name, method) = plan.method::<f64>(&glm)?;
+    let (name, method) = plan.solve.method::<f64>(&glm)?;
     let memory = method.memory(&glm);
     let document = json!({
         "config": plan.resolved(name), "rows": rows, "columns": columns, "unknowns": glm.dim(),
@@ -259,6 +250,6 @@ fn dry_run(plan: &Plan, data: &Dataset, global: &Global) -> Result<ExitCode> {
             plan.resolved(name)
         ))?;
     }
-    let refused = plan.budget.memory.is_some_and(|limit| memory > limit);
+    let refused = plan.solve.budget.memory.is_some_and(|limit| memory > limit);
     Ok(ExitCode::from(if refused { 6 } else { 0 }))
 }

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use crate::args::{Global, L2};
 use crate::{console, progress};
-use quadric::core::{Driver, Error, ErrorKind, Result, Scalar, Status, Tolerance};
+use quadric::core::{Error, ErrorKind, Result, Scalar, Status};
 use quadric::data::Dataset;
 use quadric::models::{Glm, GlmOptions, HeldOut, Loss};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ impl Question {
         interrupt: &Arc<AtomicBool>,
     ) -> Result<Choice> {
         let classes = matches!(plan.options.loss, Loss::Logistic | Loss::Softmax);
-        let fold = data.folds(self.folds, plan.seed, classes)?;
+        let fold = data.folds(self.folds, plan.solve.seed, classes)?;
         let weights = data.weights.as_deref();
         let counts = |i: &usize| weights.is_none_or(|w| w[*i] > 0.0);
         let fold: Vec<usize> = (0..fold.len()).filter(counts).map(|i| fold[i]).collect();
@@ -88,17 +88,9 @@ impl Question {
         let all = path.len() * self.folds;
         let points = glm.cross_validate(&path, &fold, &mut |problem, start| {
             done += 1;
-            let (_, method) = plan.method::<T>(problem)?;
-            let mut driver = Driver {
-                budget: plan.budget,
-                tolerance: Tolerance {
-                    relative: plan.tolerance.max(TOLERANCE),
-                    absolute: 0.0,
-                },
-                seed: plan.seed,
-                interrupt: interrupt.clone(),
-                ..Driver::default()
-            };
+            let (_, method) = plan.solve.method::<T>(problem)?;
+            let mut driver = plan.solve.driver(interrupt);
+            driver.tolerance.relative = driver.tolerance.relative.max(TOLERANCE);
             let label = format!("fit {done} of {all}");
             driver
                 .callbacks

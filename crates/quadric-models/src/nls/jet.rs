@@ -1,0 +1,218 @@
+//! Numbers that carry their first and second derivatives.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// A value with its gradient and Hessian in n variables. Without derivatives (n = 0) it is a plain number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jet {
+    pub(super) value: f64,
+    pub(super) gradient: Vec<f64>,
+    /// The lower triangle, row after row.
+    pub(super) hessian: Vec<f64>,
+}
+
+impl Jet {
+    /// A number that depends on nothing.
+    pub fn constant(value: f64) -> Self {
+        Self {
+            value,
+            gradient: Vec::new(),
+            hessian: Vec::new(),
+        }
+    }
+
+    /// Variable j of n.
+    pub fn variable(value: f64, j: usize, n: usize) -> Self {
+        let mut gradient = vec![0.0; n];
+        gradient[j] = 1.0;
+        Self {
+            value,
+            gradient,
+            hessian: vec![0.0; n * (n + 1) / 2],
+        }
+    }
+
+    /// A function of this number, by its value, slope and curvature there.
+    fn map(mut self, value: f64, slope: f64, curvature: f64) -> Self {
+        let mut at = 0;
+        for i in 0..self.gradient.len() {
+            for j in 0..=i {
+                let outer = curvature * self.gradient[i] * self.gradient[j];
+                self.hessian[at] = slope.mul_add(self.hessian[at], outer);
+                at += 1;
+            }
+        }
+        self.gradient.iter_mut().for_each(|g| *g *= slope);
+        self.value = value;
+        self
+    }
+
+    /// `a self + b other`.
+    fn combine(mut self, a: f64, b: f64, other: &Self) -> Self {
+        let add = |mine: &mut Vec<f64>, theirs: &[f64]| {
+            mine.resize(mine.len().max(theirs.len()), 0.0);
+            mine.iter_mut().for_each(|v| *v *= a);
+            for (v, w) in mine.iter_mut().zip(theirs) {
+                *v += b * w;
+            }
+        };
+        self.value = a * self.value + b * other.value;
+        add(&mut self.gradient, &other.gradient);
+        add(&mut self.hessian, &other.hessian);
+        self
+    }
+
+    fn product(&self, other: &Self) -> Self {
+        let value = self.value * other.value;
+        let mut out = self.clone().combine(other.value, self.value, other);
+        out.value = value;
+        let (f, g) = (&self.gradient, &other.gradient);
+        if f.len() == g.len() {
+            let mut at = 0;
+            for i in 0..f.len() {
+                for j in 0..=i {
+                    out.hessian[at] += f[i] * g[j] + f[j] * g[i];
+                    at += 1;
+                }
+            }
+        }
+        out
+    }
+
+    /// The square.
+    #[must_use]
+    pub fn square(&self) -> Self {
+        self.product(self)
+    }
+
+    /// A power with a constant exponent.
+    #[must_use]
+    pub fn power(self, e: f64) -> Self {
+        let v = self.value;
+        self.map(
+            v.powf(e),
+            e * v.powf(e - 1.0),
+            e * (e - 1.0) * v.powf(e - 2.0),
+        )
+    }
+
+    /// The exponential.
+    #[must_use]
+    pub fn exp(self) -> Self {
+        let e = self.value.exp();
+        self.map(e, e, e)
+    }
+
+    /// The natural logarithm.
+    #[must_use]
+    pub fn ln(self) -> Self {
+        let v = self.value;
+        self.map(v.ln(), 1.0 / v, -1.0 / (v * v))
+    }
+
+    /// The sine.
+    #[must_use]
+    pub fn sin(self) -> Self {
+        let (s, c) = self.value.sin_cos();
+        self.map(s, c, -s)
+    }
+
+    /// The cosine.
+    #[must_use]
+    pub fn cos(self) -> Self {
+        let (s, c) = self.value.sin_cos();
+        self.map(c, -s, -c)
+    }
+
+    /// The arc tangent.
+    #[must_use]
+    pub fn atan(self) -> Self {
+        let v = self.value;
+        let slope = 1.0 / (1.0 + v * v);
+        self.map(v.atan(), slope, -2.0 * v * slope * slope)
+    }
+
+    /// The magnitude; its derivatives at 0 are those from the right.
+    #[must_use]
+    pub fn abs(self) -> Self {
+        if self.value < 0.0 { -self } else { self }
+    }
+
+    /// The sum of some numbers.
+    pub fn sum(parts: impl IntoIterator<Item = Self>) -> Self {
+        parts.into_iter().fold(Self::constant(0.0), |s, p| s + p)
+    }
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident: $jets:expr, $number:expr, $reverse:expr;)*) => { $(
+        impl $trait for Jet {
+            type Output = Jet;
+            fn $method(self, other: Jet) -> Jet { $jets(self, &other) }
+        }
+        impl $trait<&Jet> for Jet {
+            type Output = Jet;
+            fn $method(self, other: &Jet) -> Jet { $jets(self, other) }
+        }
+        impl $trait<Jet> for &Jet {
+            type Output = Jet;
+            fn $method(self, other: Jet) -> Jet { $jets(self.clone(), &other) }
+        }
+        impl $trait<&Jet> for &Jet {
+            type Output = Jet;
+            fn $method(self, other: &Jet) -> Jet { $jets(self.clone(), other) }
+        }
+        impl $trait<f64> for Jet {
+            type Output = Jet;
+            fn $method(self, other: f64) -> Jet { $number(self, other) }
+        }
+        impl $trait<f64> for &Jet {
+            type Output = Jet;
+            fn $method(self, other: f64) -> Jet { $number(self.clone(), other) }
+        }
+        impl $trait<Jet> for f64 {
+            type Output = Jet;
+            fn $method(self, other: Jet) -> Jet { $reverse(self, other) }
+        }
+        impl $trait<&Jet> for f64 {
+            type Output = Jet;
+            fn $method(self, other: &Jet) -> Jet { $reverse(self, other.clone()) }
+        }
+    )* };
+}
+
+fn shifted(mut a: Jet, by: f64) -> Jet {
+    a.value += by;
+    a
+}
+
+fn scaled(a: Jet, by: f64) -> Jet {
+    let value = by * a.value;
+    a.map(value, by, 0.0)
+}
+
+fn inverse(a: Jet) -> Jet {
+    let v = 1.0 / a.value;
+    a.map(v, -v * v, 2.0 * v * v * v)
+}
+
+operators! {
+    Add add: |a: Jet, b: &Jet| a.combine(1.0, 1.0, b), shifted, |a, b| shifted(b, a);
+    Sub sub: |a: Jet, b: &Jet| a.combine(1.0, -1.0, b), |a, b: f64| shifted(a, -b), |a, b: Jet| shifted(-b, a);
+    Mul mul: |a: Jet, b: &Jet| a.product(b), scaled, |a, b| scaled(b, a);
+    Div div: |a: Jet, b: &Jet| a.product(&inverse(b.clone())), |a, b: f64| scaled(a, 1.0 / b), |a, b| scaled(inverse(b), a);
+}
+
+impl Neg for Jet {
+    type Output = Self;
+    fn neg(self) -> Self {
+        scaled(self, -1.0)
+    }
+}
+
+impl Neg for &Jet {
+    type Output = Jet;
+    fn neg(self) -> Jet {
+        -self.clone()
+    }
+}
