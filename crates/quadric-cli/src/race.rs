@@ -135,7 +135,7 @@ impl Step {
             iteration: self.iteration,
             seconds: self.seconds,
             passes: self.passes,
-            suboptimality: self.value.map(relative).filter(|s| *s > 0.0),
+            suboptimality: self.value.map(relative),
             gradient_norm: self.gradient,
         }
     }

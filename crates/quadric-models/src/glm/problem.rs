@@ -105,25 +105,7 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
     }
 
     fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>> {
-        if let Some(row) = rows.iter().find(|&&i| i >= self.terms()) {
-            return Err(Error::argument(
-                "rows",
-                row,
-                "rows below the number of terms",
-            ));
-        }
-        if rows.is_empty() {
-            return Err(Error::argument("rows", "empty", "at least one row"));
-        }
-        Ok(Box::new(Self {
-            design: self.design.select(rows),
-            samples: self.samples.select(rows),
-            l2: self.l2,
-            classes: self.classes.clone(),
-            names: self.names.clone(),
-            memo: Memo::new(),
-            reference: OnceLock::new(),
-        }))
+        Ok(Box::new(self.part(rows)?))
     }
 
     fn term_smoothness(&self) -> Option<f64> {
@@ -141,6 +123,26 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
 }
 
 impl<T: Scalar> Glm<T> {
+    /// The problem of some of the rows, weighted as they are in the whole.
+    pub(super) fn part(&self, rows: &[usize]) -> Result<Self> {
+        let n = self.samples.len();
+        if let Some(row) = rows.iter().find(|&&i| i >= n) {
+            return Err(Error::argument("rows", row, &format!("rows below {n}")));
+        }
+        if rows.is_empty() {
+            return Err(Error::argument("rows", "empty", "at least one row"));
+        }
+        Ok(Self {
+            design: self.design.select(rows),
+            samples: self.samples.select(rows),
+            l2: self.l2,
+            classes: self.classes.clone(),
+            names: self.names.clone(),
+            memo: Memo::new(),
+            reference: OnceLock::new(),
+        })
+    }
+
     pub(super) fn add_penalty_gradient(&self, x: &[T], g: &mut [T]) {
         if self.l2 == 0.0 {
             return;

@@ -4,10 +4,8 @@
 //! share the coordinates of the whole data set, so an optimum of one is a start of another.
 
 use super::Glm;
-use super::memo::Memo;
 use crate::Loss;
 use quadric_core::{Error, Outcome, Result, Scalar, Status};
-use std::sync::OnceLock;
 
 /// One strength of the penalty and how its models did on rows that they had not seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,31 +53,10 @@ impl<T: Scalar> Glm<T> {
     /// # Errors
     /// No rows, or rows out of range.
     pub fn subset(&self, rows: &[usize]) -> Result<Self> {
-        let n = self.samples.len();
-        if let Some(row) = rows.iter().find(|&&i| i >= n) {
-            return Err(Error::argument(
-                "rows",
-                row,
-                "rows below the number of samples",
-            ));
-        }
-        let mut samples = self.samples.select(rows);
-        let total: f64 = samples.weights.iter().sum();
-        if rows.is_empty() || total.is_nan() || total <= 0.0 {
-            return Err(Error::argument("rows", "empty", "at least one row"));
-        }
-        samples.norm = 1.0 / total;
-        let mut design = self.design.select(rows);
-        design.prepare(samples.outputs());
-        Ok(Self {
-            design,
-            samples,
-            l2: self.l2,
-            classes: self.classes.clone(),
-            names: self.names.clone(),
-            memo: Memo::new(),
-            reference: OnceLock::new(),
-        })
+        let mut part = self.part(rows)?;
+        part.samples.norm = 1.0 / part.samples.weights.iter().sum::<f64>();
+        part.design.prepare(part.samples.outputs());
+        Ok(part)
     }
 
     /// Sets the strength of the penalty; the coordinates stay as they are.
