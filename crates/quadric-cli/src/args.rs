@@ -275,6 +275,7 @@ pub(crate) struct MinimizeArgs {
     /// Where to start, as numbers separated by commas. Default: the published start.
     #[arg(
         long,
+        visible_alias = "x0",
         value_name = "X",
         value_delimiter = ',',
         allow_hyphen_values = true

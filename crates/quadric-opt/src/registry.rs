@@ -152,6 +152,9 @@ methods! {
     "cubic-newton": newton::CubicNewton, SecondOrder, "TwiceSmooth",
         "Newton with adaptive cubic regularisation: one reduction of the Hessian serves all trial steps.",
         "Cartis, Gould, Toint, Math. Prog. 127, 2011";
+    "regularized-newton": newton::RegularizedNewton, SecondOrder, "TwiceSmooth",
+        "Newton with a multiple of the identity that falls with the gradient, for convex functions of unknown smoothness.",
+        "Doikov, Mishchenko, Nesterov, SIAM J. Optim. 34, 2024, arXiv 2208.05888";
 }
 
 /// All methods, first order first.

@@ -2,13 +2,14 @@
 //!
 //! [`GscNewton`] for generalised self-concordant problems (generalised linear models), [`TrustRegionNewton`] for every
 //! other twice differentiable function, convex or not, as does [`CubicNewton`] with a term of third order in place of the
-//! region.
+//! region, and [`RegularizedNewton`] with the gradient's norm.
 
 mod cubic;
 mod damping;
 mod direct;
 mod gsc_newton;
 mod kept;
+mod regularized;
 mod schedule;
 mod secular;
 mod system;
@@ -18,6 +19,7 @@ mod watch;
 pub use cubic::{CubicNewton, CubicState};
 pub use gsc_newton::{GscNewton, GscState};
 pub use kept::Kept;
+pub use regularized::{RegularizedNewton, RegularizedState};
 pub use schedule::{Level, Path, Schedule};
 pub use system::{LinearSolver, Preconditioner, System};
 pub use trust_region::{TrustRegionNewton, TrustRegionState};

@@ -5,5 +5,6 @@ mod glm;
 mod gsc;
 mod iterative;
 mod problems;
+mod regularized;
 mod resume;
 mod trust_region;
