@@ -33,10 +33,13 @@ impl Minimiser {
 /// Halvings of an interval on a logarithmic scale: from 300 decades to a relative error of 1e-16.
 const HALVINGS: usize = 64;
 
+fn norm(v: &[f64]) -> f64 {
+    v.iter().fold(0.0, |n: f64, v| n.hypot(*v))
+}
+
 impl Spectrum {
     /// The global minimiser for the weight `sigma` > 0.
     pub(super) fn minimise(&self, sigma: f64) -> Minimiser {
-        let norm = |v: &[f64]| v.iter().fold(0.0, |n: f64, v| n.hypot(*v));
         let (first, last) = match (self.values.first(), self.values.last()) {
             (Some(first), Some(last)) => (*first, *last),
             _ => return self.model(Vec::new(), sigma),
@@ -44,23 +47,21 @@ impl Spectrum {
         // λ = base + δ, so that the eigenvalue nearest to a pole is met without cancellation.
         let base = (-first).max(0.0);
         let slope = norm(&self.slopes);
-        let step = |delta: f64| -> Vec<f64> {
-            let along = self.values.iter().zip(&self.slopes);
-            along
-                .map(|(t, c)| {
-                    if *c == 0.0 {
-                        0.0
-                    } else {
-                        -c / ((t + base) + delta)
-                    }
-                })
-                .collect()
+        let entry = |delta: f64, t: f64, c: f64| {
+            if c == 0.0 {
+                0.0
+            } else {
+                -c / ((t + base) + delta)
+            }
         };
+        let pairs = || self.values.iter().copied().zip(self.slopes.iter().copied());
+        let step = |delta| -> Vec<f64> { pairs().map(|(t, c)| entry(delta, t, c)).collect() };
+        let length = |delta| pairs().fold(0.0, |n: f64, (t, c)| n.hypot(entry(delta, t, c)));
         // Where ‖c‖ / (θ + λ) = λ / σ for the extreme eigenvalues.
         let root = |t: f64| 2.0 * sigma * slope / (t + (t * t + 4.0 * sigma * slope).sqrt());
         let mut high = root(0.0);
         let mut low = (root(last.max(0.0)) - base).max(f64::EPSILON * f64::EPSILON * high);
-        let is_long = |delta: f64| norm(&step(delta)) > (base + delta) / sigma;
+        let is_long = |delta: f64| length(delta) > (base + delta) / sigma;
         if base > 0.0 && !is_long(low.min(f64::EPSILON * base)) {
             return self.hard(base, sigma, step(0.0));
         }
@@ -93,7 +94,7 @@ impl Spectrum {
     }
 
     fn model(&self, y: Vec<f64>, sigma: f64) -> Minimiser {
-        let norm = y.iter().fold(0.0, |n: f64, v| n.hypot(*v));
+        let norm = norm(&y);
         let parts = y.iter().zip(self.values.iter().zip(&self.slopes));
         let gain = parts.map(|(y, (t, c))| -y * (c + 0.5 * t * y)).sum();
         Minimiser {
