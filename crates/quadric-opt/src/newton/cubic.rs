@@ -8,12 +8,12 @@
 //! 2012), within bounds.
 
 use super::secular::{Minimiser, Spectrum};
-use super::watch::Watch;
+use super::standing::Standing;
 use crate::config::{Config, Fault};
 use crate::scratch::Scratch;
 use faer::Mat;
 use quadric_core::{
-    Context, Error, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, Trial,
+    Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, Trial,
     TwiceSmooth, vector,
 };
 use quadric_linalg::dense::symmetric_eigen;
@@ -77,18 +77,10 @@ impl Config for CubicNewton {
 quadric_core::state! {
     /// The memory of [`CubicNewton`].
     pub struct CubicState[T: Scalar] {
-        /// F where the method stands.
-        value: f64,
-        /// Its gradient there.
-        gradient: Vec<T>,
-        /// Norm of the gradient at the start.
-        first_gradient: f64,
+        /// Where the method stands.
+        at: Standing<T>,
         /// Weight of the cubic term.
         sigma: f64,
-        /// True if value and gradient belong to another point.
-        stale: bool,
-        /// Looks for an end of progress.
-        watch: Watch,
         /// Buffers without information.
         work: Scratch<Option<Buffers<T>>>,
     }
@@ -201,13 +193,13 @@ impl CubicNewton {
     ) -> Result<Reduced> {
         let hessian = p.hessian(x)?;
         if x.len() <= self.max_dense {
-            return Reduced::whole(&hessian, &s.gradient);
+            return Reduced::whole(&hessian, &s.at.gradient);
         }
         let space = &mut s.work.get(|| Buffers::new(x.len())).space;
-        let norm = space.start(&s.gradient)?;
+        let norm = space.start(&s.at.gradient)?;
         let accuracy = self
             .forcing
-            .min((norm / s.first_gradient).sqrt())
+            .min((norm / s.at.first_gradient).sqrt())
             .max(1e-10)
             * norm;
         let mut look = 4;
@@ -246,9 +238,9 @@ impl CubicNewton {
             let work = s.work.get(|| Buffers::new(x.len()));
             reduced.write(&work.space, &step, &mut work.d);
             let buffers = std::mem::take(&mut work.trial);
-            let mut line = Line::reusing(p, x, &work.d, s.value, buffers)?;
+            let mut line = Line::reusing(p, x, &work.d, s.at.value, buffers)?;
             let units = if line.is_cheap() { 1.0 } else { 4.0 };
-            let noise = units * T::EPSILON * s.value.abs();
+            let noise = units * T::EPSILON * s.at.value.abs();
             let moves = line.moves(1.0);
             let change = if line.is_cheap() {
                 line.change(1.0)?
@@ -283,11 +275,11 @@ impl CubicNewton {
         let work = s.work.get(|| Buffers::new(x.len()));
         if let Some((_, value, _)) = work.trial.at.take() {
             x.copy_from_slice(&work.trial.point);
-            std::mem::swap(&mut s.gradient, &mut work.trial.gradient);
-            s.value = value;
+            std::mem::swap(&mut s.at.gradient, &mut work.trial.gradient);
+            s.at.value = value;
         } else {
             vector::axpy(1.0, &work.d, x);
-            s.value = p.value_grad(x, &mut s.gradient)?;
+            s.at.value = p.value_grad(x, &mut s.at.gradient)?;
         }
         Ok(())
     }
@@ -321,24 +313,12 @@ impl<T: Scalar> Method<T> for CubicNewton {
         x: &mut [T],
         _cx: &mut Context,
     ) -> Result<(CubicState<T>, Reading)> {
-        if let Some(fault) = self.faults().first() {
-            return Err(Error::new(
-                quadric_core::ErrorKind::Argument,
-                fault.to_string(),
-            ));
-        }
-        let mut gradient = vec![T::of(0.0); x.len()];
-        let value = p.value_grad(x, &mut gradient)?;
-        let reading = Reading::at(value, vector::max_abs(&gradient));
-        let mut watch = Watch::new();
-        watch.stalls(value, vector::max_abs(&gradient), T::EPSILON);
+        self.validate()?;
+        let at = Standing::start(p, x)?;
+        let reading = at.reading();
         let s = CubicState {
-            value,
-            first_gradient: vector::norm2(&gradient),
-            gradient,
+            at,
             sigma: self.sigma,
-            stale: false,
-            watch,
             work: Scratch::default(),
         };
         Ok((s, reading))
@@ -351,18 +331,14 @@ impl<T: Scalar> Method<T> for CubicNewton {
         s: &mut CubicState<T>,
         cx: &mut Context,
     ) -> Result<Reading> {
-        if s.stale {
-            s.value = p.value_grad(x, &mut s.gradient)?;
-            s.stale = false;
-        }
+        s.at.refresh(p, x)?;
         let reduced = self.reduce(p, x, s, cx)?;
         let taken = self.try_steps(p, x, s, &reduced, cx)?;
-        let gradient = vector::max_abs(&s.gradient);
-        let reading = Reading::at(s.value, gradient);
-        if !taken || s.watch.stalls(s.value, gradient, T::EPSILON) {
-            return Ok(reading.exit(Exit::Stalled));
-        }
-        Ok(reading)
+        Ok(if taken {
+            s.at.book()
+        } else {
+            s.at.reading().exit(Exit::Stalled)
+        })
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {
@@ -377,7 +353,7 @@ impl<T: Scalar> Method<T> for CubicNewton {
     }
 
     fn recover(&self, s: &mut CubicState<T>) -> bool {
-        s.stale = true;
+        s.at.stale = true;
         s.sigma *= UP.1;
         true
     }

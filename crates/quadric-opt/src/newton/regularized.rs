@@ -6,12 +6,12 @@
 //! convex and is needed elsewhere; a shifted Hessian that is not positive definite counts as a trial that failed; steps
 //! whose promise is below the rounding of F are taken when the gradient falls.
 
+use super::standing::Standing;
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
-use super::watch::Watch;
 use crate::config::{Config, Fault};
 use crate::scratch::Scratch;
 use quadric_core::{
-    Context, Error, ErrorKind, Exit, Method, Problem, Reading, Result, Scalar, TwiceSmooth, vector,
+    Context, ErrorKind, Exit, Method, Problem, Reading, Result, Scalar, TwiceSmooth, vector,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,20 +93,12 @@ impl Config for RegularizedNewton {
 quadric_core::state! {
     /// The memory of [`RegularizedNewton`].
     pub struct RegularizedState[T: Scalar] {
-        /// F where the method stands.
-        value: f64,
-        /// Its gradient there.
-        gradient: Vec<T>,
-        /// Norm of the gradient at the start.
-        first_gradient: f64,
+        /// Where the method stands.
+        at: Standing<T>,
         /// The weight H.
         weight: f64,
         /// Choice of the linear solver.
         system: System<T>,
-        /// True if value and gradient belong to another point.
-        stale: bool,
-        /// Looks for an end of progress.
-        watch: Watch,
         /// Buffers without information.
         work: Scratch<Option<Buffers<T>>>,
     }
@@ -156,7 +148,7 @@ impl RegularizedNewton {
         cx: &mut Context,
     ) -> Result<bool> {
         let hessian = p.hessian(x)?;
-        let norm = vector::norm2(&s.gradient);
+        let norm = vector::norm2(&s.at.gradient);
         for trial in 1..=TRIALS {
             let lambda = s.weight * norm.powf(self.power);
             let work = s.work.get(|| Buffers::new(x.len()));
@@ -165,8 +157,11 @@ impl RegularizedNewton {
                 x,
                 hessian: &hessian,
                 mu: lambda,
-                gradient: &s.gradient,
-                forcing: self.forcing.min((norm / s.first_gradient).sqrt()).max(1e-8),
+                gradient: &s.at.gradient,
+                forcing: self
+                    .forcing
+                    .min((norm / s.at.first_gradient).sqrt())
+                    .max(1e-8),
                 steps: None,
             };
             let model = match s.system.solve(&self.settings(), &at, &mut work.d, cx) {
@@ -206,16 +201,16 @@ impl RegularizedNewton {
             vector::norm2(&work.gradient),
             -vector::dot(&work.gradient, &work.d),
         );
-        let noise = 4.0 * T::EPSILON * s.value.abs();
+        let noise = 4.0 * T::EPSILON * s.at.value.abs();
         let hidden = predicted <= 16.0 * noise
-            && vector::max_abs(&work.gradient) < vector::max_abs(&s.gradient);
+            && vector::max_abs(&work.gradient) < vector::max_abs(&s.at.gradient);
         let progress = back >= size * (size / (4.0 * lambda)) || hidden;
-        if !(value.is_finite() && size.is_finite() && value - s.value <= noise && progress) {
+        if !(value.is_finite() && size.is_finite() && value - s.at.value <= noise && progress) {
             return Ok(false);
         }
         x.copy_from_slice(&work.point);
-        std::mem::swap(&mut s.gradient, &mut work.gradient);
-        s.value = value;
+        std::mem::swap(&mut s.at.gradient, &mut work.gradient);
+        s.at.value = value;
         Ok(true)
     }
 
@@ -235,23 +230,14 @@ impl<T: Scalar> Method<T> for RegularizedNewton {
         x: &mut [T],
         _cx: &mut Context,
     ) -> Result<(RegularizedState<T>, Reading)> {
-        if let Some(fault) = self.faults().first() {
-            return Err(Error::new(ErrorKind::Argument, fault.to_string()));
-        }
+        self.validate()?;
         self.settings().check_dim(x.len())?;
-        let mut gradient = vec![T::of(0.0); x.len()];
-        let value = p.value_grad(x, &mut gradient)?;
-        let reading = Reading::at(value, vector::max_abs(&gradient));
-        let mut watch = Watch::new();
-        watch.stalls(value, vector::max_abs(&gradient), T::EPSILON);
+        let at = Standing::start(p, x)?;
+        let reading = at.reading();
         let s = RegularizedState {
-            value,
-            first_gradient: vector::norm2(&gradient),
-            gradient,
+            at,
             weight: self.weight,
             system: System::new(),
-            stale: false,
-            watch,
             work: Scratch::default(),
         };
         Ok((s, reading))
@@ -264,20 +250,13 @@ impl<T: Scalar> Method<T> for RegularizedNewton {
         s: &mut RegularizedState<T>,
         cx: &mut Context,
     ) -> Result<Reading> {
-        if s.stale {
-            s.value = p.value_grad(x, &mut s.gradient)?;
-            s.stale = false;
-        }
-        let reading = |s: &RegularizedState<T>| Reading::at(s.value, vector::max_abs(&s.gradient));
-        if vector::max_abs(&s.gradient) == 0.0 {
-            return Ok(reading(s).exit(Exit::Stalled));
-        }
-        let taken = self.try_steps(p, x, s, cx)?;
-        let gradient = vector::max_abs(&s.gradient);
-        if !taken || s.watch.stalls(s.value, gradient, T::EPSILON) {
-            return Ok(reading(s).exit(Exit::Stalled));
-        }
-        Ok(reading(s))
+        s.at.refresh(p, x)?;
+        let moves = vector::max_abs(&s.at.gradient) > 0.0 && self.try_steps(p, x, s, cx)?;
+        Ok(if moves {
+            s.at.book()
+        } else {
+            s.at.reading().exit(Exit::Stalled)
+        })
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {
@@ -285,7 +264,7 @@ impl<T: Scalar> Method<T> for RegularizedNewton {
     }
 
     fn recover(&self, s: &mut RegularizedState<T>) -> bool {
-        s.stale = true;
+        s.at.stale = true;
         s.weight = (s.weight * FACTOR * FACTOR).clamp(WEIGHTS.0, WEIGHTS.1);
         true
     }

@@ -7,8 +7,8 @@
 //! techniques", 1998). Deviation: where the Hessian may be factorised and is positive definite, the direction is the exact
 //! Newton direction and its length is left to that shortening.
 
+use super::standing::Standing;
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
-use super::watch::Watch;
 use crate::config::{Config, Fault};
 use crate::scratch::Scratch;
 use quadric_core::{
@@ -112,20 +112,12 @@ impl Config for TrustRegionNewton {
 quadric_core::state! {
     /// The memory of [`TrustRegionNewton`].
     pub struct TrustRegionState[T: Scalar] {
-        /// F where the method stands.
-        value: f64,
-        /// Its gradient there.
-        gradient: Vec<T>,
-        /// Norm of the gradient at the start.
-        first_gradient: f64,
+        /// Where the method stands.
+        at: Standing<T>,
         /// The radius; 0 before the first step that needs one.
         radius: f64,
         /// Choice of the linear solver.
         system: System<T>,
-        /// True if value and gradient belong to another point.
-        stale: bool,
-        /// Looks for an end of progress.
-        watch: Watch,
         /// Buffers without information.
         work: Scratch<Option<Buffers<T>>>,
     }
@@ -190,7 +182,7 @@ impl TrustRegionNewton {
             let factor = s.system.factor(x.len())?;
             if factor.update_definite(&hessian)? {
                 cx.note("cholesky", 1.0);
-                let model = factor.direction(&s.gradient, d);
+                let model = factor.direction(&s.at.gradient, d);
                 if model.is_usable() {
                     return Ok(Proposal {
                         slope: model.slope,
@@ -218,7 +210,7 @@ impl TrustRegionNewton {
             x,
             hessian,
             mu: 0.0,
-            gradient: &s.gradient,
+            gradient: &s.at.gradient,
             forcing: self.forcing,
             steps: None,
         };
@@ -226,7 +218,7 @@ impl TrustRegionNewton {
         if s.radius == 0.0 {
             s.radius = self.first_radius(&at, loan.operator())?;
         }
-        let relative = (vector::norm2(&s.gradient) / s.first_gradient).sqrt();
+        let relative = (vector::norm2(&s.at.gradient) / s.at.first_gradient).sqrt();
         let options = CgOptions {
             relative: self.forcing.min(relative).max(1e-10),
             max_iterations: self.max_cg,
@@ -239,7 +231,7 @@ impl TrustRegionNewton {
             hessian,
             0.0,
             loan.operator(),
-            &s.gradient,
+            &s.at.gradient,
             d,
             &options,
             s.system.cg(),
@@ -350,12 +342,12 @@ impl TrustRegionNewton {
         match work.trial.at.take() {
             Some((at, value, _)) if at == length => {
                 x.copy_from_slice(&work.trial.point);
-                std::mem::swap(&mut s.gradient, &mut work.trial.gradient);
-                s.value = value;
+                std::mem::swap(&mut s.at.gradient, &mut work.trial.gradient);
+                s.at.value = value;
             }
             _ if length > 0.0 => {
                 vector::axpy(length, &work.d, x);
-                s.value = p.value_grad(x, &mut s.gradient)?;
+                s.at.value = p.value_grad(x, &mut s.at.gradient)?;
             }
             _ => {}
         }
@@ -375,19 +367,12 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
     ) -> Result<(TrustRegionState<T>, Reading)> {
         self.validate()?;
         self.settings().check_dim(x.len())?;
-        let mut gradient = vec![T::of(0.0); x.len()];
-        let value = p.value_grad(x, &mut gradient)?;
-        let reading = Reading::at(value, vector::max_abs(&gradient));
-        let mut watch = Watch::new();
-        watch.stalls(value, vector::max_abs(&gradient), T::EPSILON);
+        let at = Standing::start(p, x)?;
+        let reading = at.reading();
         let s = TrustRegionState {
-            value,
-            first_gradient: vector::norm2(&gradient),
-            gradient,
+            at,
             radius: self.radius,
             system: System::new(),
-            stale: false,
-            watch,
             work: Scratch::default(),
         };
         Ok((s, reading))
@@ -400,33 +385,23 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
         s: &mut TrustRegionState<T>,
         cx: &mut Context,
     ) -> Result<Reading> {
-        if s.stale {
-            s.value = p.value_grad(x, &mut s.gradient)?;
-            s.stale = false;
-        }
-        let reading = |s: &TrustRegionState<T>| Reading::at(s.value, vector::max_abs(&s.gradient));
-        if vector::max_abs(&s.gradient) == 0.0 {
-            return Ok(reading(s).exit(Exit::Stalled));
+        s.at.refresh(p, x)?;
+        if vector::max_abs(&s.at.gradient) == 0.0 {
+            return Ok(s.at.reading().exit(Exit::Stalled));
         }
         let proposal = self.propose(p, x, s, cx)?;
         let mut length = 0.0;
         if proposal.slope > 0.0 && proposal.predicted() > 0.0 {
             let work = s.work.get(|| Buffers::new(x.len()));
             let trial = std::mem::take(&mut work.trial);
-            let mut line = Line::reusing(p, x, &work.d, s.value, trial)?;
+            let mut line = Line::reusing(p, x, &work.d, s.at.value, trial)?;
             (length, s.radius) = self.shorten(&mut line, &proposal, s.radius, cx)?;
             work.trial = line.into_trial();
         }
         cx.note("step", length);
         cx.note("radius", s.radius);
         Self::advance(p, x, s, length)?;
-        let reading = reading(s);
-        if s.watch
-            .stalls(s.value, vector::max_abs(&s.gradient), T::EPSILON)
-        {
-            return Ok(reading.exit(Exit::Stalled));
-        }
-        Ok(reading)
+        Ok(s.at.book())
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {
@@ -434,7 +409,7 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
     }
 
     fn recover(&self, s: &mut TrustRegionState<T>) -> bool {
-        s.stale = true;
+        s.at.stale = true;
         s.radius *= 0.25;
         true
     }

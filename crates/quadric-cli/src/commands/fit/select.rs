@@ -41,6 +41,13 @@ impl Question {
             (None | Some(L2::One(_)), None) => return Ok(None),
             (None, Some(_)) => Some(vec![0.0]),
             (Some(L2::One(v)), Some(_)) => Some(vec![*v]),
+            (Some(L2::Several(list)), _) if list.is_empty() => {
+                return Err(Error::argument(
+                    "l2",
+                    "an empty list",
+                    "at least one number",
+                ));
+            }
             (Some(L2::Several(list)), _) => {
                 let mut list = list.clone();
                 list.sort_by(|a, b| b.total_cmp(a));
