@@ -9,12 +9,13 @@ use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{DataMatrix, DenseRows, Error, ErrorKind, Result, Scalar};
 use quadric_linalg::kernels;
-use quadric_linalg::parallel::by_columns;
+use quadric_linalg::parallel::{by_columns, map_ranges};
+use quadric_linalg::random::SeedTree;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The change of coordinates, shared by a problem and its batches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Frame {
     /// Number of features d.
     pub(crate) features: usize,
@@ -28,6 +29,9 @@ pub(crate) struct Frame {
     /// Columns that are the same in every row. Next to an intercept they carry nothing and become zero.
     constant: Vec<bool>,
 }
+
+/// Sums that a row takes part in when rows are mixed.
+const COPIES: usize = 8;
 
 /// Entries of a block of unknowns from which a transposed copy of a sparse matrix pays.
 const WIDE: usize = 1 << 16;
@@ -219,6 +223,41 @@ impl<T: Scalar> Design<T> {
             x: self.x.select_rows(rows),
             transposed: None,
         }
+    }
+
+    /// `S diag(√weights) Z` with a random S (rows, n) of [`COPIES`] signed entries per column, `E SᵀS = I`: a sparse sign
+    /// embedding (Nelson, Nguyễn, "OSNAP", FOCS 2013) in blocks, each of which every row meets once.
+    pub(crate) fn mixed(&self, weights: &[T], rows: usize, seeds: SeedTree) -> Result<Self> {
+        let p = self.columns();
+        let block = rows.div_ceil(COPIES);
+        let share = 1.0 / rows.div_ceil(block) as f64;
+        let parts = map_ranges(rows, block, |number, rows| {
+            let size = rows.len();
+            let mut sums = vec![0.0; size * p];
+            let mut stream = seeds.stream(number as u64);
+            for (i, weight) in weights.iter().enumerate() {
+                let factor = stream.sign() * (share * weight.to_f64()).sqrt();
+                let target = stream.below(size) * p;
+                self.for_stored(i, |j, v| sums[target + j] += factor * v);
+            }
+            for row in sums.chunks_exact_mut(p) {
+                // The last stored entry of a row is 1, so the sum's last entry is the weight of its centre.
+                let (last, row) = row.split_last_mut().expect("a matrix has columns");
+                for (v, m) in row.iter_mut().zip(self.centre()) {
+                    *v -= m * *last;
+                }
+            }
+            sums.into_iter().map(T::of).collect::<Vec<T>>()
+        });
+        let frame = Frame {
+            shift: None,
+            ..Frame::clone(&self.frame)
+        };
+        Ok(Self {
+            frame: Arc::new(frame),
+            x: DataMatrix::dense(parts.concat(), rows, p)?,
+            transposed: None,
+        })
     }
 
     pub(crate) fn rows(&self) -> usize {
