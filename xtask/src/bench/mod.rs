@@ -3,6 +3,7 @@
 mod contestant;
 mod glm;
 mod referee;
+mod scale;
 
 use crate::{Result, tools};
 use serde_json::Value;
@@ -28,11 +29,18 @@ struct Suite {
     table: fn(&[Value]) -> String,
 }
 
-const SUITES: &[Suite] = &[Suite {
-    name: "glm",
-    measure: glm::measure,
-    table: glm::table,
-}];
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "glm",
+        measure: glm::measure,
+        table: glm::table,
+    },
+    Suite {
+        name: "scale",
+        measure: scale::measure,
+        table: scale::table,
+    },
+];
 
 /// Runs one suite, or the works of it that are named.
 pub(crate) fn run(name: &str, size: Size, only: &[String]) -> Result {

@@ -7,7 +7,7 @@
 
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{DataMatrix, DenseRows, Error, ErrorKind, Result, Scalar};
+use quadric_core::{DataMatrix, Result, Scalar};
 use quadric_linalg::kernels;
 use quadric_linalg::parallel::{by_columns, map_ranges};
 use quadric_linalg::random::SeedTree;
@@ -196,10 +196,16 @@ impl<T: Scalar> Design<T> {
             shift,
             constant,
         };
-        let x = match x {
-            DataMatrix::Dense(x) => transform_dense(x, rows, &frame)?,
-            DataMatrix::Sparse(_) => transform_sparse(&x, rows, &frame)?,
+        let x = if rows.len() == x.rows() {
+            x
+        } else {
+            x.select_rows(rows)
         };
+        let x = x.map_stored(|j, v| {
+            let kept = dense || !frame.constant[j];
+            kept.then(|| T::of(transform(&frame, j, v.to_f64(), dense)))
+        });
+        let x = if intercept { x.with_ones()? } else { x };
         Ok(Self {
             frame: Arc::new(frame),
             x,
@@ -440,78 +446,14 @@ impl<T: Scalar> Design<T> {
     }
 }
 
-/// The transformed value; subtracting after scaling avoids overflow and loses nothing else, the scale being a power of
-/// two.
+/// The transformed value, its mean taken off if `centre`; subtracting after scaling avoids overflow and loses nothing
+/// else, the scale being a power of two.
 #[inline(always)]
-fn transform(frame: &Frame, j: usize, v: f64) -> f64 {
-    v * frame.scale[j] - frame.mean[j] * frame.scale[j]
-}
-
-fn transform_dense<T: Scalar>(
-    mut x: DenseRows<T>,
-    rows: &[usize],
-    frame: &Frame,
-) -> Result<DataMatrix<T>> {
-    let d = frame.features;
-    let p = d + usize::from(frame.intercept);
-    if p == d && rows.len() == x.view().nrows() {
-        for row in x.values_mut().chunks_exact_mut(d) {
-            for (j, v) in row.iter_mut().enumerate() {
-                *v = T::of(transform(frame, j, v.to_f64()));
-            }
-        }
-        return Ok(DataMatrix::Dense(x));
+fn transform(frame: &Frame, j: usize, v: f64, centre: bool) -> f64 {
+    let v = v * frame.scale[j];
+    if centre {
+        v - frame.mean[j] * frame.scale[j]
+    } else {
+        v
     }
-    let mut values = Vec::with_capacity(rows.len() * p);
-    for &i in rows {
-        let row = x.row(i).iter().enumerate();
-        values.extend(row.map(|(j, v)| T::of(transform(frame, j, v.to_f64()))));
-        if frame.intercept {
-            values.push(T::of(1.0));
-        }
-    }
-    DataMatrix::dense(values, rows.len(), p)
-}
-
-fn transform_sparse<T: Scalar>(
-    x: &DataMatrix<T>,
-    rows: &[usize],
-    frame: &Frame,
-) -> Result<DataMatrix<T>> {
-    let d = x.cols();
-    let room = x.stored() + rows.len();
-    let (mut starts, mut indices, mut values) = (
-        Vec::with_capacity(rows.len() + 1),
-        Vec::with_capacity(room),
-        Vec::with_capacity(room),
-    );
-    starts.push(0);
-    for &i in rows {
-        x.for_row(i, |j, v| {
-            if !frame.constant[j] {
-                indices.push(j as u32);
-                values.push(T::of(v.to_f64() * frame.scale[j]));
-            }
-        });
-        if frame.intercept {
-            indices.push(d as u32);
-            values.push(T::of(1.0));
-        }
-        starts.push(u32::try_from(values.len()).map_err(|_| {
-            Error::new(
-                ErrorKind::Resource,
-                format!(
-                    "a sparse matrix of {} values and one intercept per row has more than 2^32 - 1 entries",
-                    x.stored()
-                ),
-            )
-        })?);
-    }
-    DataMatrix::sparse(
-        starts,
-        indices,
-        values,
-        rows.len(),
-        d + usize::from(frame.intercept),
-    )
 }
