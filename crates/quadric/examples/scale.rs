@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout)]
 
 use quadric::core::{AnyMethod, DataMatrix, Driver, Error, ErrorKind, Problem, Result, Tolerance};
-use quadric::data::synth;
+use quadric::linalg::random::SeedTree;
 use quadric::models::{Glm, GlmOptions, Loss};
 use quadric::opt::registry;
 use serde_json::{Value, json};
@@ -21,14 +21,12 @@ fn main() -> Result<()> {
     let pool = pool
         .build()
         .map_err(|e| Error::new(ErrorKind::Argument, e.to_string()))?;
-    let options = synth::Options {
+    let shape = Shape {
         rows: number(rows)? as usize,
         columns: number(columns)? as usize,
         density: number(density)?,
-        condition: 1e3,
-        ..synth::Options::default()
     };
-    let line = pool.install(|| measure(&options, number(l2)?, method))?;
+    let line = pool.install(|| measure(&shape, number(l2)?, method))?;
     println!("{line}");
     Ok(())
 }
@@ -38,14 +36,60 @@ fn number(word: &str) -> Result<f64> {
         .map_err(|_| Error::argument("arguments", word, "a number"))
 }
 
-fn measure(options: &synth::Options, l2: f64, name: &str) -> Result<Value> {
+/// What data to make.
+struct Shape {
+    rows: usize,
+    columns: usize,
+    density: f64,
+}
+
+impl Shape {
+    /// Normal entries, the spread of the columns falling from 1 to 1/30, and labels that follow a hidden model by chance.
+    /// Made in the memory it ends in, so that nothing but the data is left.
+    fn generate(&self) -> Result<(DataMatrix<f64>, Vec<f64>)> {
+        let mut stream = SeedTree::new(1).child("scale").stream(0);
+        let spread = |j: usize| 30f64.powf(-(j as f64) / self.columns as f64);
+        let per_row = ((self.density * self.columns as f64).round() as usize).max(1);
+        let room = self.rows * per_row;
+        let is_sparse = self.density < 1.0;
+        let mut target = Vec::with_capacity(self.rows);
+        let mut values = Vec::with_capacity(room);
+        let mut indices: Vec<u32> = Vec::with_capacity(if is_sparse { room } else { 0 });
+        for _ in 0..self.rows {
+            let mut margin = 0.0;
+            for t in 0..per_row {
+                // One entry in each of `per_row` stretches of columns.
+                let (from, to) = (t * self.columns / per_row, (t + 1) * self.columns / per_row);
+                let j = from + stream.below(to - from);
+                let z = stream.normal();
+                margin += if j.is_multiple_of(2) { z } else { -z };
+                values.push(z * spread(j));
+                if is_sparse {
+                    indices.push(j as u32);
+                }
+            }
+            let margin = margin / (per_row as f64).sqrt();
+            let positive = stream.uniform() < 1.0 / (1.0 + (-margin).exp());
+            target.push(f64::from(u8::from(positive)));
+        }
+        let x = if is_sparse {
+            let starts = (0..=self.rows).map(|i| (i * per_row) as u32).collect();
+            DataMatrix::sparse(starts, indices, values, self.rows, self.columns)?
+        } else {
+            DataMatrix::dense(values, self.rows, self.columns)?
+        };
+        Ok((x, target))
+    }
+}
+
+fn measure(shape: &Shape, l2: f64, name: &str) -> Result<Value> {
     let before = kilobytes("VmRSS:");
-    let data = synth::generate(options)?;
-    let stored = data.x.stored();
-    let bytes = match &data.x {
+    let (x, target) = shape.generate()?;
+    let stored = x.stored();
+    let bytes = match &x {
         DataMatrix::Dense(_) => 8 * stored,
-        DataMatrix::Sparse(_) => 12 * stored + 4 * (options.rows + 1),
-    } + 8 * options.rows;
+        DataMatrix::Sparse(_) => 12 * stored + 4 * (shape.rows + 1),
+    } + 8 * shape.rows;
     // The high-water mark starts again from what is held now.
     std::fs::write("/proc/self/clear_refs", "5")
         .map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
@@ -55,7 +99,6 @@ fn measure(options: &synth::Options, l2: f64, name: &str) -> Result<Value> {
         l2,
         intercept: true,
     };
-    let (x, target) = (data.x, data.target);
     let glm = Glm::<f64>::new(x, &target, None, &model)?;
     let method: Box<dyn AnyMethod<f64>> = match name {
         "auto" => registry::auto(&glm as &dyn Problem<f64>, &Value::Null)?.1,
