@@ -246,3 +246,44 @@ fn one_value_and_many_have_the_same_bits() {
             .all(|(t, o)| softplus(*t).to_bits() == o.to_bits())
     );
 }
+
+#[test]
+fn changes_against_double_double() {
+    let softplus_pair = |t: f64| {
+        let small = log1p_pair(exp_pair(-t.abs()));
+        Pair(t.max(0.0), 0.0).add(small)
+    };
+    let mut stream = SeedTree::new(3).child("changes").stream(0);
+    let mut worst = [0.0f64; 2];
+    for _ in 0..20_000 {
+        let t = 30.0 * stream.normal();
+        let step = stream.sign() * 10f64.powf(2.0 - 14.0 * stream.uniform());
+        let mut got = [0.0];
+        softplus_changes(&[t], &[step], &mut got);
+        if step.abs() < SHORT {
+            // log(1 + sigmoid(t) (e^step - 1)), the difference taken in twice the digits.
+            let (a, b) = (exp_pair(-t.abs()), exp_pair(step));
+            let share = (if t >= 0.0 { ONE } else { a }).div(ONE.add(a));
+            let growth = share.mul(b.add(Pair(-1.0, 0.0)));
+            if step.abs() < 1e-8 {
+                // The pair's own rounding is about 1e-30 / step.
+                let first = share.0 * step * (1.0 + 0.5 * step * (1.0 - share.0));
+                worst[0] = worst[0].max(ulps(got[0], Pair(first, 0.0)));
+            } else {
+                let y = growth.0.ln_1p();
+                let e = exp_pair(y);
+                let exact = Pair(y, 0.0).add(ONE.add(growth).add(e.negative()).div(e));
+                worst[0] = worst[0].max(ulps(got[0], exact));
+            }
+        } else {
+            // Rounding of the sum of the arguments is not ours to judge.
+            let exact = softplus_pair(t + step).add(softplus_pair(t).negative());
+            let unit = f64::EPSILON * softplus(t + step).max(softplus(t));
+            worst[1] = worst[1].max(((got[0] - exact.0) - exact.1).abs() / unit);
+        }
+    }
+    assert!(worst[0] <= 8.0 && worst[1] <= 8.0, "{worst:?}");
+    let mut out = [0.0; 3];
+    softplus_changes(&[f64::NAN, 0.0, 800.0], &[0.1, f64::NAN, 1.0], &mut out);
+    assert!(out[0].is_nan() && out[1].is_nan() && out[2] == 1.0);
+}

@@ -5,6 +5,7 @@
 
 use quadric_linalg::math::{
     exp, exp_all, sigmoid, sigmoid_slope, sigmoid_slope_all, softplus, softplus_and_sigmoid,
+    softplus_changes,
 };
 
 /// A loss of one predictor. All functions are of (y, u).
@@ -38,6 +39,14 @@ pub(crate) trait Curve: Copy + Sync {
 
     /// `loss(u + t) - loss(u)`, with an error that shrinks with t.
     fn change(self, y: f64, u: f64, t: f64) -> f64;
+
+    /// Changes for equally long slices; overwrites `u` and `t`.
+    #[inline]
+    fn changes(self, y: &[f64], u: &mut [f64], t: &mut [f64], out: &mut [f64]) {
+        for (((y, u), t), out) in y.iter().zip(u).zip(t).zip(out) {
+            *out = self.change(*y, *u, *t);
+        }
+    }
 }
 
 /// Below this step a difference is computed as one expression instead of as a difference of two values.
@@ -95,12 +104,16 @@ impl Curve for Logistic {
     }
     #[inline]
     fn change(self, y: f64, u: f64, t: f64) -> f64 {
-        let (from, step) = (-y * u, -y * t);
-        if step.abs() < SMALL {
-            (sigmoid(from) * step.exp_m1()).ln_1p()
-        } else {
-            softplus(from + step) - softplus(from)
+        let mut out = [0.0];
+        self.changes(&[y], &mut [u], &mut [t], &mut out);
+        out[0]
+    }
+    fn changes(self, y: &[f64], u: &mut [f64], t: &mut [f64], out: &mut [f64]) {
+        for ((u, t), y) in u.iter_mut().zip(t.iter_mut()).zip(y) {
+            *u *= -y;
+            *t *= -y;
         }
+        softplus_changes(u, t, out);
     }
 }
 

@@ -328,9 +328,20 @@ impl Samples {
     /// The change of the mean loss when entry e of the predictors `u` rises by `step(e)`, added up sample by sample.
     pub(crate) fn change<T: Scalar>(&self, u: &[T], step: impl Fn(usize) -> f64 + Sync) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
+            let (mut eta, mut t, mut out) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
             let mut sum = 0.0;
-            for i in rows {
-                sum += self.weights[i] * curve.change(self.real(i), u[i].to_f64(), step(i));
+            for piece in ranges(rows.len(), BLOCK) {
+                let count = piece.len();
+                let at_rows = rows.start + piece.start..rows.start + piece.end;
+                lifted(&u[at_rows.clone()], 0.0, &mut eta);
+                for (t, i) in t.iter_mut().zip(at_rows.clone()) {
+                    *t = step(i);
+                }
+                let out = &mut out[..count];
+                curve.changes(&self.reals()[at_rows.clone()], &mut eta[..count], &mut t[..count], out);
+                for (i, out) in at_rows.zip(out) {
+                    sum += self.weights[i] * *out;
+                }
             }
             sum
         }), softmax => self.sum(|rows| {
