@@ -3,14 +3,13 @@
 use super::Glm;
 use super::hessian::HessianOp;
 use super::line::GlmLine;
-use super::memo::Memo;
 use crate::Loss;
 use faer::MatMut;
 use quadric_core::{
     ApproximateInverse, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
     Scalar, SelfConcordant, Smooth, TwiceSmooth, capabilities,
 };
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 impl<T: Scalar> Problem<T> for Glm<T> {
     fn dim(&self) -> usize {
@@ -124,7 +123,15 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
 
 impl<T: Scalar> Glm<T> {
     /// The problem of some of the rows, weighted as they are in the whole.
-    pub(super) fn part(&self, rows: &[usize]) -> Result<Self> {
+    fn part(&self, rows: &[usize]) -> Result<Self> {
+        self.check_rows(rows)?;
+        Ok(self.with(
+            self.design.select(rows),
+            Arc::new(self.samples.select(rows)),
+        ))
+    }
+
+    pub(super) fn check_rows(&self, rows: &[usize]) -> Result<()> {
         let n = self.samples.len();
         if let Some(row) = rows.iter().find(|&&i| i >= n) {
             return Err(Error::argument("rows", row, &format!("rows below {n}")));
@@ -132,15 +139,7 @@ impl<T: Scalar> Glm<T> {
         if rows.is_empty() {
             return Err(Error::argument("rows", "empty", "at least one row"));
         }
-        Ok(Self {
-            design: self.design.select(rows),
-            samples: self.samples.select(rows),
-            l2: self.l2,
-            classes: self.classes.clone(),
-            names: self.names.clone(),
-            memo: Memo::new(),
-            reference: OnceLock::new(),
-        })
+        Ok(())
     }
 
     pub(super) fn add_penalty_gradient(&self, x: &[T], g: &mut [T]) {

@@ -6,6 +6,7 @@
 use super::Glm;
 use crate::Loss;
 use quadric_core::{Error, Outcome, Result, Scalar, Status};
+use std::sync::Arc;
 
 /// One strength of the penalty and how its models did on rows that they had not seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,10 +54,12 @@ impl<T: Scalar> Glm<T> {
     /// # Errors
     /// No rows, or rows out of range.
     pub fn subset(&self, rows: &[usize]) -> Result<Self> {
-        let mut part = self.part(rows)?;
-        part.samples.norm = 1.0 / part.samples.weights.iter().sum::<f64>();
-        part.design.prepare(part.samples.outputs());
-        Ok(part)
+        self.check_rows(rows)?;
+        let mut samples = self.samples.select(rows);
+        samples.norm = 1.0 / samples.weights.iter().sum::<f64>();
+        let mut design = self.design.select(rows);
+        design.prepare(samples.outputs());
+        Ok(self.with(design, Arc::new(samples)))
     }
 
     /// Sets the strength of the penalty; the coordinates stay as they are.

@@ -173,6 +173,7 @@ fn widened<T: Scalar>(o: Outcome<T>) -> Outcome<f64> {
         status: o.status,
         reason: o.reason,
         certificate: o.certificate,
+        columns: o.columns,
         counts: o.counts,
         iterations: o.iterations,
         elapsed: o.elapsed,
