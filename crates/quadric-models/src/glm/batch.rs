@@ -7,10 +7,13 @@ use super::Glm;
 use super::design::Design;
 use faer::{MatMut, MatRef};
 use quadric_core::{Columns, Error, Gap, Objective, Problem, Result, Scalar, Smooth, capabilities};
-use quadric_linalg::parallel::tree_sum;
+use quadric_linalg::parallel::{ranges, tree_sum};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+
+/// Columns that are taken out of a block together, a cache line of each row at a time.
+const LANES: usize = 8;
 
 /// Columns whose gaps are measured together.
 const TOGETHER: usize = 32;
@@ -141,22 +144,27 @@ impl<T: Scalar> GlmBatch<T> {
         r: &mut [T],
         losses: &Mutex<&mut Vec<(usize, usize, f64)>>,
     ) {
-        let (k, q) = (self.outputs(), self.outputs() * which.len());
-        let mut block = vec![T::of(0.0); 2 * rows.len() * k];
-        let (own_u, own_r) = block.split_at_mut(rows.len() * k);
-        for (slot, &c) in which.iter().enumerate() {
-            let lanes = slot * k..(slot + 1) * k;
-            for (own, all) in own_u.chunks_exact_mut(k).zip(u.chunks_exact(q)) {
-                own.copy_from_slice(&all[lanes.clone()]);
+        let k = self.outputs();
+        let (n, q) = (rows.len(), k * which.len());
+        let room = n * k * LANES.min(which.len());
+        let mut block = vec![T::of(0.0); 2 * room];
+        let (own_u, own_r) = block.split_at_mut(room);
+        let mut sums = Vec::with_capacity(which.len());
+        for (few, lanes) in which.chunks(LANES).zip(ranges(q, LANES * k)) {
+            for (i, row) in u.chunks_exact(q).enumerate() {
+                spread(&row[lanes.clone()], k, n, i, own_u);
             }
-            let samples = &self.models[c].samples;
-            let loss = samples.residuals(rows.clone(), own_u, &[], own_r);
-            for (own, all) in own_r.chunks_exact(k).zip(r.chunks_exact_mut(q)) {
-                all[lanes.clone()].copy_from_slice(own);
+            let own = own_u.chunks_exact(n * k).zip(own_r.chunks_exact_mut(n * k));
+            for (&c, (u, r)) in few.iter().zip(own) {
+                let samples = &self.models[c].samples;
+                sums.push((c, rows.start, samples.residuals(rows.clone(), u, &[], r)));
             }
-            let mut losses = losses.lock().unwrap_or_else(PoisonError::into_inner);
-            losses.push((c, rows.start, loss));
+            for (i, row) in r.chunks_exact_mut(q).enumerate() {
+                collect(own_r, k, n, i, &mut row[lanes.clone()]);
+            }
         }
+        let mut losses = losses.lock().unwrap_or_else(PoisonError::into_inner);
+        losses.append(&mut sums);
     }
 
     /// Mean losses into `values` and their gradients into `g` (columns one after another).
@@ -227,6 +235,34 @@ impl<T: Scalar> GlmBatch<T> {
                 Ok((_, s)) => self.models[c].gap_from(&x[self.range(c)], own, &s, g),
             })
             .collect()
+    }
+}
+
+/// Row i of a block, k values per column, to row i of each column (n, k).
+fn spread<T: Copy>(row: &[T], k: usize, n: usize, i: usize, columns: &mut [T]) {
+    if k == 1 {
+        for (slot, v) in row.iter().enumerate() {
+            columns[slot * n + i] = *v;
+        }
+        return;
+    }
+    for (slot, v) in row.chunks_exact(k).enumerate() {
+        let at = (slot * n + i) * k;
+        columns[at..at + k].copy_from_slice(v);
+    }
+}
+
+/// Row i of each column to row i of a block: the inverse of [`spread`].
+fn collect<T: Copy>(columns: &[T], k: usize, n: usize, i: usize, row: &mut [T]) {
+    if k == 1 {
+        for (slot, v) in row.iter_mut().enumerate() {
+            *v = columns[slot * n + i];
+        }
+        return;
+    }
+    for (slot, v) in row.chunks_exact_mut(k).enumerate() {
+        let at = (slot * n + i) * k;
+        v.copy_from_slice(&columns[at..at + k]);
     }
 }
 
