@@ -49,6 +49,17 @@ impl Counts {
     }
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.values += other.values;
+        self.gradients += other.gradients;
+        self.hessians += other.hessians;
+        self.products += other.products;
+        self.dense_hessians += other.dense_hessians;
+        self.passes += other.passes;
+    }
+}
+
 /// Called before every evaluation.
 pub trait Hook: Send + Sync {
     /// `columns` vectors are about to be worked on, over `fraction` of the data. An error refuses the evaluation.

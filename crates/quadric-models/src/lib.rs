@@ -6,6 +6,6 @@ mod loss;
 pub mod nls;
 
 pub use glm::{
-    Fit, FoldFit, Glm, GlmBatch, GlmOptions, HeldOut, LinearModel, OneVsRest, Prediction,
+    Fits, Fitted, FoldFit, Glm, GlmBatch, GlmOptions, HeldOut, LinearModel, OneVsRest, Prediction,
 };
 pub use loss::Loss;

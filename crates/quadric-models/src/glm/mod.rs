@@ -31,7 +31,7 @@ pub use batch::GlmBatch;
 pub use build::GlmOptions;
 pub use linear_model::{LinearModel, Prediction};
 pub use one_vs_rest::OneVsRest;
-pub use selection::{Fit, FoldFit, HeldOut};
+pub use selection::{Fits, Fitted, FoldFit, HeldOut};
 
 use contrast::Contrast;
 use design::Design;
