@@ -111,8 +111,9 @@ pub(crate) struct ReadArgs {
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ModelArgs {
-    /// Loss of one row: squared, logistic, softmax, poisson, huber, pseudo-huber. Default: from the target
-    /// (two values: logistic; text or few integers: softmax; else squared).
+    /// Loss of one row: squared, logistic, softmax, poisson, huber, pseudo-huber; or one-vs-rest: a logistic model of each
+    /// class against all others. Default: from the target (two values: logistic; text or few integers: softmax; else
+    /// squared).
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) loss: Option<String>,
@@ -193,7 +194,7 @@ pub(crate) struct SolveArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_evaluations: Option<u64>,
-    /// Limit on the wall-clock time of a run, in seconds.
+    /// Limit on the wall-clock time of a run, in seconds; of all fits together where a command makes several.
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) time_limit: Option<f64>,
@@ -235,7 +236,8 @@ pub(crate) struct FitArgs {
     /// Write one line per step to this JSONL file.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) trace: Option<PathBuf>,
-    /// Save the state of the run in this file, from the beginning.
+    /// Save the state of the run in this file, from the beginning; the finished fits of a cross-validation, or of the
+    /// classes one by one, beside it (FILE.fits).
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Seconds between two checkpoints; 0 saves after every step. Default: 10.

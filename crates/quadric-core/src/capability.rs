@@ -2,8 +2,8 @@
 //! meaning of "optimal".
 
 use crate::{
-    Certificate, Error, ErrorKind, FiniteSum, Objective, Problem, Result, Scalar, SelfConcordant,
-    Smooth, TwiceSmooth, vector,
+    Certificate, Columns, Error, ErrorKind, FiniteSum, Objective, Problem, Result, Scalar,
+    SelfConcordant, Smooth, TwiceSmooth, vector,
 };
 
 /// A trait object that a method can need.
@@ -28,7 +28,7 @@ macro_rules! capability {
     )* };
 }
 capability!(Objective as_objective, Smooth as_smooth, TwiceSmooth as_twice_smooth,
-    SelfConcordant as_self_concordant, FiniteSum as_finite_sum);
+    SelfConcordant as_self_concordant, FiniteSum as_finite_sum, Columns as_columns);
 
 /// The problem under the capability `C`, or an error that names what is missing and what is offered.
 ///
@@ -44,6 +44,7 @@ pub fn need<'p, T: Scalar, C: ?Sized + Capability<'p, T>>(
             ("TwiceSmooth", p.as_twice_smooth().is_some()),
             ("SelfConcordant", p.as_self_concordant().is_some()),
             ("FiniteSum", p.as_finite_sum().is_some()),
+            ("Columns", p.as_columns().is_some()),
         ]
         .into_iter()
         .filter_map(|(name, offers)| offers.then_some(name))
@@ -69,11 +70,7 @@ pub(crate) fn certify<T: Scalar>(
     norm: Option<f64>,
 ) -> Result<Option<Certificate>> {
     if let Some(gap) = p.gap(x)? {
-        return Ok(Some(Certificate {
-            kind: "gap_bound",
-            value: gap.bound,
-            scale: gap.scale,
-        }));
+        return Ok(Some(gap.certificate()));
     }
     let norm = match norm {
         Some(norm) => Some(norm),

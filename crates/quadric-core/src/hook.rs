@@ -1,8 +1,8 @@
 //! One wrapper around every evaluation: it counts, and it may refuse.
 
 use crate::{
-    ApproximateInverse, Batch, BoxOp, Cost, FiniteSum, Gap, LineModel, LinearOperator, Objective,
-    Problem, Properties, Result, Scalar, SelfConcordant, Smooth, TwiceSmooth,
+    ApproximateInverse, Batch, BoxOp, Columns, Cost, FiniteSum, Gap, LineModel, LinearOperator,
+    Objective, Problem, Properties, Result, Scalar, SelfConcordant, Smooth, TwiceSmooth,
 };
 use faer::{MatMut, MatRef};
 use quadric_linalg::random::SeedTree;
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 pub enum Work {
     /// A function value, or the restriction to a line.
     Value,
-    /// A value with its gradient.
+    /// A value with its gradient, each column counted.
     Gradient,
     /// Preparing a Hessian at a point.
     Prepare,
@@ -30,7 +30,7 @@ pub enum Work {
 pub struct Counts {
     /// Function values (and restrictions to a line).
     pub values: u64,
-    /// Gradients.
+    /// Gradients, each column of several counted.
     pub gradients: u64,
     /// Hessians prepared.
     pub hessians: u64,
@@ -47,6 +47,17 @@ impl Counts {
     /// Values and gradients: what an evaluation limit limits.
     pub fn evaluations(&self) -> u64 {
         self.values + self.gradients
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.values += other.values;
+        self.gradients += other.gradients;
+        self.hessians += other.hessians;
+        self.products += other.products;
+        self.dense_hessians += other.dense_hessians;
+        self.passes += other.passes;
     }
 }
 
@@ -168,6 +179,9 @@ impl<T: Scalar> Problem<T> for Hooked<'_, T> {
             .as_finite_sum()
             .map(|_| self as &dyn FiniteSum<T>)
     }
+    fn as_columns(&self) -> Option<&dyn Columns<T>> {
+        self.inner().as_columns().map(|_| self as &dyn Columns<T>)
+    }
 }
 
 impl<T: Scalar> Objective<T> for Hooked<'_, T> {
@@ -240,6 +254,31 @@ impl<T: Scalar> FiniteSum<T> for Hooked<'_, T> {
             .as_finite_sum()
             .expect(OFFERED)
             .term_smoothness()
+    }
+}
+
+impl<T: Scalar> Columns<T> for Hooked<'_, T> {
+    fn columns(&self) -> usize {
+        self.inner().as_columns().expect(OFFERED).columns()
+    }
+    fn values_grads(
+        &self,
+        which: &[usize],
+        x: &[T],
+        values: &mut [f64],
+        g: &mut [T],
+    ) -> Result<()> {
+        self.hook
+            .before(Work::Gradient, which.len(), self.fraction)?;
+        let columns = self.inner().as_columns().expect(OFFERED);
+        columns.values_grads(which, x, values, g)
+    }
+    fn gaps(&self, which: &[usize], x: &[T]) -> Result<Vec<Gap>> {
+        self.inner().as_columns().expect(OFFERED).gaps(which, x)
+    }
+    fn column_recession(&self, column: usize, d: &[T]) -> Result<Option<String>> {
+        let columns = self.inner().as_columns().expect(OFFERED);
+        columns.column_recession(column, d)
     }
 }
 

@@ -92,7 +92,8 @@ impl Hook for Meter {
         let spent = self.spent();
         let mut inner = self.lock();
         let evaluates = matches!(work, Work::Value | Work::Gradient);
-        let is_over = |limit| evaluates && inner.counts.evaluations() >= limit;
+        let columns = columns as u64;
+        let is_over = |limit| evaluates && inner.counts.evaluations() + columns > limit;
         let spent = spent.or_else(|| {
             let over = self.budget.evaluations.is_some_and(is_over);
             over.then_some(Status::MaxEvaluations)
@@ -104,9 +105,9 @@ impl Hook for Meter {
         let counts = &mut inner.counts;
         match work {
             Work::Value => counts.values += 1,
-            Work::Gradient => counts.gradients += 1,
+            Work::Gradient => counts.gradients += columns,
             Work::Prepare => counts.hessians += 1,
-            Work::Product => counts.products += columns as u64,
+            Work::Product => counts.products += columns,
             Work::Dense => counts.dense_hessians += 1,
         }
         if work != Work::Prepare {

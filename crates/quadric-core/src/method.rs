@@ -1,6 +1,6 @@
 //! Methods: pure `init` and `step` over a memory that can be saved.
 
-use crate::{Capability, Driver, Line, Outcome, Problem, Result, Scalar, State};
+use crate::{Capability, Driver, Line, Outcome, Problem, Result, Scalar, State, Tolerance};
 use quadric_linalg::random::SeedTree;
 
 /// What a method may know besides the problem: where it is in the run, and its random streams.
@@ -9,6 +9,8 @@ pub struct Context {
     pub it: u64,
     /// Random streams; name a purpose and use [`Context::it`] as the index.
     pub seeds: SeedTree,
+    /// What the run counts as optimal, for a method that leaves alone the columns that are.
+    pub tolerance: Tolerance,
     notes: Vec<(&'static str, f64)>,
 }
 
@@ -18,6 +20,7 @@ impl Context {
         Self {
             it: 0,
             seeds,
+            tolerance: Tolerance::default(),
             notes: Vec::new(),
         }
     }

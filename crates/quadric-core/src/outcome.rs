@@ -1,6 +1,6 @@
 //! How a run ended, and how good the point is that it returns.
 
-use crate::{Counts, Error, Scalar};
+use crate::{ColumnEnd, Counts, Error, Scalar};
 use std::time::Duration;
 
 /// How a run ended. Only the driver says `Converged`, and only after it re-measured the returned point.
@@ -97,6 +97,17 @@ impl Certificate {
         Self::KINDS.into_iter().find(|k| *k == name)
     }
 
+    /// What to expect where the largest entry of the gradient is `ratio` times as large: a gradient falls with it, a gap
+    /// with its square.
+    #[must_use]
+    pub fn predicted(self, ratio: f64) -> Self {
+        let power = if self.kind == "gap_bound" { 2 } else { 1 };
+        Self {
+            value: self.value * ratio.powi(power),
+            ..self
+        }
+    }
+
     /// The measured value relative to its scale.
     pub fn relative(&self) -> f64 {
         if self.value == 0.0 {
@@ -125,6 +136,8 @@ pub struct Outcome<T: Scalar> {
     pub reason: Option<String>,
     /// Evidence of optimality.
     pub certificate: Option<Certificate>,
+    /// How each column ended, where the problem has [`Columns`](crate::Columns); empty elsewhere.
+    pub columns: Vec<ColumnEnd>,
     /// Evaluations of the method (those of the certificates are not in it).
     pub counts: Counts,
     /// Steps taken.

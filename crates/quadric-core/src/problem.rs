@@ -1,6 +1,6 @@
 //! Problems: what is minimised, and what it can be asked. Each trait is one capability; a method names the one it needs.
 
-use crate::{BoxOp, Result, Scalar, vector};
+use crate::{BoxOp, Columns, Result, Scalar, vector};
 use quadric_linalg::random::SeedTree;
 
 /// A proven bound on how far a point is from optimal.
@@ -38,7 +38,7 @@ pub trait Problem<T: Scalar>: Send + Sync {
     }
 
     queries!(as_objective Objective, as_smooth Smooth, as_twice_smooth TwiceSmooth,
-        as_self_concordant SelfConcordant, as_finite_sum FiniteSum);
+        as_self_concordant SelfConcordant, as_finite_sum FiniteSum, as_columns Columns);
 }
 
 /// A function value. A non-finite value means "the point is outside the domain"; an error means "stop now".
@@ -180,6 +180,10 @@ macro_rules! capabilities {
     };
     (@FiniteSum $t:ty) => {
         fn as_finite_sum(&self) -> Option<&dyn $crate::FiniteSum<$t>> { Some(self) }
+    };
+    (@Columns $t:ty) => {
+        $crate::capabilities!(@Smooth $t);
+        fn as_columns(&self) -> Option<&dyn $crate::Columns<$t>> { Some(self) }
     };
 }
 

@@ -2,11 +2,12 @@
 
 use crate::capability::{certify, measure};
 use crate::checkpoint::{Resumed, Saving};
+use crate::columns::column_ends;
 use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::{
-    Certificate, Context, Control, Driver, Error, Exit, Method, Outcome, Problem, Progress,
-    Reading, Result, Scalar, State, Status,
+    Certificate, ColumnEnd, Context, Control, Driver, Error, Exit, Method, Outcome, Problem,
+    Progress, Reading, Result, Scalar, State, Status,
 };
 use quadric_linalg::random::SeedTree;
 use std::time::Duration;
@@ -92,6 +93,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         resumed: Option<Resumed>,
     ) -> Result<End> {
         let mut cx = Context::new(SeedTree::new(self.driver.seed));
+        cx.tolerance = self.driver.tolerance;
         let mut state = match resumed {
             Some(file) => {
                 let state = self.continue_from(file, method, p, &mut cx)?;
@@ -234,18 +236,12 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         has_fallen || memory.reading.exit.is_some() || self.promises_convergence(optimality)
     }
 
-    /// Whether the last certificate, scaled to the present optimality, meets the tolerance: a gradient falls with the
-    /// optimality, a gap with its square.
+    /// Whether the last certificate, scaled to the present optimality, meets the tolerance.
     fn promises_convergence(&self, optimality: f64) -> bool {
         let Some(last) = self.memory.certificate else {
             return false;
         };
-        let ratio = optimality / self.memory.certified_at;
-        let power = if last.kind == "gap_bound" { 2 } else { 1 };
-        let predicted = Certificate {
-            value: last.value * ratio.powi(power),
-            ..last
-        };
+        let predicted = last.predicted(optimality / self.memory.certified_at);
         self.driver.tolerance.met(&predicted, 1.0)
     }
 
@@ -356,6 +352,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         };
         let certificate = self.final_certificate(&mut end, gradient_norm);
         self.judge_end(&mut end, value, certificate);
+        let columns = self.column_ends(&mut end);
         Outcome {
             x: self.memory.best,
             value,
@@ -364,6 +361,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
             status: end.status,
             reason: end.reason,
             certificate,
+            columns,
             counts: self.meter.counts(),
             iterations: self.memory.iteration,
             elapsed: self.meter.elapsed(),
@@ -397,6 +395,20 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         }
     }
 
+    fn column_ends(&mut self, end: &mut End) -> Vec<ColumnEnd> {
+        let Some(columns) = self.problem.as_columns() else {
+            return Vec::new();
+        };
+        let tolerance = self.driver.tolerance;
+        match column_ends(columns, &self.memory.best, end.status, tolerance) {
+            Ok(ends) => ends,
+            Err(e) => {
+                self.doubt(end, e);
+                Vec::new()
+            }
+        }
+    }
+
     fn judge_end(&self, end: &mut End, value: Option<f64>, certificate: Option<Certificate>) {
         let tolerance = self.driver.tolerance;
         let met = |factor| certificate.is_some_and(|c| tolerance.met(&c, factor));
@@ -416,7 +428,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     }
 }
 
-fn reduced(nearly: bool) -> Status {
+pub(crate) fn reduced(nearly: bool) -> Status {
     if nearly {
         Status::ConvergedReduced
     } else {

@@ -5,5 +5,7 @@ mod glm;
 mod loss;
 pub mod nls;
 
-pub use glm::{Fit, FoldFit, Glm, GlmOptions, HeldOut, LinearModel, Prediction};
+pub use glm::{
+    Fits, Fitted, FoldFit, Glm, GlmBatch, GlmOptions, HeldOut, LinearModel, OneVsRest, Prediction,
+};
 pub use loss::Loss;

@@ -51,8 +51,13 @@ impl<T: Scalar> Standing<T> {
     pub(crate) fn new(p: &dyn Smooth<T>, x: &[T]) -> Result<Self> {
         let mut g = vec![T::of(0.0); x.len()];
         let f = p.value_grad(x, &mut g)?;
+        Ok(Self::of(f, g))
+    }
+
+    /// Where F is `f` and its gradient `g`.
+    pub(crate) fn of(f: f64, g: Vec<T>) -> Self {
         let optimality = vector::max_abs(&g);
-        Ok(Self {
+        Self {
             f,
             g,
             fresh: true,
@@ -61,7 +66,7 @@ impl<T: Scalar> Standing<T> {
             g_least: optimality,
             idle: 0,
             rested: false,
-        })
+        }
     }
 
     /// Evaluates again if the point was moved from outside.
@@ -99,6 +104,13 @@ impl<T: Scalar> Standing<T> {
     pub(crate) fn is_tired(&self) -> bool {
         self.idle >= PATIENCE
     }
+}
+
+/// The slope along `d` where the gradient is `g`, if F falls along it beyond rounding.
+pub(crate) fn descent_slope<T: Scalar>(g: &[T], d: &[T]) -> Option<f64> {
+    let slope = vector::dot(g, d);
+    let steep = vector::norm2(g) * vector::norm2(d);
+    (slope < -LEAST_COSINE * steep && slope.is_finite()).then_some(slope)
 }
 
 /// The memory of a descent.
@@ -202,11 +214,9 @@ impl<D, R> Descent<D, R> {
         };
         self.direction
             .direction(p, &mut s.direction, point, &mut s.d, cx)?;
-        let slope = vector::dot(&s.at.g, &s.d);
-        let steep = vector::norm2(&s.at.g) * vector::norm2(&s.d);
-        if !(slope < -LEAST_COSINE * steep && slope.is_finite()) {
+        let Some(slope) = descent_slope(&s.at.g, &s.d) else {
             return Ok(false);
-        }
+        };
         let buffers = std::mem::take(&mut s.trial);
         let mut line = Line::reusing(smooth, x, &s.d, s.at.f, buffers)?;
         let alpha = self.rule.length(&mut s.rule, &mut line, slope, cx)?;

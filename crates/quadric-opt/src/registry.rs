@@ -57,6 +57,7 @@ impl Entry {
             "SelfConcordant" => problem.as_self_concordant().is_some(),
             "TwiceSmooth" => problem.as_twice_smooth().is_some(),
             "FiniteSum" => problem.as_finite_sum().is_some(),
+            "Columns" => problem.as_columns().is_some(),
             "Smooth" => problem.as_smooth().is_some(),
             _ => problem.as_objective().is_some(),
         })
@@ -140,6 +141,9 @@ methods! {
     "l-bfgs": quasi_newton::LbfgsConfig, QuasiNewton, "Smooth",
         "Curvature from the last gradients, for any number of unknowns.",
         "Liu, Nocedal, Math. Prog. 45, 1989";
+    "batched-l-bfgs": quasi_newton::BatchedLbfgsConfig, QuasiNewton, "Columns",
+        "L-BFGS on many problems that share their data, evaluated in one pass; those that are done drop out.",
+        "Liu, Nocedal, Math. Prog. 45, 1989";
     "bfgs": quasi_newton::BfgsConfig, QuasiNewton, "Smooth",
         "A dense inverse Hessian learned from gradients, up to some thousand unknowns.",
         "Broyden; Fletcher; Goldfarb; Shanno, 1970";
@@ -198,7 +202,7 @@ pub fn build<T: Scalar>(name: &str, options: &Value) -> Result<Box<dyn AnyMethod
 }
 
 /// What `auto` prefers, best first.
-const PREFERRED: &[&str] = &["newton", "trust-region-newton", "l-bfgs"];
+const PREFERRED: &[&str] = &["newton", "trust-region-newton", "batched-l-bfgs", "l-bfgs"];
 
 /// The method that suits what the problem offers: the first of the preferred ones whose needs it meets.
 ///

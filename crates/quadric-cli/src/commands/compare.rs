@@ -36,6 +36,10 @@ pub(crate) fn run(
     let entries = entries(&a.methods)?;
     let data = problem::load_with_target(&a.data, &problem::read_options(&a.read, Target::Guess)?)?;
     problem::warn(&data, global);
+    if problem::is_one_vs_rest(&a.model) {
+        let expected = "a loss of one problem: a race is run on one";
+        return Err(Error::argument("loss", problem::ONE_VS_REST, expected));
+    }
     let mut options = problem::glm_options(&a.model, &data)?;
     options.l2 = match &a.model.l2 {
         None => WEAK,

@@ -85,12 +85,21 @@ pub(crate) fn read_options(a: &ReadArgs, target: Target) -> Result<ReadOptions> 
     Ok(options)
 }
 
-/// The problem that the options and the target ask for.
+/// The loss that is one logistic problem per class.
+pub(crate) const ONE_VS_REST: &str = "one-vs-rest";
+
+/// Whether each class is to be told from the rest.
+pub(crate) fn is_one_vs_rest(a: &ModelArgs) -> bool {
+    a.loss.as_deref() == Some(ONE_VS_REST)
+}
+
+/// The problem that the options and the target ask for; the options of each class where they ask for one-vs-rest.
 ///
 /// # Errors
 /// An unknown loss, a penalty that is no penalty.
 pub(crate) fn glm_options(a: &ModelArgs, data: &Dataset) -> Result<GlmOptions> {
     let mut loss = match &a.loss {
+        Some(_) if is_one_vs_rest(a) => Loss::Logistic,
         Some(name) => name.parse::<Loss>()?,
         None => guess(data),
     };

@@ -11,6 +11,7 @@ fn offered<T: Scalar>(p: &dyn Problem<T>) -> Vec<&'static str> {
         ("TwiceSmooth", p.as_twice_smooth().is_some()),
         ("SelfConcordant", p.as_self_concordant().is_some()),
         ("FiniteSum", p.as_finite_sum().is_some()),
+        ("Columns", p.as_columns().is_some()),
     ]
     .into_iter()
     .filter_map(|(name, offers)| offers.then_some(name))
@@ -27,6 +28,7 @@ impl<T: Scalar> Bench<'_, T> {
             ("TwiceSmooth", "Smooth"),
             ("SelfConcordant", "TwiceSmooth"),
             ("FiniteSum", "Smooth"),
+            ("Columns", "Smooth"),
         ] {
             let lacks = names.contains(&name) && !names.contains(&base);
             worst.see(f64::from(lacks), || {

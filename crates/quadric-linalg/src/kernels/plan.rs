@@ -24,8 +24,13 @@ pub(super) fn pieces<T: Scalar>(x: &DataMatrix<T>, work: usize, partial: usize) 
     let mut pieces = (work / TASK).min(MOST_CHUNKS);
     if partial > 0 {
         let bytes = (x.stored() * size_of::<T>()).max(PARTIAL_BYTES);
-        // Clearing and summing a partial should cost less than filling it, unless that leaves nothing to do at once.
-        let useful = (x.stored() / (4 * x.cols().max(1))).max(8);
+        // Clearing and summing a partial should cost less than filling it, unless that leaves nothing to do at once; products
+        // of dense blocks are fast from some rows on.
+        let rows = match x {
+            DataMatrix::Dense(_) if work > x.stored() => 64,
+            _ => 4,
+        };
+        let useful = (x.stored() / (rows * x.cols().max(1))).max(8);
         pieces = pieces.min(useful).min(bytes / (8 * partial));
     }
     pieces.max(1)

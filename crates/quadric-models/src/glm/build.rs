@@ -7,7 +7,7 @@ use super::samples::{Samples, Targets};
 use super::{Glm, LinearModel};
 use crate::Loss;
 use quadric_core::{DataMatrix, Error, Result, Scalar};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What is fitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,10 +66,7 @@ impl<T: Scalar> Glm<T> {
     ) -> Result<Self> {
         options.validate()?;
         check_data(&x, target, weights, options.intercept)?;
-        let rows: Vec<usize> = match weights {
-            Some(w) => (0..w.len()).filter(|&i| w[i] > 0.0).collect(),
-            None => (0..target.len()).collect(),
-        };
+        let rows = rows_that_count(target, weights);
         let weights = scaled_weights(weights, &rows)?;
         let total: f64 = weights.iter().sum();
         let (targets, classes) = prepare_targets(target, &rows, options.loss)?;
@@ -86,12 +83,12 @@ impl<T: Scalar> Glm<T> {
         design.prepare(samples.outputs());
         Ok(Self {
             design,
-            samples,
+            samples: Arc::new(samples),
             l2: options.l2,
             classes: classes.map(Arc::from),
             names: None,
             memo: Memo::new(),
-            reference: OnceLock::new(),
+            reference: Arc::default(),
         })
     }
 
@@ -248,7 +245,15 @@ impl<T: Scalar> Glm<T> {
     }
 }
 
-fn check_data<T: Scalar>(
+/// The rows of positive weight.
+pub(super) fn rows_that_count(target: &[f64], weights: Option<&[f64]>) -> Vec<usize> {
+    match weights {
+        Some(w) => (0..w.len()).filter(|&i| w[i] > 0.0).collect(),
+        None => (0..target.len()).collect(),
+    }
+}
+
+pub(super) fn check_data<T: Scalar>(
     x: &DataMatrix<T>,
     target: &[f64],
     weights: Option<&[f64]>,
@@ -322,7 +327,7 @@ fn prepare_targets(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepare
     ))
 }
 
-fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared> {
+pub(super) fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared> {
     if let Some(&i) = rows.iter().find(|&&i| target[i].fract() != 0.0) {
         return Err(Error::data(format!(
             "the target of row {i} is {}; the loss {loss} needs integer class labels",
@@ -344,7 +349,7 @@ fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared
             "the target has {} classes; the loss logistic separates two",
             classes.len()
         ))
-        .with_hint("use the loss softmax"));
+        .with_hint("use the loss softmax, or one-vs-rest"));
     }
     let class = |i: usize| classes.partition_point(|c| *c < target[i]);
     let targets = if loss == Loss::Logistic {

@@ -36,12 +36,13 @@ const COPIES: usize = 8;
 /// Entries of a block of unknowns from which a transposed copy of a sparse matrix pays.
 const WIDE: usize = 1 << 16;
 
-/// The transformed matrix.
+/// The transformed matrix. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Design<T> {
     pub(crate) frame: Arc<Frame>,
-    x: DataMatrix<T>,
+    x: Arc<DataMatrix<T>>,
     /// A transposed copy for products with several columns, where it is small beside those and saves partial sums.
-    transposed: Option<DataMatrix<T>>,
+    transposed: Option<Arc<DataMatrix<T>>>,
 }
 
 /// 2^e with the exponent kept where both it and its inverse are normal numbers.
@@ -208,7 +209,7 @@ impl<T: Scalar> Design<T> {
         let x = if intercept { x.with_ones()? } else { x };
         Ok(Self {
             frame: Arc::new(frame),
-            x,
+            x: Arc::new(x),
             transposed: None,
         })
     }
@@ -217,16 +218,21 @@ impl<T: Scalar> Design<T> {
     pub(crate) fn prepare(&mut self, outputs: usize) {
         let block = self.x.cols() * outputs;
         let is_wide = outputs > 1 && block > WIDE && self.x.stored() <= 4 * block;
-        if matches!(self.x, DataMatrix::Sparse(_)) && is_wide {
-            self.transposed = Some(self.x.transposed());
+        if self.is_sparse() && is_wide && self.transposed.is_none() {
+            self.transposed = Some(Arc::new(self.x.transposed()));
         }
+    }
+
+    /// True if both are the same matrix in memory.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.x, &other.x)
     }
 
     /// Some of the rows, in the same coordinates.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         Self {
             frame: Arc::clone(&self.frame),
-            x: self.x.select_rows(rows),
+            x: Arc::new(self.x.select_rows(rows)),
             transposed: None,
         }
     }
@@ -261,7 +267,7 @@ impl<T: Scalar> Design<T> {
         };
         Ok(Self {
             frame: Arc::new(frame),
-            x: DataMatrix::dense(parts.concat(), rows, p)?,
+            x: Arc::new(DataMatrix::dense(parts.concat(), rows, p)?),
             transposed: None,
         })
     }
@@ -310,7 +316,7 @@ impl<T: Scalar> Design<T> {
     }
 
     pub(crate) fn is_sparse(&self) -> bool {
-        matches!(self.x, DataMatrix::Sparse(_))
+        matches!(*self.x, DataMatrix::Sparse(_))
     }
 
     /// The largest `weights_i ‖z_i‖²`, from the stored values alone.
@@ -390,7 +396,7 @@ impl<T: Scalar> Design<T> {
         let v = moved.as_ref().map_or(v, |m| m.as_ref());
         let value = kernels::fused(
             &self.x,
-            self.transposed.as_ref(),
+            self.transposed.as_deref(),
             v,
             products,
             f,

@@ -27,61 +27,79 @@ const DIRECT: usize = 3000;
 const SHARP: f64 = 1e-11;
 
 /// A point whose intercept has been minimised.
-struct Settled<T> {
+pub(super) struct Settled {
     /// What the intercepts moved by.
-    lift: Vec<f64>,
-    /// The gradient there, in the unknowns.
-    gradient: Vec<T>,
+    pub(super) lift: Vec<f64>,
+    /// How far F fell.
+    fall: f64,
+    /// The magnitude of F.
+    scale: f64,
 }
 
 impl<T: Scalar> Glm<T> {
     pub(super) fn gap_at(&self, x: &[T]) -> Result<Gap> {
         let products = self.products(x);
-        let value = self.samples.value(&products, &[]) + self.penalty(x);
+        let settled = match self.settle(x, &products) {
+            Ok(settled) => settled,
+            Err(gap) => return Ok(gap),
+        };
+        let (p, k) = (self.design.columns(), self.samples.outputs());
+        let residuals = self.samples.all_residuals(&products, &settled.lift);
+        let mut gradient = vec![T::of(0.0); p * k];
+        let out = MatMut::from_column_major_slice_mut(&mut gradient, p, k);
+        self.design.multiply_transposed(&residuals, out);
+        self.gap_from(x, &products, &settled, &mut gradient)
+    }
+
+    /// Minimises over the intercept; the gap itself where that already says all.
+    pub(super) fn settle(&self, x: &[T], products: &[T]) -> std::result::Result<Settled, Gap> {
+        let value = self.samples.value(products, &[]) + self.penalty(x);
         let nothing_proven = |scale| Gap {
             bound: f64::INFINITY,
             scale,
         };
         if !value.is_finite() {
-            return Ok(nothing_proven(0.0));
+            return Err(nothing_proven(0.0));
         }
         let scale = match self.samples.loss {
-            Loss::Poisson => value.abs().max(self.samples.magnitude(&products)),
+            Loss::Poisson => value.abs().max(self.samples.magnitude(products)),
             _ => value.abs().max(NOTHING * self.reference()),
         };
         let lift = if self.design.frame.intercept {
-            minimise_intercept(&self.samples, &products)
+            minimise_intercept(&self.samples, products)
         } else {
             vec![0.0; self.samples.outputs()]
         };
         let k = lift.len();
-        let fall = -self.samples.change(&products, |e| lift[e % k]);
+        let fall = -self.samples.change(products, |e| lift[e % k]);
         if !(vector::all_finite(&lift) && fall.is_finite()) {
-            return Ok(nothing_proven(scale));
+            return Err(nothing_proven(scale));
         }
         let fall = fall.max(0.0);
         if self.features() == 0 {
-            return Ok(Gap { bound: fall, scale });
+            return Err(Gap { bound: fall, scale });
         }
-        let settled = self.settle(x, &products, lift);
-        let mut rest = self.strong_convexity_bound(&settled.gradient);
-        if rest > SHARP * scale && self.is_nearly_optimal(&settled.gradient, scale) {
-            rest = rest.min(self.newton_bound(x, &products, &settled)?);
-        }
-        Ok(Gap {
-            bound: fall + rest,
-            scale,
-        })
+        Ok(Settled { lift, fall, scale })
     }
 
-    fn settle(&self, x: &[T], products: &[T], lift: Vec<f64>) -> Settled<T> {
-        let (p, k) = (self.design.columns(), self.samples.outputs());
-        let residuals = self.samples.all_residuals(products, &lift);
-        let mut gradient = vec![T::of(0.0); p * k];
-        let out = MatMut::from_column_major_slice_mut(&mut gradient, p, k);
-        self.design.multiply_transposed(&residuals, out);
-        self.add_penalty_gradient(x, &mut gradient);
-        Settled { lift, gradient }
+    /// The gap from the gradient of the mean loss at the settled point, to which it adds the penalty's.
+    pub(super) fn gap_from(
+        &self,
+        x: &[T],
+        products: &[T],
+        settled: &Settled,
+        gradient: &mut [T],
+    ) -> Result<Gap> {
+        self.add_penalty_gradient(x, gradient);
+        let scale = settled.scale;
+        let mut rest = self.strong_convexity_bound(gradient);
+        if rest > SHARP * scale && self.is_nearly_optimal(gradient, scale) {
+            rest = rest.min(self.newton_bound(x, products, &settled.lift, gradient)?);
+        }
+        Ok(Gap {
+            bound: settled.fall + rest,
+            scale,
+        })
     }
 
     /// `‖∇_w F‖² / (2 l2)` in raw units; infinite without a penalty.
@@ -109,25 +127,25 @@ impl<T: Scalar> Glm<T> {
     }
 
     /// A bound on `F(x') - F*` from the Newton step at x'.
-    fn newton_bound(&self, x: &[T], products: &[T], settled: &Settled<T>) -> Result<f64> {
-        let dim = settled.gradient.len();
+    fn newton_bound(&self, x: &[T], products: &[T], lift: &[f64], gradient: &[T]) -> Result<f64> {
+        let dim = gradient.len();
         if dim > DIRECT {
             return Ok(f64::INFINITY);
         }
-        let curvatures = self.samples.curvatures(products, &settled.lift);
+        let curvatures = self.samples.curvatures(products, lift);
         let mut h = Mat::<T>::zeros(dim, dim);
         let hessian = super::hessian::HessianOp::new(self, curvatures);
         hessian.dense(h.as_mut())?;
         let Some(metric) = Metric::new(&h, &self.design, self.samples.outputs())? else {
             return Ok(f64::INFINITY);
         };
-        let square = metric.square(&settled.gradient);
+        let square = metric.square(gradient);
         let (holds, bound) = match self.samples.loss {
             Loss::Squared => (true, 0.5 * square),
             Loss::Huber { delta } => {
-                let step = metric.solve(&settled.gradient);
+                let step = metric.solve(gradient);
                 (
-                    self.keeps_regions(products, settled.lift[0], &step, delta),
+                    self.keeps_regions(products, lift[0], &step, delta),
                     0.5 * square,
                 )
             }
@@ -156,7 +174,7 @@ impl<T: Scalar> Glm<T> {
         };
         let limit = 7.0 * factor * decrement;
         limit <= self.radius_from_curvatures(curvatures)
-            || metric.rows_are_within(1.0 / limit, &self.design, self.samples.outputs())
+            || metric.rows_are_within(1.0 / limit, &self.design, &self.samples)
     }
 
     /// Whether the Newton step `-step` moves no residual across the threshold of Huber's loss.
@@ -164,7 +182,7 @@ impl<T: Scalar> Glm<T> {
         let mut moves = vec![T::of(0.0); products.len()];
         self.design.multiply(self.columns(step), &mut moves);
         let region = |r: f64| if r.abs() <= delta { 0.0 } else { r.signum() };
-        (0..products.len()).all(|i| {
+        self.samples.weighted_rows().all(|i| {
             let r = products[i].to_f64() + lift - self.samples.real(i);
             region(r) == region(r - moves[i].to_f64())
         })
@@ -174,18 +192,16 @@ impl<T: Scalar> Glm<T> {
     /// `‖z_i‖² <= 1 / D_i`. For softmax the direction of classes a and b has `(1/p_a + 1/p_b) / s_i` on the right.
     fn radius_from_curvatures(&self, curvatures: &[T]) -> f64 {
         if self.samples.loss != Loss::Softmax {
-            let least = curvatures
-                .iter()
-                .fold(f64::INFINITY, |m, d| m.min(d.to_f64()));
+            let rows = self.samples.weighted_rows();
+            let least = rows.fold(f64::INFINITY, |m, i| m.min(curvatures[i].to_f64()));
             return least.max(0.0).sqrt();
         }
-        let rows = curvatures.chunks_exact(self.contrast().classes());
-        let least = rows
-            .zip(&self.samples.weights)
-            .fold(f64::INFINITY, |m, (p, weight)| {
-                let rarest = p.iter().fold(1.0f64, |m, p| m.min(p.to_f64()));
-                m.min(0.5 * weight * self.samples.norm * rarest)
-            });
+        let classes = self.contrast().classes();
+        let least = self.samples.weighted_rows().fold(f64::INFINITY, |m, i| {
+            let p = &curvatures[i * classes..(i + 1) * classes];
+            let rarest = p.iter().fold(1.0f64, |m, p| m.min(p.to_f64()));
+            m.min(0.5 * self.samples.weights[i] * self.samples.norm * rarest)
+        });
         least.sqrt()
     }
 

@@ -29,10 +29,13 @@ pub(crate) fn minimise_intercept<T: Scalar>(samples: &Samples, u: &[T]) -> Vec<f
 
 /// `log(Σ s y / Σ s exp(u))`.
 fn poisson_shift<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
-    let top = u.iter().fold(f64::NEG_INFINITY, |m, u| m.max(u.to_f64()));
+    let counts = samples.weighted_rows();
+    let top = counts.fold(f64::NEG_INFINITY, |m, i| m.max(u[i].to_f64()));
     let means = samples.norm
         * samples.sum(|rows| {
-            rows.map(|i| samples.weights[i] * (u[i].to_f64() - top).exp())
+            let counts = rows.filter(|&i| samples.weights[i] > 0.0);
+            counts
+                .map(|i| samples.weights[i] * (u[i].to_f64() - top).exp())
                 .sum()
         });
     samples.mean_target().ln() - (top + means.ln())
@@ -130,7 +133,7 @@ fn class_part<T: Scalar>(
         magnitude: 0.0,
     };
     let mut eta = vec![0.0; classes];
-    for i in rows {
+    for i in rows.filter(|&i| samples.weights[i] > 0.0) {
         let weight = samples.weights[i] * samples.norm;
         samples.predictors(u, shift, i, &mut eta);
         let y = samples.class(i);

@@ -5,7 +5,7 @@ use crate::Loss;
 use faer::Mat;
 use quadric_core::{DataMatrix, Error, Result};
 use quadric_linalg::kernels;
-use quadric_linalg::math::{exp, sigmoid};
+use quadric_linalg::math::{exp, sigmoid, softplus};
 use serde::{Deserialize, Serialize};
 
 /// Coefficients and intercepts of a linear model, in the units of the data.
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct LinearModel {
     /// The loss it was fitted with, which decides what a prediction is.
     pub loss: Loss,
-    /// One row of d coefficients; for softmax one row per class, ascending.
+    /// One row of d coefficients; for softmax, and for logistic with more than two classes (each against the rest), one row
+    /// per class, ascending.
     pub coef: Vec<Vec<f64>>,
     /// One intercept per row of `coef`; 0 where the model has none.
     pub intercept: Vec<f64>,
@@ -44,6 +45,8 @@ impl LinearModel {
         let classes = self.classes.as_ref().map(Vec::len);
         let (rows, fits) = match self.loss {
             Loss::Softmax => (classes.unwrap_or(0), classes.is_some_and(|k| k >= 2)),
+            // Two classes have one predictor, more have one each against the rest.
+            Loss::Logistic if classes.is_some_and(|k| k > 2) => (classes.unwrap_or(0), true),
             Loss::Logistic => (1, classes == Some(2)),
             _ => (1, classes.is_none()),
         };
@@ -125,22 +128,29 @@ impl LinearModel {
                 probabilities: None,
             });
         };
-        let probabilities: Vec<Vec<f64>> = if self.loss == Loss::Logistic {
-            eta.iter().map(|e| vec![sigmoid(-e), sigmoid(*e)]).collect()
-        } else {
-            eta.chunks_exact(classes.len())
-                .map(|row| {
-                    let mut p = row.to_vec();
-                    softmax(&mut p);
-                    p
-                })
-                .collect()
+        let rows = eta.chunks_exact(self.coef.len());
+        let probabilities: Vec<Vec<f64>> = match (self.loss, classes.len()) {
+            (Loss::Logistic, 2) => eta.iter().map(|e| vec![sigmoid(-e), sigmoid(*e)]).collect(),
+            (Loss::Logistic, _) => rows.map(against_the_rest).collect(),
+            _ => rows.map(|row| probabilities(row.to_vec())).collect(),
         };
         Ok(Prediction {
             predictions: probabilities.iter().map(|p| classes[largest(p)]).collect(),
             probabilities: Some(probabilities),
         })
     }
+}
+
+/// The softmax of predictors.
+fn probabilities(mut eta: Vec<f64>) -> Vec<f64> {
+    softmax(&mut eta);
+    eta
+}
+
+/// The probabilities of each class against the rest, scaled so that their sum is one; by their logarithms, which do not
+/// underflow all together.
+fn against_the_rest(eta: &[f64]) -> Vec<f64> {
+    probabilities(eta.iter().map(|e| -softplus(-e)).collect())
 }
 
 /// Index of the largest value, the first of equals.

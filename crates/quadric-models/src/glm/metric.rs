@@ -1,6 +1,7 @@
 //! Lengths in the metric H⁻¹ of a Hessian, which may be singular where the data are.
 
 use super::design::Design;
+use super::samples::Samples;
 use faer::{Mat, MatMut};
 use quadric_core::{Result, Scalar, vector};
 use quadric_linalg::dense::{EquilibratedCholesky, symmetric_eigen};
@@ -123,14 +124,19 @@ impl<T: Scalar> Metric<T> {
 
     /// Whether nothing that a sample can contribute to a third derivative is longer than `ceiling`: z_i for one predictor;
     /// z_i times the difference of two classes for softmax.
-    pub(crate) fn rows_are_within(&self, ceiling: f64, design: &Design<T>, outputs: usize) -> bool {
-        let n = design.rows();
+    pub(crate) fn rows_are_within(
+        &self,
+        ceiling: f64,
+        design: &Design<T>,
+        samples: &Samples,
+    ) -> bool {
+        let all: Vec<usize> = samples.weighted_rows().collect();
+        let (n, outputs) = (all.len(), samples.outputs());
         // A few rows refute most points far from the optimum at once.
-        let few: Vec<usize> = (0..n).step_by(n.div_ceil(ROWS)).collect();
+        let few: Vec<usize> = all.iter().copied().step_by(n.div_ceil(ROWS)).collect();
         self.longest_row(&few, design, outputs) <= ceiling
             && map_ranges(n, 16 * ROWS, |_, rows| {
-                let rows: Vec<usize> = rows.collect();
-                self.longest_row(&rows, design, outputs) <= ceiling
+                self.longest_row(&all[rows], design, outputs) <= ceiling
             })
             .into_iter()
             .all(|within| within)

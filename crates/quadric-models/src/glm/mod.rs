@@ -3,6 +3,7 @@
 //! The unknowns of the solver are coefficients in internal coordinates (see [`design`]); [`Glm::model`] turns them into
 //! the units of the data. Softmax of K classes uses K - 1 sets of coefficients (see [`contrast`]).
 
+mod batch;
 mod build;
 
 mod contrast;
@@ -17,6 +18,7 @@ mod line;
 mod linear_model;
 mod memo;
 mod metric;
+mod one_vs_rest;
 mod precondition;
 mod problem;
 mod raw;
@@ -25,9 +27,11 @@ mod rows_inverse;
 mod samples;
 mod selection;
 
+pub use batch::GlmBatch;
 pub use build::GlmOptions;
 pub use linear_model::{LinearModel, Prediction};
-pub use selection::{Fit, FoldFit, HeldOut};
+pub use one_vs_rest::OneVsRest;
+pub use selection::{Fits, Fitted, FoldFit, HeldOut};
 
 use contrast::Contrast;
 use design::Design;
@@ -43,16 +47,53 @@ use std::sync::{Arc, OnceLock};
 /// weighted means.
 pub struct Glm<T: Scalar> {
     design: Design<T>,
-    samples: Samples,
+    samples: Arc<Samples>,
     l2: f64,
     classes: Option<Arc<[f64]>>,
     names: Option<Arc<[String]>>,
     memo: Memo<T>,
     /// The loss of the model without coefficients, once somebody has asked for it.
-    reference: OnceLock<f64>,
+    reference: Arc<OnceLock<f64>>,
 }
 
 impl<T: Scalar> Glm<T> {
+    /// The same problem on other rows or other samples.
+    fn with(&self, design: Design<T>, samples: Arc<Samples>) -> Self {
+        Self {
+            design,
+            samples,
+            l2: self.l2,
+            classes: self.classes.clone(),
+            names: self.names.clone(),
+            memo: Memo::new(),
+            reference: Arc::default(),
+        }
+    }
+
+    /// The same problem on the samples that `keep` does not refuse: the others stay in memory and weigh nothing.
+    ///
+    /// # Errors
+    /// No sample is left.
+    pub fn only(&self, keep: impl Fn(usize) -> bool) -> Result<Self> {
+        let samples = self.samples.only(keep);
+        if samples.weighted_rows().next().is_none() {
+            return Err(Error::argument("rows", "empty", "at least one row"));
+        }
+        Ok(self.with(self.design.clone(), Arc::new(samples)))
+    }
+
+    /// The same problem with another strength of the penalty, on the same data in memory; the coordinates stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// A strength that is negative or not finite.
+    pub fn with_l2(&self, l2: f64) -> Result<Self> {
+        let mut other = self.with(self.design.clone(), Arc::clone(&self.samples));
+        other.reference = Arc::clone(&self.reference);
+        other.set_l2(l2)?;
+        Ok(other)
+    }
+
     fn check(&self, x: &[T], what: &str) -> Result<()> {
         let expected = self.design.columns() * self.samples.outputs();
         if x.len() != expected {

@@ -3,7 +3,6 @@
 use super::Glm;
 use super::hessian::HessianOp;
 use super::line::GlmLine;
-use super::memo::Memo;
 use super::samples::Samples;
 use crate::Loss;
 use faer::MatMut;
@@ -12,7 +11,7 @@ use quadric_core::{
     Scalar, SelfConcordant, Smooth, TwiceSmooth, capabilities,
 };
 use quadric_linalg::random::SeedTree;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 impl<T: Scalar> Problem<T> for Glm<T> {
     fn dim(&self) -> usize {
@@ -119,15 +118,9 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
             return Ok(None);
         }
         let curvatures = self.samples.curvatures(&self.products(x), &[]);
-        Ok(Some(Box::new(Self {
-            design: self.design.mixed(&curvatures, rows, seeds)?,
-            samples: Samples::unit(rows),
-            l2: self.l2,
-            classes: None,
-            names: None,
-            memo: Memo::new(),
-            reference: OnceLock::new(),
-        })))
+        let design = self.design.mixed(&curvatures, rows, seeds)?;
+        let mixed = self.with(design, Arc::new(Samples::unit(rows)));
+        Ok(Some(Box::new(mixed)))
     }
 
     fn term_smoothness(&self) -> Option<f64> {
@@ -146,7 +139,15 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
 
 impl<T: Scalar> Glm<T> {
     /// The problem of some of the rows, weighted as they are in the whole.
-    pub(super) fn part(&self, rows: &[usize]) -> Result<Self> {
+    fn part(&self, rows: &[usize]) -> Result<Self> {
+        self.check_rows(rows)?;
+        Ok(self.with(
+            self.design.select(rows),
+            Arc::new(self.samples.select(rows)),
+        ))
+    }
+
+    pub(super) fn check_rows(&self, rows: &[usize]) -> Result<()> {
         let n = self.samples.len();
         if let Some(row) = rows.iter().find(|&&i| i >= n) {
             return Err(Error::argument("rows", row, &format!("rows below {n}")));
@@ -154,15 +155,7 @@ impl<T: Scalar> Glm<T> {
         if rows.is_empty() {
             return Err(Error::argument("rows", "empty", "at least one row"));
         }
-        Ok(Self {
-            design: self.design.select(rows),
-            samples: self.samples.select(rows),
-            l2: self.l2,
-            classes: self.classes.clone(),
-            names: self.names.clone(),
-            memo: Memo::new(),
-            reference: OnceLock::new(),
-        })
+        Ok(())
     }
 
     pub(super) fn add_penalty_gradient(&self, x: &[T], g: &mut [T]) {

@@ -44,8 +44,8 @@ impl<T: Scalar> Glm<T> {
     /// The number of rows whose margin grows; `None` if one shrinks.
     fn separates_two(&self, moves: &[T], slack: f64) -> Option<usize> {
         let mut strict = 0;
-        for (i, t) in moves.iter().enumerate() {
-            let margin = self.samples.real(i) * t.to_f64();
+        for i in self.samples.weighted_rows() {
+            let margin = self.samples.real(i) * moves[i].to_f64();
             if margin < -slack {
                 return None;
             }
@@ -58,7 +58,7 @@ impl<T: Scalar> Glm<T> {
     fn separates_classes(&self, moves: &[T], slack: f64) -> Option<usize> {
         let mut strict = 0;
         let mut eta = vec![0.0; self.contrast().classes()];
-        for i in 0..self.samples.len() {
+        for i in self.samples.weighted_rows() {
             self.samples.predictors(moves, &[], i, &mut eta);
             let own = eta[self.samples.class(i)];
             let (mut least, mut most) = (f64::INFINITY, 0.0f64);
@@ -79,8 +79,8 @@ impl<T: Scalar> Glm<T> {
     /// The number of rows of count zero whose mean falls; `None` if one rises or a row with a positive count moves.
     fn empties_counts(&self, moves: &[T], slack: f64) -> Option<usize> {
         let mut strict = 0;
-        for (i, t) in moves.iter().enumerate() {
-            let t = t.to_f64();
+        for i in self.samples.weighted_rows() {
+            let t = moves[i].to_f64();
             if t > slack || (t < -slack && self.samples.real(i) > 0.0) {
                 return None;
             }
@@ -91,7 +91,7 @@ impl<T: Scalar> Glm<T> {
 
     fn explain(&self, d: &[T], strict: usize) -> String {
         let columns = self.leading_columns(d);
-        let rows = self.samples.len();
+        let rows = self.samples.weighted_rows().count();
         let advice = "so the coefficients grow without end and there is no best model; an l2 penalty above 0 gives one";
         match self.samples.loss {
             Loss::Poisson => format!(

@@ -27,6 +27,12 @@ fn at(lift: &[f64], c: usize) -> f64 {
     if lift.is_empty() { 0.0 } else { lift[c] }
 }
 
+/// `weight v`; a row of weight zero says nothing, whatever its v is.
+#[inline(always)]
+fn weigh(weight: f64, v: f64) -> f64 {
+    if weight == 0.0 { 0.0 } else { weight * v }
+}
+
 /// `out <- u + lift`.
 fn lifted<T: Scalar>(u: &[T], lift: f64, out: &mut [f64]) {
     for (o, u) in out.iter_mut().zip(u) {
@@ -79,6 +85,22 @@ pub(crate) struct Samples {
 impl Samples {
     pub(crate) fn len(&self) -> usize {
         self.weights.len()
+    }
+
+    /// The rows that count.
+    pub(crate) fn weighted_rows(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).filter(|i| self.weights[*i] > 0.0)
+    }
+
+    /// The same samples, those that `keep` refuses at weight zero; the mean is over the others.
+    pub(crate) fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let kept = |i: usize| if keep(i) { self.weights[i] } else { 0.0 };
+        let weights: Vec<f64> = (0..self.len()).map(kept).collect();
+        Self {
+            norm: 1.0 / weights.iter().sum::<f64>(),
+            weights,
+            ..self.clone()
+        }
     }
 
     /// Predictors per sample.
@@ -200,14 +222,14 @@ impl Samples {
     pub(crate) fn value<T: Scalar>(&self, u: &[T], lift: &[f64]) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
             let mut sum = 0.0;
-            self.for_blocks(curve, rows.clone(), &u[rows], lift, |i, value, _| sum += self.weights[i] * value);
+            self.for_blocks(curve, rows.clone(), &u[rows], lift, |i, value, _| sum += weigh(self.weights[i], value));
             sum
         }), softmax => self.sum(|rows| {
             let mut eta = vec![0.0; self.contrast.classes()];
             let mut sum = 0.0;
             for i in rows {
                 self.predictors(u, lift, i, &mut eta);
-                sum += self.weights[i] * softmax_loss(&mut eta, self.class(i));
+                sum += weigh(self.weights[i], softmax_loss(&mut eta, self.class(i)));
             }
             sum
         }));
@@ -235,8 +257,8 @@ impl Samples {
         let total = with_curve!(self.loss, curve => {
             let mut sum = 0.0;
             self.for_blocks(curve, rows, u, lift, |i, value, slope| {
-                sum += self.weights[i] * value;
-                r[i - start] = T::of(self.weights[i] * self.norm * slope);
+                sum += weigh(self.weights[i], value);
+                r[i - start] = T::of(weigh(self.weights[i] * self.norm, slope));
             });
             sum
         }, softmax => {
@@ -246,8 +268,8 @@ impl Samples {
             for i in rows {
                 let (at, weight) = (i - start, self.weights[i] * self.norm);
                 self.predictors(u, lift, at, &mut eta);
-                sum += self.weights[i] * softmax_loss(&mut eta, self.class(i));
-                self.contrast.reduce(&eta, |c, y| r[at * k + c] = T::of(weight * y));
+                sum += weigh(self.weights[i], softmax_loss(&mut eta, self.class(i)));
+                self.contrast.reduce(&eta, |c, y| r[at * k + c] = T::of(weigh(weight, y)));
             }
             sum
         });
@@ -281,7 +303,7 @@ impl Samples {
                 with_curve!(self.loss, curve => {
                     let rows = start..start + out.len();
                     self.for_curvatures(curve, rows.clone(), &u[rows], at(lift, 0), |i, bend| {
-                        out[i - start] = T::of(self.weights[i] * self.norm * bend);
+                        out[i - start] = T::of(weigh(self.weights[i] * self.norm, bend));
                     });
                 }, softmax => {
                     let mut eta = vec![0.0; width];
@@ -303,7 +325,7 @@ impl Samples {
             let mut sum = 0.0;
             for i in rows {
                 let t = t[i].to_f64();
-                sum += self.weights[i] * t * curve.slope(self.real(i), u[i].to_f64() + alpha * t);
+                sum += weigh(self.weights[i], t * curve.slope(self.real(i), u[i].to_f64() + alpha * t));
             }
             sum
         }), softmax => self.sum(|rows| {
@@ -318,7 +340,7 @@ impl Samples {
                 }
                 softmax_loss(&mut eta, self.class(i));
                 let along: f64 = eta.iter().zip(&step).map(|(y, s)| y * s).sum();
-                sum += self.weights[i] * along;
+                sum += weigh(self.weights[i], along);
             }
             sum
         }));
@@ -340,7 +362,7 @@ impl Samples {
                 let out = &mut out[..count];
                 curve.changes(&self.reals()[at_rows.clone()], &mut eta[..count], &mut t[..count], out);
                 for (i, out) in at_rows.zip(out) {
-                    sum += self.weights[i] * *out;
+                    sum += weigh(self.weights[i], *out);
                 }
             }
             sum
@@ -351,7 +373,7 @@ impl Samples {
             for i in rows {
                 self.predictors(u, &[], i, &mut eta);
                 self.contrast.expand(|c| step(i * (k - 1) + c), &mut t);
-                sum += self.weights[i] * softmax_change(&mut eta, &mut t, self.class(i));
+                sum += weigh(self.weights[i], softmax_change(&mut eta, &mut t, self.class(i)));
             }
             sum
         }));
@@ -363,12 +385,12 @@ impl Samples {
         let parts = with_curve!(self.loss, curve => map_ranges(self.len(), ROWS, |_, rows| {
             let mut part = Shifted::default();
             self.for_blocks(curve, rows.clone(), &u[rows.clone()], &[shift], |i, _, slope| {
-                let slope = self.weights[i] * slope;
+                let slope = weigh(self.weights[i], slope);
                 part.slope += slope;
                 part.magnitude += slope.abs();
             });
             self.for_curvatures(curve, rows.clone(), &u[rows], shift, |i, bend| {
-                part.curvature += self.weights[i] * bend;
+                part.curvature += weigh(self.weights[i], bend);
             });
             part
         }), softmax => Vec::new());
@@ -390,7 +412,7 @@ impl Samples {
         let total = self.sum(|rows| {
             rows.map(|i| {
                 let u = u[i].to_f64();
-                self.weights[i] * (exp(u) + (self.real(i) * u).abs())
+                weigh(self.weights[i], exp(u) + (self.real(i) * u).abs())
             })
             .sum()
         });

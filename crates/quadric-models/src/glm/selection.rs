@@ -1,11 +1,13 @@
 //! How strong the penalty should be: a path of strengths, judged on rows that were held out.
 //!
 //! Every fold walks the path from the strongest penalty to the weakest, each fit starting from the last optimum. All folds
-//! share the coordinates of the whole data set, so an optimum of one is a start of another.
+//! share the coordinates of the whole data set, so an optimum of one is a start of another. As long as whoever fits wants
+//! it so, the folds walk together, as the columns of one batch.
 
-use super::Glm;
+use super::{Glm, GlmBatch};
 use crate::Loss;
-use quadric_core::{Error, Outcome, Result, Scalar, Status};
+use quadric_core::{Counts, Error, Outcome, Result, Scalar, Status};
+use std::sync::Arc;
 
 /// One strength of the penalty and how its models did on rows that they had not seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +41,61 @@ pub struct FoldFit {
     pub seconds: f64,
 }
 
-/// Minimises a problem from a start.
-pub type Fit<'f, T> = dyn FnMut(&Glm<T>, Vec<T>) -> Result<Outcome<T>> + 'f;
+/// What a cross-validation needs to know of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted<T> {
+    /// The point.
+    pub x: Vec<T>,
+    /// How the run ended, for every column of a batch.
+    pub status: Vec<Status>,
+    /// Its steps.
+    pub iterations: u64,
+    /// Its evaluations.
+    pub counts: Counts,
+    /// Its wall-clock time.
+    pub seconds: f64,
+}
+
+impl<T: Scalar> From<Outcome<T>> for Fitted<T> {
+    fn from(o: Outcome<T>) -> Self {
+        let status = if o.columns.is_empty() {
+            vec![o.status]
+        } else {
+            o.columns.iter().map(|column| column.status).collect()
+        };
+        Self {
+            x: o.x,
+            status,
+            iterations: o.iterations,
+            counts: o.counts,
+            seconds: o.elapsed.as_secs_f64(),
+        }
+    }
+}
+
+/// Makes the fits of a cross-validation. A function from a problem and a start to an [`Outcome`] fits every fold alone.
+pub trait Fits<T: Scalar> {
+    /// Minimises a problem from a start.
+    ///
+    /// # Errors
+    /// Whatever forbids the fit, or ends the cross-validation.
+    fn alone(&mut self, problem: &Glm<T>, start: Vec<T>) -> Result<Fitted<T>>;
+
+    /// Minimises the folds of one strength together, as far as that is worth it: if a column has not converged, each fold
+    /// goes on alone from here, for this strength and all weaker ones. `None` if it is not worth it at all.
+    ///
+    /// # Errors
+    /// Those of [`Fits::alone`].
+    fn together(&mut self, _folds: &GlmBatch<T>, _start: Vec<T>) -> Result<Option<Fitted<T>>> {
+        Ok(None)
+    }
+}
+
+impl<T: Scalar, F: FnMut(&Glm<T>, Vec<T>) -> Result<Outcome<T>>> Fits<T> for F {
+    fn alone(&mut self, problem: &Glm<T>, start: Vec<T>) -> Result<Fitted<T>> {
+        Ok(self(problem, start)?.into())
+    }
+}
 
 /// Strengths of a path, at most.
 const LONGEST: usize = 60;
@@ -53,10 +108,12 @@ impl<T: Scalar> Glm<T> {
     /// # Errors
     /// No rows, or rows out of range.
     pub fn subset(&self, rows: &[usize]) -> Result<Self> {
-        let mut part = self.part(rows)?;
-        part.samples.norm = 1.0 / part.samples.weights.iter().sum::<f64>();
-        part.design.prepare(part.samples.outputs());
-        Ok(part)
+        self.check_rows(rows)?;
+        let mut samples = self.samples.select(rows);
+        samples.norm = 1.0 / samples.weights.iter().sum::<f64>();
+        let mut design = self.design.select(rows);
+        design.prepare(samples.outputs());
+        Ok(self.with(design, Arc::new(samples)))
     }
 
     /// Sets the strength of the penalty; the coordinates stay as they are.
@@ -118,15 +175,15 @@ impl<T: Scalar> Glm<T> {
     }
 
     /// Judges the strengths `path` on rows held out: `fold` says for each row of positive weight to which fold it belongs.
-    /// `fit` minimises a problem from a start; the loss of its result counts, whatever its status.
+    /// The loss of a fit's result counts, whatever its status.
     ///
     /// # Errors
-    /// A fold for another number of rows, fewer than two folds, an empty one, strengths out of range, and those of `fit`.
+    /// A fold for another number of rows, fewer than two folds, an empty one, strengths out of range, and those of `fits`.
     pub fn cross_validate(
         &self,
         path: &[f64],
         fold: &[usize],
-        fit: &mut Fit<'_, T>,
+        fits: &mut dyn Fits<T>,
     ) -> Result<Vec<HeldOut>> {
         let n = self.samples.len();
         if fold.len() != n {
@@ -136,34 +193,84 @@ impl<T: Scalar> Glm<T> {
         if count < 2 {
             return Err(Error::argument("folds", count, "at least 2"));
         }
-        let mut fits: Vec<Vec<FoldFit>> = vec![Vec::with_capacity(count); path.len()];
-        let mut weights = Vec::with_capacity(count);
-        for held in 0..count {
-            let rows = |inside: bool| -> Vec<usize> {
-                (0..n).filter(|&i| (fold[i] == held) == inside).collect()
-            };
-            let test = self.subset(&rows(true))?;
-            let mut train = self.subset(&rows(false))?;
-            weights.push(test.samples.weights.iter().sum::<f64>());
-            let mut x = train.start();
-            for (l2, fits) in path.iter().zip(&mut fits) {
+        let parts: Result<Vec<_>> = (0..count)
+            .map(|held| {
+                Ok((
+                    self.only(|i| fold[i] != held)?,
+                    self.only(|i| fold[i] == held)?,
+                ))
+            })
+            .collect();
+        let (train, test): (Vec<Self>, Vec<Self>) = parts?.into_iter().unzip();
+        let mut points: Vec<Vec<FoldFit>> = vec![Vec::with_capacity(count); path.len()];
+        let mut starts: Vec<Vec<T>> = train.iter().map(Self::start).collect();
+        let first = walk_together(path, &train, &test, fits, &mut starts, &mut points)?;
+        for (held, mut x) in starts.into_iter().enumerate() {
+            if first == path.len() {
+                break;
+            }
+            let rows: Vec<usize> = (0..n).filter(|&i| fold[i] != held).collect();
+            let mut train = self.subset(&rows)?;
+            for (l2, point) in path.iter().zip(&mut points).skip(first) {
                 train.set_l2(*l2)?;
-                let outcome = fit(&train, x)?;
-                fits.push(FoldFit {
-                    loss: test.mean_loss(&outcome.x)?,
-                    accuracy: test.accuracy(&outcome.x)?,
-                    status: outcome.status,
-                    iterations: outcome.iterations,
-                    passes: outcome.counts.passes,
-                    seconds: outcome.elapsed.as_secs_f64(),
-                });
-                x = outcome.x;
+                let fitted = fits.alone(&train, x)?;
+                point.push(FoldFit::of(&test[held], &fitted, 0, &fitted.x)?);
+                x = fitted.x;
             }
         }
-        let points = path.iter().zip(fits);
+        let weights: Vec<f64> = test
+            .iter()
+            .map(|part| part.samples.weights.iter().sum())
+            .collect();
+        let points = path.iter().zip(points);
         Ok(points
             .map(|(l2, folds)| HeldOut::of(*l2, folds, &weights))
             .collect())
+    }
+}
+
+/// Walks down the path with all folds at once, as far as that goes; `starts` is where the folds then stand. Returns the
+/// first strength that remains.
+fn walk_together<T: Scalar>(
+    path: &[f64],
+    train: &[Glm<T>],
+    test: &[Glm<T>],
+    fits: &mut dyn Fits<T>,
+    starts: &mut [Vec<T>],
+    points: &mut [Vec<FoldFit>],
+) -> Result<usize> {
+    for (at, l2) in path.iter().enumerate() {
+        let models: Result<Vec<_>> = train.iter().map(|model| model.with_l2(*l2)).collect();
+        let batch = GlmBatch::new(models?)?;
+        let Some(fitted) = fits.together(&batch, starts.concat())? else {
+            return Ok(at);
+        };
+        for (held, start) in starts.iter_mut().enumerate() {
+            start.copy_from_slice(&fitted.x[batch.range(held)]);
+        }
+        if !fitted.status.iter().all(|s| *s == Status::Converged) {
+            return Ok(at);
+        }
+        for (held, test) in test.iter().enumerate() {
+            let x = &fitted.x[batch.range(held)];
+            points[at].push(FoldFit::of(test, &fitted, held, x)?);
+        }
+    }
+    Ok(path.len())
+}
+
+impl FoldFit {
+    /// Judges column c of a run, which ended at `x`, on the rows held out. Passes and time of a batch are shared.
+    fn of<T: Scalar>(test: &Glm<T>, fitted: &Fitted<T>, c: usize, x: &[T]) -> Result<Self> {
+        let share = 1.0 / fitted.status.len() as f64;
+        Ok(Self {
+            loss: test.mean_loss(x)?,
+            accuracy: test.accuracy(x)?,
+            status: fitted.status[c],
+            iterations: fitted.iterations,
+            passes: fitted.counts.passes * share,
+            seconds: fitted.seconds * share,
+        })
     }
 }
 

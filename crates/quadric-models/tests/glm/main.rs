@@ -3,6 +3,7 @@
 // Tests panic and print where they have something to say.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod batch;
 mod certificates;
 mod common;
 mod derivatives;

@@ -70,7 +70,7 @@ pub(crate) fn subtract<T: Scalar, U: Scalar>(a: &[T], b: &[T], out: &mut [U]) {
 }
 
 impl<T: Scalar> LbfgsState<T> {
-    fn new(memory: usize, n: usize) -> Self {
+    pub(crate) fn new(memory: usize, n: usize) -> Self {
         let zeros = |n| vec![T::of(0.0); n];
         Self {
             x: zeros(n),
@@ -86,8 +86,32 @@ impl<T: Scalar> LbfgsState<T> {
         }
     }
 
+    /// Forgets the pairs; false if there were none.
+    pub(crate) fn reset(&mut self) -> bool {
+        self.known = false;
+        std::mem::take(&mut self.len) > 0
+    }
+
+    /// Writes the direction at a point into `d`, after learning from the difference to the last one; false if the pair of
+    /// the two was skipped.
+    pub(crate) fn direction(&mut self, at: Point<'_, T>, d: &mut [T]) -> bool {
+        let kept = !self.known || self.learn(at);
+        self.x.copy_from_slice(at.x);
+        self.g.copy_from_slice(at.g);
+        self.known = true;
+        if self.len == 0 {
+            unit_steepest(at.g, d);
+            return kept;
+        }
+        for (d, g) in d.iter_mut().zip(at.g) {
+            *d = T::of(-g.to_f64());
+        }
+        self.apply(d);
+        kept
+    }
+
     /// Writes the newest pair over the oldest row and keeps it if its curvature is good.
-    fn learn(&mut self, at: Point<'_, T>, cx: &mut Context) {
+    fn learn(&mut self, at: Point<'_, T>) -> bool {
         let (n, memory) = (at.x.len(), self.rho.len());
         let row = (self.oldest + self.len) % memory;
         if self.len == memory {
@@ -99,14 +123,13 @@ impl<T: Scalar> LbfgsState<T> {
         let (s, y) = (&mut self.s[rows.clone()], &mut self.y[rows]);
         subtract(at.x, &self.x, s);
         subtract(at.g, &self.g, y);
-        match curvature(s, y) {
-            Some((rho, gamma)) => {
-                self.rho[row] = rho;
-                self.gamma = gamma;
-                self.len += 1;
-            }
-            None => cx.note("skipped_pairs", 1.0),
-        }
+        let Some((rho, gamma)) = curvature(s, y) else {
+            return false;
+        };
+        self.rho[row] = rho;
+        self.gamma = gamma;
+        self.len += 1;
+        true
     }
 
     /// `q <- H q`.
@@ -148,26 +171,14 @@ impl<T: Scalar> Direction<T> for Lbfgs {
         d: &mut [T],
         cx: &mut Context,
     ) -> Result<()> {
-        if state.known {
-            state.learn(at, cx);
+        if !state.direction(at, d) {
+            cx.note("skipped_pairs", 1.0);
         }
-        state.x.copy_from_slice(at.x);
-        state.g.copy_from_slice(at.g);
-        state.known = true;
-        if state.len == 0 {
-            unit_steepest(at.g, d);
-            return Ok(());
-        }
-        for (d, g) in d.iter_mut().zip(at.g) {
-            *d = T::of(-g.to_f64());
-        }
-        state.apply(d);
         Ok(())
     }
 
     fn reset(&self, state: &mut Self::State) -> bool {
-        state.known = false;
-        std::mem::take(&mut state.len) > 0
+        state.reset()
     }
 
     fn memory(&self, dim: usize) -> usize {

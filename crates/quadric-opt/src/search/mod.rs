@@ -6,6 +6,7 @@ mod interpolate;
 mod wolfe;
 
 pub use armijo::Armijo;
+pub(crate) use wolfe::Search;
 pub use wolfe::StrongWolfe;
 
 use quadric_core::{Line, Scalar};

@@ -35,6 +35,7 @@ impl Default for StrongWolfe {
 }
 
 /// The interval that holds an acceptable step.
+#[derive(Clone, Copy, Debug)]
 struct Bracket {
     low: Sample,
     high: Option<High>,
@@ -43,6 +44,7 @@ struct Bracket {
 }
 
 /// The upper end of a bracket.
+#[derive(Clone, Copy, Debug)]
 struct High {
     alpha: f64,
     /// `None` outside the domain.
@@ -100,6 +102,75 @@ impl Bracket {
     }
 }
 
+/// The search along one line, trial by trial, for whoever evaluates the trials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    rule: StrongWolfe,
+    slope: f64,
+    slack: f64,
+    bracket: Bracket,
+    alpha: f64,
+    trials: u32,
+}
+
+impl Search {
+    /// Along a line of this slope, on which a change of F below `slack` means nothing.
+    pub(crate) fn new(rule: StrongWolfe, slope: f64, slack: f64) -> Self {
+        Self {
+            rule,
+            slope,
+            slack,
+            bracket: Bracket::new(slope),
+            alpha: 1.0,
+            trials: 0,
+        }
+    }
+
+    /// The step length to try.
+    pub(crate) fn trial(&self) -> f64 {
+        self.alpha
+    }
+
+    /// The length to be content with: the lower end lowers F, though the slope is still steep there; 0 if it never left
+    /// the start.
+    pub(crate) fn fallback(&self) -> f64 {
+        self.bracket.low.alpha
+    }
+
+    /// Ends the search at the fallback.
+    pub(crate) fn settle(&mut self) {
+        self.alpha = self.fallback();
+    }
+
+    /// Learns the change of F and the slope at the trial; returns the length that ends the search, if it does.
+    pub(crate) fn judge(&mut self, change: f64, end: f64) -> Option<f64> {
+        self.trials += 1;
+        let alpha = self.alpha;
+        let next = if change.is_finite() && end.is_finite() {
+            let sample = Sample {
+                alpha,
+                change,
+                slope: end,
+            };
+            let (c1, c2, slope) = (self.rule.c1, self.rule.c2, self.slope);
+            let falls = change <= c1 * alpha * slope
+                || (change.abs() <= self.slack && end <= (2.0 * c1 - 1.0) * slope);
+            if falls && end.abs() <= c2 * slope.abs() {
+                return Some(alpha);
+            }
+            if falls && end < 0.0 {
+                self.bracket.raise(sample)
+            } else {
+                self.bracket.lower(alpha, Some(sample))
+            }
+        } else {
+            self.bracket.lower(alpha, None)
+        };
+        self.alpha = next;
+        (next == alpha || self.trials == self.rule.trials).then(|| self.fallback())
+    }
+}
+
 impl<T: Scalar> StepRule<T> for StrongWolfe {
     type State = ();
 
@@ -112,40 +183,14 @@ impl<T: Scalar> StepRule<T> for StrongWolfe {
         slope: f64,
         cx: &mut Context,
     ) -> Result<f64> {
-        let slack = slack(line);
-        let mut bracket = Bracket::new(slope);
-        let mut alpha = 1.0;
-        for _ in 0..self.trials {
-            if !line.moves(alpha) {
-                break;
-            }
+        let mut search = Search::new(*self, slope, slack(line));
+        while line.moves(search.trial()) {
             cx.note("trials", 1.0);
-            let (change, end) = line.change_and_slope(alpha)?;
-            if !(change.is_finite() && end.is_finite()) {
-                alpha = bracket.lower(alpha, None);
-                continue;
-            }
-            let sample = Sample {
-                alpha,
-                change,
-                slope: end,
-            };
-            let falls = change <= self.c1 * alpha * slope
-                || (change.abs() <= slack && end <= (2.0 * self.c1 - 1.0) * slope);
-            if falls && end.abs() <= self.c2 * slope.abs() {
+            let (change, end) = line.change_and_slope(search.trial())?;
+            if let Some(alpha) = search.judge(change, end) {
                 return Ok(alpha);
             }
-            let next = if falls && end < 0.0 {
-                bracket.raise(sample)
-            } else {
-                bracket.lower(alpha, Some(sample))
-            };
-            if next == alpha {
-                break;
-            }
-            alpha = next;
         }
-        // The lower end lowers F, though the slope is still steep there; 0 if it never left the start.
-        Ok(bracket.low.alpha)
+        Ok(search.fallback())
     }
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batched;
 mod cases;
 mod hostile;
 mod options;

@@ -2,8 +2,8 @@
 
 use faer::{MatMut, MatRef};
 use quadric_core::{
-    ApproximateInverse, BoxOp, Error, ErrorKind, FiniteSum, Gap, LineModel, LinearOperator,
-    Objective, Problem, Properties, Result, SelfConcordant, Smooth, TwiceSmooth,
+    ApproximateInverse, BoxOp, Columns, Error, ErrorKind, FiniteSum, Gap, LineModel,
+    LinearOperator, Objective, Problem, Properties, Result, SelfConcordant, Smooth, TwiceSmooth,
 };
 use std::sync::{Arc, Mutex};
 
@@ -133,6 +133,9 @@ impl Problem<f64> for Watched<'_> {
     fn as_self_concordant(&self) -> Option<&dyn SelfConcordant<f64>> {
         self.inner().as_self_concordant().map(|_| self as _)
     }
+    fn as_columns(&self) -> Option<&dyn Columns<f64>> {
+        self.inner().as_columns().map(|_| self as _)
+    }
     fn as_finite_sum(&self) -> Option<&dyn FiniteSum<f64>> {
         self.inner().as_finite_sum().map(|_| self as _)
     }
@@ -197,6 +200,26 @@ impl TwiceSmooth<f64> for Watched<'_> {
 impl SelfConcordant<f64> for Watched<'_> {
     fn concordance(&self, h: &[f64]) -> Result<f64> {
         self.inner().as_self_concordant().unwrap().concordance(h)
+    }
+}
+
+impl Columns<f64> for Watched<'_> {
+    fn columns(&self) -> usize {
+        self.inner().as_columns().unwrap().columns()
+    }
+    fn values_grads(
+        &self,
+        which: &[usize],
+        x: &[f64],
+        values: &mut [f64],
+        g: &mut [f64],
+    ) -> Result<()> {
+        let columns = self.inner().as_columns().unwrap();
+        self.record.lock().unwrap().gradients += which.len() as u64;
+        columns.values_grads(which, x, values, g)
+    }
+    fn gaps(&self, which: &[usize], x: &[f64]) -> Result<Vec<Gap>> {
+        self.inner().as_columns().unwrap().gaps(which, x)
     }
 }
 

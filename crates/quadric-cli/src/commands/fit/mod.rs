@@ -2,7 +2,9 @@
 
 mod files;
 mod plan;
+mod rest;
 mod select;
+mod series;
 mod show;
 
 use crate::args::{FitArgs, Global};
@@ -11,15 +13,27 @@ use crate::model_file::ModelFile;
 use crate::{console, progress};
 use files::Files;
 use plan::Plan;
-use quadric::core::{DataMatrix, Driver, Outcome, Problem, Result, Scalar, Status, TraceWriter};
+use quadric::core::{
+    AnyMethod, DataMatrix, Driver, Outcome, Problem, Result, Scalar, Status, TraceWriter,
+};
 use quadric::data::{ColumnKind, Dataset, Target};
-use quadric::models::{Glm, LinearModel};
-use select::Question;
+use quadric::models::{Glm, LinearModel, OneVsRest};
+use select::{Choice, Question};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// What a fit works with.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    plan: &'a Plan,
+    data: &'a Dataset,
+    files: &'a Files,
+    global: &'a Global,
+    interrupt: &'a Arc<AtomicBool>,
+}
 
 /// What is known after a run, whatever the arithmetic was.
 struct Fitted {
@@ -45,35 +59,34 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: &Arc<AtomicBool>) -> 
         console::note(&format!(
             "{}; {} loss",
             problem::describe(&data),
-            plan.options.loss
+            plan.loss()
         ));
     }
     if a.dry_run {
         return dry_run(&plan, &data, global);
     }
+    let time_limit = plan.solve.budget.time;
     let choice = match &question {
         None => None,
-        Some(q) if plan.solve.single => Some(q.answer::<f32>(&plan, &data, global, interrupt)?),
-        Some(q) => Some(q.answer::<f64>(&plan, &data, global, interrupt)?),
+        Some(q) => {
+            let job = Job::new(&plan, &data, &files, global, interrupt);
+            let choice = choose(q, job)?;
+            plan.take(&choice);
+            Some(choice)
+        }
     };
-    if let Some(choice) = &choice {
-        plan.options.l2 = choice.l2;
-        if !global.json {
-            console::print(&choice.table())?;
-        }
-    }
     if !global.json && !global.quiet {
-        if let Some(choice) = &choice {
-            choice.warn();
-        }
         console::note(&strength(plan.options.l2, data.rows()));
     }
     let names = Names::of(&data);
-    let fitted = if plan.solve.single {
-        solve::<f32>(&plan, &data, &files, global, interrupt)?
-    } else {
-        solve::<f64>(&plan, &data, &files, global, interrupt)?
+    let job = Job::new(&plan, &data, &files, global, interrupt);
+    let fitted = match (plan.one_vs_rest, plan.solve.single) {
+        (false, false) => solve::<f64>(job)?,
+        (false, true) => solve::<f32>(job)?,
+        (true, false) => rest::solve::<f64>(job)?,
+        (true, true) => rest::solve::<f32>(job)?,
     };
+    plan.solve.budget.time = time_limit;
     let config = plan.resolved(fitted.method);
     let saved = ModelFile {
         model: fitted.model.clone(),
@@ -92,6 +105,22 @@ pub(crate) fn run(a: &FitArgs, global: &Global, interrupt: &Arc<AtomicBool>) -> 
     }))
 }
 
+/// Judges the penalty on rows held out, and prints what they said.
+fn choose(question: &Question, job: Job<'_>) -> Result<Choice> {
+    let choice = if job.plan.solve.single {
+        question.answer::<f32>(job)?
+    } else {
+        question.answer::<f64>(job)?
+    };
+    if !job.global.json {
+        console::print(&choice.table())?;
+        if !job.global.quiet {
+            choice.warn();
+        }
+    }
+    Ok(choice)
+}
+
 /// The penalty in our units and in those of scikit-learn.
 fn strength(l2: f64, rows: usize) -> String {
     if l2 > 0.0 {
@@ -102,55 +131,17 @@ fn strength(l2: f64, rows: usize) -> String {
     }
 }
 
-fn solve<T: Scalar>(
-    plan: &Plan,
-    data: &Dataset,
-    files: &Files,
-    global: &Global,
-    interrupt: &Arc<AtomicBool>,
-) -> Result<Fitted> {
-    let identity = BTreeMap::from([
-        ("data".to_owned(), data.fingerprint()),
-        (
-            "problem".to_owned(),
-            json!([plan.options.loss, plan.options.l2, plan.options.intercept]).to_string(),
-        ),
-        (
-            "method".to_owned(),
-            json!([plan.solve.method, plan.solve.settings]).to_string(),
-        ),
-    ]);
+fn solve<T: Scalar>(job: Job<'_>) -> Result<Fitted> {
+    let Job { plan, data, .. } = job;
     let x: DataMatrix<T> = data.x.cast();
     let mut glm = Glm::<T>::new(x, &data.target, data.weights.as_deref(), &plan.options)?;
     if data.feature_names.len() == data.features() {
         glm = glm.with_feature_names(&data.feature_names)?;
     }
     let (name, method) = plan.solve.method::<T>(&glm)?;
-    let mut driver = Driver {
-        checkpoint: files.checkpoint.clone(),
-        resume: files.resume.clone(),
-        resume_if_present: true,
-        identity,
-        ..plan.solve.driver(interrupt)
-    };
-    let trace = files
-        .trace
-        .as_ref()
-        .map(|path| plan.trace(path, name, data, glm.dim(), files))
-        .transpose()?;
-    driver
-        .callbacks
-        .extend(trace.as_ref().map(TraceWriter::callback));
-    driver
-        .callbacks
-        .extend(progress::callback(global, name, plan.solve.tolerance));
     let start = glm.start();
     let gradient_norm_at_start = glm.gradient_norm(&start)?;
-    let outcome = method.run(&mut driver, start, &glm)?;
-    drop(driver);
-    if let (Some(trace), Some(path)) = (&trace, &files.trace) {
-        trace.end(&outcome, &path.display().to_string())?;
-    }
+    let outcome = job.run((name, &*method), &glm, start)?;
     let model = glm.model(&outcome.x);
     let accuracy = accuracy(&model, data)?;
     Ok(Fitted {
@@ -163,6 +154,67 @@ fn solve<T: Scalar>(
     })
 }
 
+impl<'a> Job<'a> {
+    fn new(
+        plan: &'a Plan,
+        data: &'a Dataset,
+        files: &'a Files,
+        global: &'a Global,
+        interrupt: &'a Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            plan,
+            data,
+            files,
+            global,
+            interrupt,
+        }
+    }
+
+    /// One run with everything that the command line asks for around it.
+    fn run<T: Scalar>(
+        &self,
+        (name, method): (&'static str, &dyn AnyMethod<T>),
+        problem: &dyn Problem<T>,
+        start: Vec<T>,
+    ) -> Result<Outcome<T>> {
+        let (plan, data, files) = (self.plan, self.data, self.files);
+        let identity = BTreeMap::from([
+            ("data".to_owned(), data.fingerprint()),
+            (
+                "problem".to_owned(),
+                json!([plan.loss(), plan.options.l2, plan.options.intercept]).to_string(),
+            ),
+            (
+                "method".to_owned(),
+                json!([plan.solve.method, plan.solve.settings]).to_string(),
+            ),
+        ]);
+        let mut driver = Driver {
+            checkpoint: files.checkpoint.clone(),
+            resume: files.resume.clone(),
+            resume_if_present: true,
+            identity,
+            ..plan.solve.driver(self.interrupt)
+        };
+        let trace = files
+            .trace
+            .as_ref()
+            .map(|path| plan.trace(path, name, data, problem.dim(), files))
+            .transpose()?;
+        let trace_callback = trace.as_ref().map(TraceWriter::callback);
+        driver.callbacks.extend(trace_callback);
+        let shown = progress::callback(self.global, name, plan.solve.tolerance);
+        driver.callbacks.extend(shown);
+        let outcome = method.run(&mut driver, start, problem)?;
+        drop(driver);
+        if let (Some(trace), Some(path)) = (&trace, &files.trace) {
+            trace.end(&outcome, &path.display().to_string())?;
+        }
+        Ok(outcome)
+    }
+}
+
 /// The outcome in double precision.
 fn widened<T: Scalar>(o: Outcome<T>) -> Outcome<f64> {
     Outcome {
@@ -173,6 +225,7 @@ fn widened<T: Scalar>(o: Outcome<T>) -> Outcome<f64> {
         status: o.status,
         reason: o.reason,
         certificate: o.certificate,
+        columns: o.columns,
         counts: o.counts,
         iterations: o.iterations,
         elapsed: o.elapsed,
@@ -227,16 +280,17 @@ impl Names {
 fn dry_run(plan: &Plan, data: &Dataset, global: &Global) -> Result<ExitCode> {
     let (rows, columns) = (data.rows(), data.features());
     let bytes = data.x.stored() * size_of::<f64>();
-    let glm = Glm::<f64>::new(
-        data.x.clone(),
-        &data.target,
-        data.weights.as_deref(),
-        &plan.options,
-    )?;
-    let (name, method) = plan.solve.method::<f64>(&glm)?;
-    let memory = method.memory(&glm);
+    let (weights, options) = (data.weights.as_deref(), &plan.options);
+    let (name, unknowns, memory) = if plan.one_vs_rest {
+        let rest = OneVsRest::<f64>::new(data.x.clone(), &data.target, weights, options)?;
+        rest::needs(plan, &rest)?
+    } else {
+        let glm = Glm::<f64>::new(data.x.clone(), &data.target, weights, options)?;
+        let (name, method) = plan.solve.method::<f64>(&glm)?;
+        (name, glm.dim(), method.memory(&glm))
+    };
     let document = json!({
-        "config": plan.resolved(name), "rows": rows, "columns": columns, "unknowns": glm.dim(),
+        "config": plan.resolved(name), "rows": rows, "columns": columns, "unknowns": unknowns,
         "data_bytes": bytes, "method_bytes": memory,
     });
     if global.json {
@@ -244,7 +298,7 @@ fn dry_run(plan: &Plan, data: &Dataset, global: &Global) -> Result<ExitCode> {
     } else {
         console::print(&format!(
             "{name} with {} unknowns: {:.1} MB of data, {:.1} MB for the method\n{:#}",
-            glm.dim(),
+            unknowns,
             bytes as f64 / 1e6,
             memory as f64 / 1e6,
             plan.resolved(name)

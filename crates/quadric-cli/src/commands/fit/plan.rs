@@ -1,6 +1,7 @@
 //! What a fit was asked to do: flags over a configuration file over defaults.
 
 use super::files::Files;
+use super::select::{Choice, TOGETHER};
 use crate::args::{FitArgs, ModelArgs, ReadArgs, SelectArgs, SolveArgs};
 use crate::commands::problem;
 use crate::commands::solve::Solve;
@@ -34,6 +35,8 @@ impl Validate for FitConfig {}
 pub(super) struct Plan {
     pub(super) read: ReadArgs,
     pub(super) options: GlmOptions,
+    /// Each class against the rest, with these options.
+    pub(super) one_vs_rest: bool,
     pub(super) solve: Solve,
 }
 
@@ -75,6 +78,7 @@ fn value(config: &FitConfig) -> Result<Value> {
 pub(super) fn plan(config: FitConfig, data: &Dataset) -> Result<Plan> {
     Ok(Plan {
         options: problem::glm_options(&config.model, data)?,
+        one_vs_rest: problem::is_one_vs_rest(&config.model),
         solve: Solve::of(&config.solve)?,
         read: config.data,
     })
@@ -109,12 +113,31 @@ impl Plan {
         }
     }
 
+    /// Plans the last fit after a choice: its penalty, in the time that is left.
+    pub(super) fn take(&mut self, choice: &Choice) {
+        self.options.l2 = choice.l2;
+        self.solve.budget.time = choice.time_left;
+        if self.solve.method == TOGETHER {
+            // It is one model.
+            self.solve.method = "l-bfgs".to_owned();
+        }
+    }
+
+    /// The loss as the user writes it.
+    pub(super) fn loss(&self) -> String {
+        if self.one_vs_rest {
+            problem::ONE_VS_REST.to_owned()
+        } else {
+            self.options.loss.to_string()
+        }
+    }
+
     /// Every option with the value that was used.
     pub(super) fn resolved(&self, method: &str) -> Value {
         let mut all = self.solve.resolved(method);
         let own = json!({
             "data": self.read,
-            "loss": self.options.loss,
+            "loss": self.loss(),
             "l2": self.options.l2,
             "intercept": self.options.intercept,
         });

@@ -1,20 +1,24 @@
 //! Choosing the penalty on rows that are held out.
 
-use super::plan::Plan;
-use crate::args::{Global, L2};
-use crate::{console, progress};
-use quadric::core::{Error, ErrorKind, Result, Scalar, Status};
-use quadric::data::Dataset;
-use quadric::models::{Glm, GlmOptions, HeldOut, Loss};
+use super::Job;
+use super::series::Series;
+use crate::args::L2;
+use crate::commands::solve::Solve;
+use crate::console;
+use quadric::core::{Driver, Error, ErrorKind, Problem, Result, Scalar};
+use quadric::models::{Fitted, Glm, GlmBatch, GlmOptions, HeldOut, Loss};
+use quadric::opt::registry;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Folds of a cross-validation that nobody asked for by number.
 const FOLDS: usize = 5;
 /// Held-out losses need no more digits than this gap leaves them.
 const TOLERANCE: f64 = 1e-6;
+
+/// The method that fits folds, or classes, together.
+pub(super) const TOGETHER: &str = "batched-l-bfgs";
 
 /// What the rows that were held out said.
 pub(super) struct Choice {
@@ -23,6 +27,8 @@ pub(super) struct Choice {
     folds: usize,
     /// The strength with the least loss.
     pub(super) l2: f64,
+    /// What is left of the time limit.
+    pub(super) time_left: Option<Duration>,
 }
 
 /// What to choose from: given strengths, or `None` for a path of our own. Nothing if there is no choice to make.
@@ -72,14 +78,16 @@ impl Question {
     /// Answers it.
     ///
     /// # Errors
-    /// Folds that the rows do not allow, an interrupt, and whatever forbids a fit.
-    pub(super) fn answer<T: Scalar>(
-        &self,
-        plan: &Plan,
-        data: &Dataset,
-        global: &Global,
-        interrupt: &Arc<AtomicBool>,
-    ) -> Result<Choice> {
+    /// Folds that the rows do not allow, an interrupt, the time limit, and whatever forbids a fit.
+    pub(super) fn answer<T: Scalar>(&self, job: Job<'_>) -> Result<Choice> {
+        let (plan, data) = (job.plan, job.data);
+        if plan.one_vs_rest {
+            return Err(Error::argument(
+                "loss",
+                "one-vs-rest",
+                "softmax where the penalty is judged on rows held out",
+            ));
+        }
         let classes = matches!(plan.options.loss, Loss::Logistic | Loss::Softmax);
         let fold = data.folds(self.folds, plan.solve.seed, classes)?;
         let weights = data.weights.as_deref();
@@ -91,24 +99,16 @@ impl Question {
         };
         let glm = Glm::<T>::new(data.x.cast(), &data.target, weights, &options)?;
         let path = self.strengths.clone().unwrap_or_else(|| glm.l2_path());
-        let mut done = 0;
-        let all = path.len() * self.folds;
-        let points = glm.cross_validate(&path, &fold, &mut |problem, start| {
-            done += 1;
-            let (_, method) = plan.solve.method::<T>(problem)?;
-            let mut driver = plan.solve.driver(interrupt);
-            driver.tolerance.relative = driver.tolerance.relative.max(TOLERANCE);
-            let label = format!("fit {done} of {all}");
-            driver
-                .callbacks
-                .extend(progress::callback(global, &label, TOLERANCE));
-            let outcome = method.run(&mut driver, start, problem)?;
-            if outcome.status == Status::Interrupted {
-                let text = format!("interrupted in {label} of the cross-validation");
-                return Err(Error::new(ErrorKind::Stopped, text));
-            }
-            Ok(outcome)
-        })?;
+        let question = json!([path, self.folds]);
+        let mut fits = Fits {
+            series: Series::new("fit", job, question)?,
+            solve: &plan.solve,
+            values_per_row: data.x.stored() as f64 / data.rows() as f64,
+            columns: data.features() + usize::from(plan.options.intercept),
+        };
+        let points = glm.cross_validate(&path, &fold, &mut fits)?;
+        fits.series.save(true)?;
+        let time_left = fits.series.time_left();
         let Some(best) = HeldOut::best(&points) else {
             let text = "no strength of the penalty has a finite loss on the rows held out";
             return Err(Error::new(ErrorKind::NonFinite, text));
@@ -117,7 +117,59 @@ impl Question {
             l2: best.l2,
             folds: self.folds,
             points,
+            time_left,
         })
+    }
+}
+
+/// The fits of a cross-validation.
+struct Fits<'a> {
+    series: Series<'a>,
+    solve: &'a Solve,
+    values_per_row: f64,
+    /// Unknowns per predictor.
+    columns: usize,
+}
+
+impl Fits<'_> {
+    /// Steps of L-BFGS that cost the folds together about what Newton's method costs each alone: a step of that method
+    /// works on pairs of unknowns (measured: `cargo xtask bench select`).
+    fn steps_together(&self, unknowns: usize) -> u64 {
+        let predictors = unknowns as f64 / self.columns.max(1) as f64;
+        (20.0 + 0.25 * self.values_per_row * predictors) as u64
+    }
+}
+
+fn at_most(driver: &mut Driver<'_>) {
+    driver.tolerance.relative = driver.tolerance.relative.max(TOLERANCE);
+}
+
+impl<T: Scalar> quadric::models::Fits<T> for Fits<'_> {
+    fn alone(&mut self, problem: &Glm<T>, start: Vec<T>) -> Result<Fitted<T>> {
+        let (_, method) = if self.solve.method == TOGETHER {
+            ("l-bfgs", registry::build("l-bfgs", &self.solve.settings)?)
+        } else {
+            self.solve.method::<T>(problem)?
+        };
+        let fitted = self.series.fit(&*method, problem, start, at_most)?;
+        self.series.finished(fitted)
+    }
+
+    fn together(&mut self, folds: &GlmBatch<T>, start: Vec<T>) -> Result<Option<Fitted<T>>> {
+        let steps = self.steps_together(folds.models()[0].dim());
+        let (method, most) = match self.solve.method.as_str() {
+            "auto" if self.solve.settings.is_null() => {
+                (registry::build(TOGETHER, &Value::Null)?, Some(steps))
+            }
+            TOGETHER => (registry::build(TOGETHER, &self.solve.settings)?, None),
+            _ => return Ok(None),
+        };
+        let fitted = self.series.fit(&*method, folds, start, |driver| {
+            at_most(driver);
+            let limits = [driver.budget.iterations, most];
+            driver.budget.iterations = limits.into_iter().flatten().min();
+        })?;
+        self.series.finished(fitted).map(Some)
     }
 }
 

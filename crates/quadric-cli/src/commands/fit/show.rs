@@ -6,7 +6,7 @@ use super::select::Choice;
 use crate::args::Global;
 use crate::console;
 use crate::model_file::ModelFile;
-use quadric::core::Result;
+use quadric::core::{ColumnEnd, Result, Status};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -58,6 +58,7 @@ pub(super) fn show(
         "passes": o.counts.passes,
         "seconds": o.elapsed.as_secs_f64(),
         "certificate": o.certificate.map(|c| json!({ "kind": c.kind, "value": finite(c.value), "relative": finite(c.relative()) })),
+        "columns": columns(f),
         "config": config,
         "selection": choice.map(Choice::json),
         "model": files.model,
@@ -69,6 +70,17 @@ pub(super) fn show(
         "intercept": intercept,
         "warnings": o.warnings,
     }))
+}
+
+/// How each class ended, where classes were fitted against the rest.
+fn columns(f: &Fitted) -> Option<Vec<Value>> {
+    let column = |c: &ColumnEnd| {
+        json!({ "status": c.status.name(), "reason": c.reason, "objective": finite(c.value),
+            "certificate": { "kind": c.certificate.kind, "value": finite(c.certificate.value),
+                "relative": finite(c.certificate.relative()) } })
+    };
+    let columns = &f.outcome.columns;
+    (!columns.is_empty()).then(|| columns.iter().map(column).collect())
 }
 
 /// JSON has no infinity: what could not be bounded is null.
@@ -92,6 +104,22 @@ fn digits(value: f64) -> String {
     } else {
         format!("{value:.12e}")
     }
+}
+
+/// The classes that did not converge.
+fn unfinished(f: &Fitted) -> impl Iterator<Item = String> + '_ {
+    let columns = f.outcome.columns.iter().enumerate();
+    let open = columns.filter(|(_, column)| column.status != Status::Converged);
+    open.map(|(c, column)| {
+        let label = f
+            .model
+            .classes
+            .as_ref()
+            .map_or(Value::Null, |l| number(l[c]));
+        let bound = column.certificate.relative();
+        let status = column.status.name().replace('_', " ");
+        format!("{label}: {status}, gap {bound:.1e} relative")
+    })
 }
 
 fn text(f: &Fitted, files: &Files) -> String {
@@ -143,6 +171,9 @@ fn text(f: &Fitted, files: &Files) -> String {
             f.method
         ),
     );
+    for class in unfinished(f) {
+        line("class", class);
+    }
     if let Some(share) = f.accuracy {
         line("accuracy", format!("{:.2} % of these rows", 100.0 * share));
     }
