@@ -59,7 +59,7 @@ impl Default for Tolerance {
 
 impl Tolerance {
     /// The value that a certificate with this scale must not exceed.
-    fn target(&self, scale: f64) -> f64 {
+    pub(crate) fn target(&self, scale: f64) -> f64 {
         self.absolute + self.relative * scale
     }
 

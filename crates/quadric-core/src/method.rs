@@ -11,6 +11,9 @@ pub struct Context {
     pub seeds: SeedTree,
     /// What the run counts as optimal, for a method that leaves alone the columns that are.
     pub tolerance: Tolerance,
+    /// The largest gradient entry with which the run is expected to end, refined as far as a method may, judging from the
+    /// newest certificate; 0 while that is unknown. Going further is for nothing.
+    pub goal: f64,
     notes: Vec<(&'static str, f64)>,
 }
 
@@ -21,6 +24,7 @@ impl Context {
             it: 0,
             seeds,
             tolerance: Tolerance::default(),
+            goal: 0.0,
             notes: Vec::new(),
         }
     }

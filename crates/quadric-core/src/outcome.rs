@@ -101,11 +101,19 @@ impl Certificate {
     /// with its square.
     #[must_use]
     pub fn predicted(self, ratio: f64) -> Self {
-        let power = if self.kind == "gap_bound" { 2 } else { 1 };
         Self {
-            value: self.value * ratio.powi(power),
+            value: self.value * ratio.powi(self.power()),
             ..self
         }
+    }
+
+    /// The ratio at which `value` is predicted; not finite where nothing can be predicted.
+    pub(crate) fn ratio_to(self, value: f64) -> f64 {
+        (value / self.value).powf(1.0 / f64::from(self.power()))
+    }
+
+    fn power(self) -> i32 {
+        if self.kind == "gap_bound" { 2 } else { 1 }
     }
 
     /// The measured value relative to its scale.

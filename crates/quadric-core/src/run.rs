@@ -158,6 +158,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         cx: &mut Context,
     ) -> Result<()> {
         cx.it = self.memory.iteration + 1;
+        cx.goal = self.goal();
         // Said before the step, which may be stopped after it has moved x.
         self.memory.certified_here = false;
         let reading = method.step(p, &mut self.memory.x, state, cx)?;
@@ -243,6 +244,16 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         };
         let predicted = last.predicted(optimality / self.memory.certified_at);
         self.driver.tolerance.met(&predicted, 1.0)
+    }
+
+    /// See [`Context::goal`].
+    fn goal(&self) -> f64 {
+        let memory = &self.memory;
+        let goal = memory.certificate.map(|c| {
+            let target = REFINED * self.driver.tolerance.target(c.scale);
+            memory.certified_at * c.ratio_to(target)
+        });
+        goal.filter(|g| g.is_finite()).unwrap_or(0.0)
     }
 
     fn call_back(&mut self, notes: &[(&'static str, f64)]) -> Result<Control> {

@@ -11,8 +11,8 @@ const CHORDS: usize = 8;
 const CONTRACTION: [f64; 2] = [0.05, 0.2];
 impl GscNewton {
     /// Further steps with the factorised Hessian of the last point, for one pass over the data each. In the region of
-    /// quadratic convergence they take the gradient to its rounding at a fraction of the price of a Newton step, so
-    /// that the solution is as good as the arithmetic and not only as good as the tolerance.
+    /// quadratic convergence they take the gradient far below the tolerance, or to its rounding, at a fraction of the price
+    /// of a Newton step.
     pub(super) fn polish<T: Scalar>(
         &self,
         p: &dyn SelfConcordant<T>,
@@ -25,7 +25,7 @@ impl GscNewton {
         let mut last = before;
         for i in 0..CHORDS {
             let now = vector::max_abs(&s.gradient);
-            let contracts = now > 0.0 && now <= CONTRACTION[i.min(1)] * last;
+            let contracts = now > cx.goal && now <= CONTRACTION[i.min(1)] * last;
             if !(may && s.system.is_factorised() && contracts) {
                 break;
             }
