@@ -3,12 +3,14 @@
 use super::Glm;
 use super::hessian::HessianOp;
 use super::line::GlmLine;
+use super::samples::Samples;
 use crate::Loss;
 use faer::MatMut;
 use quadric_core::{
-    ApproximateInverse, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
+    ApproximateInverse, Batch, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
     Scalar, SelfConcordant, Smooth, TwiceSmooth, capabilities,
 };
+use quadric_linalg::random::SeedTree;
 use std::sync::Arc;
 
 impl<T: Scalar> Problem<T> for Glm<T> {
@@ -103,8 +105,23 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
         self.samples.len()
     }
 
-    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>> {
+    fn batch(&self, rows: &[usize]) -> Result<Batch<'_, T>> {
         Ok(Box::new(self.part(rows)?))
+    }
+
+    fn mixed(&self, x: &[T], rows: usize, seeds: SeedTree) -> Result<Option<Batch<'_, T>>> {
+        self.check(x, "the point")?;
+        if rows == 0 {
+            return Err(Error::argument("rows", rows, "at least one row"));
+        }
+        if self.samples.loss == Loss::Softmax {
+            return Ok(None);
+        }
+        let curvatures = self.samples.curvatures(&self.products(x), &[]);
+        let design = self.design.mixed(&curvatures, rows, seeds)?;
+        let mut mixed = self.with(design, Arc::new(Samples::unit(rows)));
+        (mixed.classes, mixed.names) = (None, None);
+        Ok(Some(Box::new(mixed)))
     }
 
     fn term_smoothness(&self) -> Option<f64> {
