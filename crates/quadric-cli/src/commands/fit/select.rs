@@ -5,7 +5,7 @@ use super::series::Series;
 use crate::args::L2;
 use crate::commands::solve::Solve;
 use crate::console;
-use quadric::core::{Driver, Error, ErrorKind, Problem, Result, Scalar};
+use quadric::core::{Driver, Error, ErrorKind, Result, Scalar};
 use quadric::models::{Fitted, Glm, GlmBatch, GlmOptions, HeldOut, Loss};
 use quadric::opt::registry;
 use serde_json::{Value, json};
@@ -103,8 +103,6 @@ impl Question {
         let mut fits = Fits {
             series: Series::new("fit", job, question)?,
             solve: &plan.solve,
-            values_per_row: data.x.stored() as f64 / data.rows() as f64,
-            columns: data.features() + usize::from(plan.options.intercept),
         };
         let points = glm.cross_validate(&path, &fold, &mut fits)?;
         fits.series.save(true)?;
@@ -122,22 +120,10 @@ impl Question {
     }
 }
 
-/// The fits of a cross-validation.
+/// The fits of a cross-validation: each fold alone, or the folds of a strength together by the method that is made for it.
 struct Fits<'a> {
     series: Series<'a>,
     solve: &'a Solve,
-    values_per_row: f64,
-    /// Unknowns per predictor.
-    columns: usize,
-}
-
-impl Fits<'_> {
-    /// Steps of L-BFGS that cost the folds together about what Newton's method costs each alone: a step of that method
-    /// works on pairs of unknowns (measured: `cargo xtask bench select`).
-    fn steps_together(&self, unknowns: usize) -> u64 {
-        let predictors = unknowns as f64 / self.columns.max(1) as f64;
-        (20.0 + 0.25 * self.values_per_row * predictors) as u64
-    }
 }
 
 fn at_most(driver: &mut Driver<'_>) {
@@ -156,19 +142,11 @@ impl<T: Scalar> quadric::models::Fits<T> for Fits<'_> {
     }
 
     fn together(&mut self, folds: &GlmBatch<T>, start: Vec<T>) -> Result<Option<Fitted<T>>> {
-        let steps = self.steps_together(folds.models()[0].dim());
-        let (method, most) = match self.solve.method.as_str() {
-            "auto" if self.solve.settings.is_null() => {
-                (registry::build(TOGETHER, &Value::Null)?, Some(steps))
-            }
-            TOGETHER => (registry::build(TOGETHER, &self.solve.settings)?, None),
-            _ => return Ok(None),
-        };
-        let fitted = self.series.fit(&*method, folds, start, |driver| {
-            at_most(driver);
-            let limits = [driver.budget.iterations, most];
-            driver.budget.iterations = limits.into_iter().flatten().min();
-        })?;
+        if self.solve.method != TOGETHER {
+            return Ok(None);
+        }
+        let method = registry::build(TOGETHER, &self.solve.settings)?;
+        let fitted = self.series.fit(&*method, folds, start, at_most)?;
         self.series.finished(fitted).map(Some)
     }
 }
