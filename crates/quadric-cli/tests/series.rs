@@ -131,8 +131,8 @@ const CHOICE: [&str; 8] = [
 /// Points without their times, and the model.
 fn essence(json: &Value) -> Value {
     let mut json = json.clone();
-    for point in json["selection"]["points"].as_array_mut().unwrap() {
-        for fit in point["fits"].as_array_mut().unwrap() {
+    for point in json["selection"]["points"].as_array_mut().expect("a list") {
+        for fit in point["fits"].as_array_mut().expect("a list") {
             fit["seconds"] = Value::Null;
         }
     }

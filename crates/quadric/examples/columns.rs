@@ -1,6 +1,8 @@
 //! How much faster values and gradients of many models are in one pass over their data than in one pass each. Prints a line
 //! of JSON per number of columns, for an embedded set.
 
+#![allow(clippy::print_stdout)]
+
 use quadric::core::Columns;
 use quadric::models::GlmBatch;
 use quadric::prelude::*;

@@ -168,24 +168,23 @@ impl<T: Scalar> GlmBatch<T> {
     }
 
     /// Mean losses into `values` and their gradients into `g` (columns one after another).
-    fn mean_losses(&self, which: &[usize], v: &[T], scratch: Work<'_, T>, g: &mut [T]) {
+    fn mean_losses(&self, which: &[usize], v: &[T], work: Work<'_, T>, g: &mut [T]) {
+        let Work { products, losses } = work;
         let (p, q) = (self.design.columns(), self.outputs() * which.len());
-        scratch.products.resize(self.design.rows() * q, T::of(0.0));
-        scratch.losses.clear();
-        let losses = Mutex::new(&mut *scratch.losses);
+        products.resize(self.design.rows() * q, T::of(0.0));
+        losses.clear();
+        let shared = Mutex::new(&mut *losses);
         self.design.fused(
             MatRef::from_column_major_slice(v, p, q),
-            scratch.products,
+            products,
             |rows, u, r| {
-                self.residuals(which, &rows, u, r, &losses);
+                self.residuals(which, &rows, u, r, &shared);
                 0.0
             },
             MatMut::from_column_major_slice_mut(g, p, q),
         );
         // Blocks come in any order; their losses are summed in that of the rows.
-        scratch
-            .losses
-            .sort_unstable_by_key(|(c, row, _)| (*c, *row));
+        losses.sort_unstable_by_key(|(c, row, _)| (*c, *row));
     }
 
     /// The gaps of a few columns; their products with the data are shared.

@@ -65,7 +65,7 @@ fn one_by_one<T: Scalar>(job: Job<'_>, rest: &OneVsRest<T>) -> Result<(&'static 
             .with_hint("--method batched-l-bfgs fits all classes in one run"));
     }
     let question = json!(["one-vs-rest", job.plan.options.l2]);
-    let mut series = Series::new("class", job, question)?;
+    let mut series = Series::new("class", job, &question)?;
     let batch = rest.batch();
     let (mut x, mut ends) = (Vec::with_capacity(batch.dim()), Vec::new());
     let mut used = "";

@@ -101,7 +101,7 @@ impl Question {
         let path = self.strengths.clone().unwrap_or_else(|| glm.l2_path());
         let question = json!([path, self.folds]);
         let mut fits = Fits {
-            series: Series::new("fit", job, question)?,
+            series: Series::new("fit", job, &question)?,
             solve: &plan.solve,
         };
         let points = glm.cross_validate(&path, &fold, &mut fits)?;

@@ -11,7 +11,7 @@ use quadric::core::{
 use quadric::models::Fitted;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ impl<'a> Series<'a> {
     ///
     /// # Errors
     /// A checkpoint that is damaged or of another command.
-    pub(super) fn new(of: &'static str, job: Job<'a>, identity: Value) -> Result<Self> {
+    pub(super) fn new(of: &'static str, job: Job<'a>, question: &Value) -> Result<Self> {
         let Job {
             plan,
             data,
@@ -70,7 +70,7 @@ impl<'a> Series<'a> {
         } = job;
         let solve = &plan.solve;
         let identity = json!([
-            identity,
+            question,
             data.fingerprint(),
             plan.options.loss,
             plan.options.intercept,
@@ -215,7 +215,7 @@ impl<'a> Series<'a> {
         Ok(())
     }
 
-    fn read(&mut self, path: &PathBuf, identity: &str) -> Result<()> {
+    fn read(&mut self, path: &Path, identity: &str) -> Result<()> {
         let file = path.display().to_string();
         let c = Container::read_kind(path, KIND)?;
         if c.string("identity", &file)? != identity {
@@ -228,7 +228,7 @@ impl<'a> Series<'a> {
         let bad = |what: String| Error::malformed(&file, what);
         let (spent, summaries): (f64, Vec<Summary>) =
             serde_json::from_str(c.string("fits", &file)?).map_err(|e| bad(e.to_string()))?;
-        if !(spent >= 0.0 && spent < 1e12) {
+        if !(0.0..1e12).contains(&spent) {
             return Err(bad(format!("{spent} seconds")));
         }
         for (i, summary) in summaries.into_iter().enumerate() {
