@@ -5,8 +5,10 @@
 mod support;
 
 mod cases;
+mod determinism;
 mod hostile;
 mod options;
 mod quasi_newton;
+mod referee;
 mod searches;
 mod stochastic;
