@@ -2,6 +2,7 @@
 
 mod contestant;
 mod glm;
+mod read;
 mod referee;
 
 use crate::{Result, tools};
@@ -28,11 +29,18 @@ struct Suite {
     table: fn(&[Value]) -> String,
 }
 
-const SUITES: &[Suite] = &[Suite {
-    name: "glm",
-    measure: glm::measure,
-    table: glm::table,
-}];
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "glm",
+        measure: glm::measure,
+        table: glm::table,
+    },
+    Suite {
+        name: "read",
+        measure: read::measure,
+        table: read::table,
+    },
+];
 
 /// Runs one suite, or the works of it that are named.
 pub(crate) fn run(name: &str, size: Size, only: &[String]) -> Result {

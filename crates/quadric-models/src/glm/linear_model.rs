@@ -53,6 +53,14 @@ impl LinearModel {
                 self.loss, self.classes
             )));
         }
+        let ascend =
+            |c: &[f64]| c.iter().is_sorted_by(|a, b| a < b) && c.iter().all(|v| v.is_finite());
+        if !self.classes.as_deref().is_none_or(ascend) {
+            return Err(Error::data(format!(
+                "the classes {:?} are not finite labels in ascending order",
+                self.classes
+            )));
+        }
         if self.coef.len() != rows || self.intercept.len() != rows {
             return Err(Error::shape(
                 "the model's (coefficient rows, intercepts)",

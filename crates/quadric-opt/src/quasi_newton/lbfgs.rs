@@ -8,7 +8,7 @@
 use crate::config::{Config, Fault};
 use crate::descent::Descent;
 use crate::search::StrongWolfe;
-use quadric_core::{Context, Direction, Point, Result, Scalar, Smooth, vector};
+use quadric_core::{Context, Direction, Error, ErrorKind, Point, Result, Scalar, Smooth, vector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,18 @@ impl<T: Scalar> LbfgsState<T> {
         }
     }
 
+    /// Refuses a memory that no run leaves behind, for states that come from a file.
+    fn check(&self) -> Result<()> {
+        let memory = self.rho.len();
+        if self.oldest < memory && self.len <= memory {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Malformed,
+            "the memory of l-bfgs contradicts itself",
+        ))
+    }
+
     /// Writes the newest pair over the oldest row and keeps it if its curvature is good.
     fn learn(&mut self, at: Point<'_, T>, cx: &mut Context) {
         let (n, memory) = (at.x.len(), self.rho.len());
@@ -148,6 +160,7 @@ impl<T: Scalar> Direction<T> for Lbfgs {
         d: &mut [T],
         cx: &mut Context,
     ) -> Result<()> {
+        state.check()?;
         if state.known {
             state.learn(at, cx);
         }
