@@ -18,29 +18,30 @@ pub fn svmlight(input: &[u8]) {
     }
 }
 
+/// The length of the input decides about format, marks and target; a reader of CSV is slow to make where it counts its
+/// branches.
 pub fn csv(input: &[u8]) {
-    for (format, thousands) in [
+    let formats = [
         (Format::Csv, None),
         (Format::Csv, Some(',')),
         (Format::Tsv, None),
+    ];
+    let targets = [Target::Guess, Target::None, Target::Column("1".into())];
+    let (format, thousands) = formats[input.len() % 3];
+    for missing in [
+        Missing::Error,
+        Missing::Drop,
+        Missing::Mean,
+        Missing::Report,
     ] {
-        for missing in [
-            Missing::Error,
-            Missing::Drop,
-            Missing::Mean,
-            Missing::Report,
-        ] {
-            for target in [Target::Guess, Target::None, Target::Column("1".into())] {
-                let options = ReadOptions {
-                    format: Some(format),
-                    thousands,
-                    missing,
-                    target,
-                    ..ReadOptions::default()
-                };
-                check(input, &options, format);
-            }
-        }
+        let options = ReadOptions {
+            format: Some(format),
+            thousands,
+            missing,
+            target: targets[input.len() / 3 % 3].clone(),
+            ..ReadOptions::default()
+        };
+        check(input, &options, format);
     }
 }
 

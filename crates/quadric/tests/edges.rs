@@ -1,4 +1,5 @@
 //! Data at the edges of what makes sense: a right answer or a precise error for each (N04, N06, N09, N16).
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use quadric::core::ErrorKind;
 use quadric::linalg::random::SeedTree;
