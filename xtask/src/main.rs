@@ -1,7 +1,8 @@
-//! One command per intention: `cargo xtask {check,test,docs,generate,bench,readme,ci}`.
+//! One command per intention: `cargo xtask {check,test,fuzz,docs,generate,bench,readme,ci}`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod fuzz;
 mod generate;
 mod readme;
 mod tests;
@@ -14,12 +15,13 @@ cargo xtask <task>
 
   check      formatting and lints, warnings denied
   test       every test this machine can run; says what it skips and how to enable it
+  fuzz       cargo xtask fuzz [target] [--seconds 60]: search for inputs that break a reader
   docs       API documentation, warnings denied
   generate   write the generated pages under docs/ (with --check: fail if they are out of date)
   bench      cargo xtask bench <suite> [WORK...] [--tiny]: measure, write bench/record/<suite>.json and COMPARE.md's table;
              cargo xtask bench --tables: only write COMPARE.md's tables again
   readme     run the commands that README.md shows
-  ci         all of the above, as the continuous integration runs it
+  ci         all but fuzz of the above, as the continuous integration runs it
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("check") => check(),
         Some("test") => tests::run(),
+        Some("fuzz") => fuzz::run(&arguments[1..]),
         Some("docs") => docs(),
         Some("generate") => generate::run(flag("--check")),
         Some("bench") if flag("--tables") => bench::tables(),

@@ -72,7 +72,9 @@ fn crates_use_only_what_lies_below_them() {
 #[test]
 fn no_source_file_is_too_long() {
     let mut long = Vec::new();
-    let mut folders = vec![root().join("crates"), root().join("xtask")];
+    let mut folders = ["crates", "xtask", "fuzz/src"]
+        .map(|f| root().join(f))
+        .to_vec();
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
@@ -150,4 +152,42 @@ fn contributing_shows_what_is_tested() {
         shown += 1;
     }
     assert_eq!(shown, 3);
+}
+
+/// Every id of the reliability suite has a row in docs/dev/reliability.md, and every test that the page names exists.
+#[test]
+fn the_reliability_page_names_real_tests() {
+    let page = std::fs::read_to_string(root().join("docs/dev/reliability.md")).unwrap();
+    let ids = |letter: char, last: u32| (1..=last).map(move |n| format!("{letter}{n:02}"));
+    let wanted = ids('N', 17)
+        .chain(ids('D', 8))
+        .chain(ids('S', 13))
+        .chain(ids('F', 12))
+        .chain(ids('C', 11));
+    for id in wanted {
+        let start = format!("| {id} |");
+        assert!(
+            page.lines().any(|l| l.starts_with(&start)),
+            "no row for {id}"
+        );
+    }
+    let mut named = 0;
+    for row in page.lines().filter(|l| l.starts_with("| ")) {
+        let shown = row.split('|').nth(2).unwrap_or_default();
+        let mut text = String::new();
+        // Files are followed by the tests in them, all in backticks.
+        for name in shown.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                text = std::fs::read_to_string(root().join(name))
+                    .unwrap_or_else(|e| panic!("{name}: {e}"));
+                continue;
+            }
+            named += 1;
+            // Tests of tables are closures with a name in quotes.
+            let exists =
+                text.contains(&format!("fn {name}(")) || text.contains(&format!("\"{name}\""));
+            assert!(exists, "there is no test `{name}` where {row} says");
+        }
+    }
+    assert!(named > 60, "only {named} tests are named");
 }

@@ -1,5 +1,4 @@
 //! What goes to the terminal, and nothing else does.
-#![allow(clippy::print_stderr)]
 
 use quadric::core::{Error, Result};
 use serde_json::{Value, json};
@@ -26,9 +25,9 @@ pub(crate) fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}"))
 }
 
-/// A remark for the person at the terminal.
+/// A remark for the person at the terminal. Where it cannot be written there is nobody to tell.
 pub(crate) fn note(text: &str) {
-    eprintln!("{}", printable(text));
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }
 
 /// The reader of our pipe went away: end quietly.
@@ -45,10 +44,10 @@ pub(crate) fn report_error(e: &Error, as_json: bool) {
         let _ = print_json(&json!({ "error": error_json(e) }));
         return;
     }
-    eprintln!("error: {}", printable(&e.to_string()));
+    note(&format!("error: {e}"));
     let mut cause = e.source();
     while let Some(c) = cause {
-        eprintln!("  because: {}", printable(&c.to_string()));
+        note(&format!("  because: {c}"));
         cause = c.source();
     }
 }

@@ -33,6 +33,10 @@ impl ModelFile {
     /// # Errors
     /// It exists and may not be replaced; the operating system refuses.
     pub(crate) fn write(&self, path: &Path, overwrite: Overwrite) -> Result<()> {
+        self.to_container()?.write(path, overwrite)
+    }
+
+    pub(crate) fn to_container(&self) -> Result<Container> {
         let mut c = Container::new(KIND);
         let (rows, columns) = (self.model.coef.len(), self.dim());
         let coef = self.model.coef.iter().flatten().copied().collect();
@@ -60,7 +64,7 @@ impl ModelFile {
         c.metadata.insert("fit".into(), json(&self.fit)?);
         c.metadata
             .insert("quadric".into(), env!("CARGO_PKG_VERSION").into());
-        c.write(path, overwrite)
+        Ok(c)
     }
 
     /// Reads a file that [`ModelFile::write`] wrote.
@@ -68,12 +72,21 @@ impl ModelFile {
     /// # Errors
     /// It cannot be read, is another kind of file, or contradicts itself.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let file = path.display().to_string();
-        let c = Container::read_kind(path, KIND)?;
-        let floats = |name: &str| match c.tensor(name, &file)? {
+        Self::from_container(
+            &Container::read_kind(path, KIND)?,
+            &path.display().to_string(),
+        )
+    }
+
+    /// The model in a container; `file` is its name for messages.
+    ///
+    /// # Errors
+    /// It contradicts itself.
+    pub(crate) fn from_container(c: &Container, file: &str) -> Result<Self> {
+        let floats = |name: &str| match c.tensor(name, file)? {
             Tensor::F64 { shape, data } => Ok((shape.clone(), data.clone())),
             other => Err(Error::malformed(
-                &file,
+                file,
                 format!("`{name}` is {}, not f64", other.dtype()),
             )),
         };
@@ -84,18 +97,18 @@ impl ModelFile {
         } else {
             None
         };
-        let loss: Loss = parse(&c, "loss", &file)?;
-        let features: Vec<String> = parse(&c, "features", &file)?;
-        let class_names: Option<Vec<String>> = parse(&c, "class_names", &file)?;
+        let loss: Loss = parse(c, "loss", file)?;
+        let features: Vec<String> = parse(c, "features", file)?;
+        let class_names: Option<Vec<String>> = parse(c, "class_names", file)?;
         let [rows, columns] = shape[..] else {
             return Err(Error::malformed(
-                &file,
+                file,
                 format!("`coef` has shape {shape:?}; expected two axes"),
             ));
         };
         if intercept.len() != rows || !(features.is_empty() || features.len() == columns) {
             return Err(Error::malformed(
-                &file,
+                file,
                 "weights, intercepts and names do not fit together",
             ));
         }
@@ -113,9 +126,9 @@ impl ModelFile {
             },
             features,
             classes: class_names,
-            target: parse(&c, "target", &file)?,
-            weight: parse(&c, "weight", &file)?,
-            fit: parse(&c, "fit", &file)?,
+            target: parse(c, "target", file)?,
+            weight: parse(c, "weight", file)?,
+            fit: parse(c, "fit", file)?,
         })
     }
 

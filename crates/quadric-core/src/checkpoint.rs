@@ -254,7 +254,7 @@ impl Loader<'_> {
 
 impl Visitor for Loader<'_> {
     fn len(&mut self, path: &str, n: &mut usize) -> Result<()> {
-        *n = match self.tensors.remove(&length_of(path)) {
+        let stored = match self.tensors.remove(&length_of(path)) {
             Some(Tensor::U64 { data, .. }) if data.len() == 1 => usize::try_from(data[0])
                 .ok()
                 .filter(|n| *n <= self.largest)
@@ -266,6 +266,11 @@ impl Visitor for Loader<'_> {
                 .map(Tensor::len)
                 .ok_or_else(|| self.unlike(path, "is missing"))?,
         };
+        // What a fresh memory holds already has the length that the method counts on.
+        if *n != 0 && stored != *n {
+            return Err(self.unlike(path, &format!("holds {stored} values; expected {n}")));
+        }
+        *n = stored;
         Ok(())
     }
 
@@ -403,7 +408,13 @@ impl Resumed {
                 dim,
             ));
         }
-        Ok(())
+        match memory.is_sound() {
+            true => Ok(()),
+            false => Err(Error::malformed(
+                &self.file,
+                "no run leaves such a point or such counts behind",
+            )),
+        }
     }
 
     pub(crate) fn state(&mut self, state: &mut dyn State) -> Result<()> {

@@ -50,6 +50,23 @@ impl<T: Scalar> Memory<T> {
             && crate::vector::all_finite(&self.x)
     }
 
+    /// True if a run could have saved this: finite points, and counts that can go on.
+    pub(crate) fn is_sound(&self) -> bool {
+        let c = &self.counts;
+        let counts = [
+            c.values,
+            c.gradients,
+            c.hessians,
+            c.products,
+            c.dense_hessians,
+        ];
+        counts.iter().chain([&self.iteration]).all(|n| *n < 1 << 53)
+            && c.passes.is_finite()
+            && self.best_value.is_none_or(f64::is_finite)
+            && crate::vector::all_finite(&self.x)
+            && crate::vector::all_finite(&self.best)
+    }
+
     /// Keeps `x` if nothing better is known.
     pub(crate) fn keep_best(&mut self) {
         let better = match (self.reading.value, self.best_value) {

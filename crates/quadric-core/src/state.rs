@@ -13,7 +13,7 @@ pub trait State: std::any::Any + Send {
 
 /// Reads or writes the numbers of a [`State`].
 pub trait Visitor {
-    /// The length of the vector that follows; a loading visitor sets it.
+    /// The length of the vector that follows; a loading visitor sets it where the vector is empty so far.
     ///
     /// # Errors
     /// A stored length that does not fit.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -510,23 +510,26 @@ impl TraceWriter<'static> {
     /// a resumed run often has another budget, and everything else in them is for the checkpoint's identity to compare.
     pub fn resume(path: &Path, header: &TraceHeader) -> Result<Self> {
         let failed = |e| Error::io("continue the trace", path.display(), e);
-        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+        let bytes = match files::read_file(path) {
+            Err(e) if files::is_missing(&e) => {
                 return Self::create(path, Overwrite::Refuse, header);
             }
-            opened => opened.map_err(failed)?,
+            read => read?,
         };
         let name = path.display().to_string();
-        let (trace, kept) = scan(BufReader::new(&file), &name)?;
+        let (trace, kept) = scan(bytes.as_slice(), &name)?;
         refuse_another_run(&trace.header, header, &name)?;
-        cut(&mut file, kept).map_err(failed)?;
+        let file = cut(path, kept).map_err(failed)?;
         Ok(Self::append(file, trace.records.last().map(|r| r.it)))
     }
 }
 
-fn cut(file: &mut File, length: u64) -> io::Result<()> {
+/// Cuts a file and opens it for what follows.
+fn cut(path: &Path, length: u64) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
     file.set_len(length)?;
-    file.seek(SeekFrom::End(0)).map(|_| ())
+    file.seek(SeekFrom::End(0))?;
+    Ok(file)
 }
 
 fn refuse_another_run(old: &TraceHeader, new: &TraceHeader, file: &str) -> Result<()> {

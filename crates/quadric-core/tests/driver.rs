@@ -448,47 +448,6 @@ fn bad_arguments_are_refused_before_any_work() {
     assert_eq!(e.unwrap_err().kind(), ErrorKind::Capability);
 }
 
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * 4096)
-}
-
-#[test]
-fn t_s12_many_steps_are_cheap() {
-    let mut driver = Driver {
-        tolerance: Tolerance {
-            relative: 0.0,
-            absolute: 0.0,
-        },
-        ..limited(100_000)
-    };
-    let slow = HeavyBall {
-        lr: 1e-7,
-        momentum: 0.0,
-    };
-    let mut warm = None;
-    let mut last = None;
-    driver.callbacks.push(Box::new(|p| {
-        if p.iteration == 10_000 {
-            warm = resident_bytes();
-        }
-        if p.iteration == 100_000 {
-            last = resident_bytes();
-        }
-        Ok(Control::Continue)
-    }));
-    let o = driver.run(&slow, vec![9.0; 3], &bowl()).unwrap();
-    drop(driver);
-    assert_eq!((o.status, o.iterations), (Status::MaxIterations, 100_000));
-    assert_eq!(o.counts.gradients, 100_001);
-    assert_eq!(o.counts.passes, 100_001.0);
-    if let (Some(warm), Some(last)) = (warm, last) {
-        // Other tests of this process allocate too; a leak of a hundred bytes a step would show all the same.
-        assert!(last < warm + (64 << 20), "{warm} bytes grew to {last}");
-    }
-}
-
 /// `Σ exp(-x_j)`, without a minimiser.
 struct Falling;
 

@@ -14,6 +14,7 @@ use quadric_core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{HeavyBall, PseudoHuber, Quadratic};
@@ -493,5 +494,42 @@ fn the_checker_finds_each_planted_fault() {
                 .iter()
                 .all(|c| c.verdict != Verdict::Failed || c.error > c.limit)
         );
+    }
+}
+
+/// `|x|²`, or `|x|²` with a last digit that changes from call to call.
+struct Drift(AtomicU64, bool);
+
+impl Problem<f64> for Drift {
+    fn dim(&self) -> usize {
+        2
+    }
+    capabilities!(f64: Smooth);
+}
+impl Objective<f64> for Drift {
+    fn value(&self, x: &[f64]) -> Result<f64> {
+        let calls = self.0.fetch_add(1, Ordering::Relaxed);
+        let noise = f64::EPSILON * (calls % 3) as f64;
+        Ok(x.iter().map(|x| x * x).sum::<f64>() * if self.1 { 1.0 + noise } else { 1.0 })
+    }
+}
+impl Smooth<f64> for Drift {
+    fn value_grad(&self, x: &[f64], g: &mut [f64]) -> Result<f64> {
+        for (g, x) in g.iter_mut().zip(x) {
+            *g = 2.0 * x;
+        }
+        self.value(x)
+    }
+}
+
+#[test]
+fn t_d07_two_answers_at_one_point_are_found() {
+    for drifts in [false, true] {
+        let problem = Drift(AtomicU64::new(0), drifts);
+        let report = check_derivatives(&problem, &[0.4, -1.0], 1).unwrap();
+        let found = report
+            .failures()
+            .any(|c| c.name == "two evaluations are equal");
+        assert_eq!(found, drifts, "{report}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod contestant;
 mod glm;
+mod read;
 mod referee;
 mod scale;
 
@@ -34,6 +35,11 @@ const SUITES: &[Suite] = &[
         name: "glm",
         measure: glm::measure,
         table: glm::table,
+    },
+    Suite {
+        name: "read",
+        measure: read::measure,
+        table: read::table,
     },
     Suite {
         name: "scale",

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn load(name: &str, options: &ReadOptions) -> Result<Dataset> {
     let path = Path::new(name);
     if !path.exists() && data::embedded_sets().iter().any(|s| s.name == name) {
+        refuse_options(name, options)?;
         return data::embedded(name);
     }
     data::read(path, options).map_err(|e| {
@@ -23,6 +24,29 @@ pub(crate) fn load(name: &str, options: &ReadOptions) -> Result<Dataset> {
         let names: Vec<&str> = data::embedded_sets().iter().map(|s| s.name).collect();
         e.with_hint(format!("the embedded sets are: {}", names.join(", ")))
     })
+}
+
+/// An embedded set is what it is: options that say how to read a file would do nothing.
+fn refuse_options(name: &str, options: &ReadOptions) -> Result<()> {
+    let plain = ReadOptions {
+        target: match &options.target {
+            Target::Column(_) => Target::Guess,
+            target => target.clone(),
+        },
+        missing: options.missing,
+        limits: options.limits,
+        ..ReadOptions::default()
+    };
+    if *options == plain {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Argument,
+        format!(
+            "the embedded set `{name}` takes no options of files, such as --target or --labels"
+        ),
+    )
+    .with_hint("`quadric data convert` writes it to a file, which takes them"))
 }
 
 /// [`load`] for commands that need a target.

@@ -2,22 +2,20 @@
 
 use crate::args::{Global, ReportArgs};
 use crate::console;
-use quadric::core::{Error, Result, Trace, read_trace};
+use quadric::core::{Result, Trace, read_file, read_trace};
 use quadric::opt::registry;
 use quadric::report::{self, Family, Point, Report, Run};
 use serde_json::json;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) fn run(a: &ReportArgs, global: &Global) -> Result<ExitCode> {
     let mut traces = Vec::new();
     for path in &a.traces {
-        let file = File::open(path).map_err(|e| Error::io("read", path.display(), e))?;
+        let bytes = read_file(path)?;
         traces.push((
             path,
-            read_trace(BufReader::new(file), &path.display().to_string())?,
+            read_trace(bytes.as_slice(), &path.display().to_string())?,
         ));
     }
     let values = traces

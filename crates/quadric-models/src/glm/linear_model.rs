@@ -56,6 +56,14 @@ impl LinearModel {
                 self.loss, self.classes
             )));
         }
+        let ascend =
+            |c: &[f64]| c.iter().is_sorted_by(|a, b| a < b) && c.iter().all(|v| v.is_finite());
+        if !self.classes.as_deref().is_none_or(ascend) {
+            return Err(Error::data(format!(
+                "the classes {:?} are not finite labels in ascending order",
+                self.classes
+            )));
+        }
         if self.coef.len() != rows || self.intercept.len() != rows {
             return Err(Error::shape(
                 "the model's (coefficient rows, intercepts)",
@@ -106,13 +114,21 @@ impl LinearModel {
                 *e += b;
             }
         }
-        Ok(eta)
+        match eta.iter().position(|e| !e.is_finite()) {
+            Some(i) => Err(Error::non_finite(
+                "the linear predictor (row, class)",
+                (i / k, i % k),
+                eta[i],
+            )
+            .with_hint("the data are far larger than those that the model was fitted on")),
+            None => Ok(eta),
+        }
     }
 
     /// Predicts the rows of `x` (n, d).
     ///
     /// # Errors
-    /// Another number of features, or non-finite data.
+    /// Another number of features, non-finite data, or data so large that a predictor overflows.
     pub fn predict(&self, x: &DataMatrix<f64>) -> Result<Prediction> {
         let eta = self.predictors(x)?;
         let Some(classes) = &self.classes else {

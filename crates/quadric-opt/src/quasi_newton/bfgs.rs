@@ -116,7 +116,15 @@ impl InverseEstimate {
 
 impl State for InverseEstimate {
     fn visit(&mut self, path: &str, v: &mut dyn quadric_core::Visitor) -> Result<()> {
-        self.b.visit(&format!("{path}/b"), v)
+        self.b.visit(&format!("{path}/b"), v)?;
+        match self.b.len() {
+            0 => Ok(()),
+            m if m == self.n * self.n => Ok(()),
+            m => Err(Error::malformed(
+                path,
+                format!("an inverse of {m} entries for {} unknowns", self.n),
+            )),
+        }
     }
 }
 

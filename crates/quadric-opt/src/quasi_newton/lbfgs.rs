@@ -8,7 +8,7 @@
 use crate::config::{Config, Fault};
 use crate::descent::Descent;
 use crate::search::StrongWolfe;
-use quadric_core::{Context, Direction, Point, Result, Scalar, Smooth, vector};
+use quadric_core::{Context, Direction, Error, ErrorKind, Point, Result, Scalar, Smooth, vector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,18 @@ impl<T: Scalar> LbfgsState<T> {
             len: 0,
             gamma: 1.0,
         }
+    }
+
+    /// Refuses a memory that no run leaves behind, for states that come from a file.
+    fn check(&self) -> Result<()> {
+        let memory = self.rho.len();
+        if self.oldest < memory && self.len <= memory {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Malformed,
+            "the memory of l-bfgs contradicts itself",
+        ))
     }
 
     /// Forgets the pairs; false if there were none.
@@ -171,6 +183,7 @@ impl<T: Scalar> Direction<T> for Lbfgs {
         d: &mut [T],
         cx: &mut Context,
     ) -> Result<()> {
+        state.check()?;
         if !state.direction(at, d) {
             cx.note("skipped_pairs", 1.0);
         }

@@ -6,8 +6,10 @@ mod support;
 
 mod batched;
 mod cases;
+mod determinism;
 mod hostile;
 mod options;
 mod quasi_newton;
+mod referee;
 mod searches;
 mod stochastic;

@@ -14,11 +14,11 @@ fn entries_are_complete_and_true() {
         assert!(names.insert(entry.name), "{} twice", entry.name);
         assert!(entry.summary.ends_with('.') && !entry.paper.is_empty());
         let method = entry.build::<f64>(&Value::Null).unwrap();
-        assert_eq!(method.needs(), entry.needs, "{}", entry.name);
-        assert_eq!(
-            entry.build::<f32>(&(entry.defaults)()).unwrap().needs(),
-            entry.needs
-        );
+        // The capability of its type, and those it asks for at the start of a run.
+        let needs = |name: &str| entry.needs.split(" + ").any(|n| n == name);
+        assert!(needs(method.needs()), "{}", entry.name);
+        let single = entry.build::<f32>(&(entry.defaults)()).unwrap();
+        assert_eq!(single.needs(), method.needs(), "{}", entry.name);
         let defaults = (entry.defaults)();
         let schema = (entry.schema)();
         let described = schema["properties"].as_object().unwrap();

@@ -27,6 +27,8 @@ enum Kind {
     PseudoHuber,
     /// `sum x_i⁸`.
     Flat,
+    /// `|x|`, with a kink at the minimiser.
+    Kink,
     /// `7`.
     Constant,
     /// `-x_1`.
@@ -57,6 +59,7 @@ impl Function {
             "brown" => Brown,
             "pseudo-huber" => PseudoHuber,
             "flat" => Flat,
+            "kink" => Kink,
             "constant" => Constant,
             "falling" => Falling,
             "concave" => Concave,
@@ -184,6 +187,19 @@ impl Function {
                     x[i].powi(8)
                 })
                 .sum(),
+            Kink => {
+                let r = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+                if r > 0.0 {
+                    for i in 0..n {
+                        g[i] = x[i] / r;
+                        for j in i..n {
+                            let own = if i == j { 1.0 / r } else { 0.0 };
+                            bend(i, j, own - x[i] * x[j] / r.powi(3));
+                        }
+                    }
+                }
+                r
+            }
             Constant => 7.0,
             Falling => {
                 g[0] = -1.0;

@@ -2,10 +2,11 @@
 
 use faer::{MatMut, MatRef};
 use quadric_core::{
-    ApproximateInverse, BoxOp, Columns, Error, ErrorKind, FiniteSum, Gap, LineModel,
+    ApproximateInverse, BoxOp, Clock, Columns, Error, ErrorKind, FiniteSum, Gap, LineModel,
     LinearOperator, Objective, Problem, Properties, Result, SelfConcordant, Smooth, TwiceSmooth,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +21,26 @@ pub(crate) enum Mischief {
     WrongSign,
     /// The gradient is a million times too long.
     TooLong,
+    /// The evaluation panics.
+    Panics,
+    /// The evaluation takes a while.
+    Sleeps,
+    /// Products with the Hessian are zero.
+    ZeroHessian,
+    /// The Hessian is not symmetric.
+    AsymmetricHessian,
+    /// The Hessian has the wrong sign.
+    NegativeHessian,
+}
+
+impl Mischief {
+    /// True for those that strike at a use of the Hessian instead of an evaluation.
+    pub(crate) fn is_of_hessian(self) -> bool {
+        matches!(
+            self,
+            Self::ZeroHessian | Self::AsymmetricHessian | Self::NegativeHessian
+        )
+    }
 }
 
 /// What was asked so far.
@@ -30,6 +51,8 @@ pub(crate) struct Record {
     pub(crate) hessians: u64,
     pub(crate) products: u64,
     pub(crate) dense: u64,
+    /// Blocks that a Hessian was applied to, and dense Hessians.
+    uses: u64,
     /// Points and the values that were answered.
     pub(crate) answers: Vec<(Vec<f64>, f64)>,
 }
@@ -37,6 +60,14 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn evaluations(&self) -> u64 {
         self.values + self.gradients
+    }
+}
+
+struct Ticks(Arc<Mutex<Record>>, Duration);
+
+impl Clock for Ticks {
+    fn now(&self) -> Duration {
+        self.1 * self.0.lock().unwrap().evaluations() as u32
     }
 }
 
@@ -49,7 +80,7 @@ enum Inner<'a> {
 pub(crate) struct Watched<'a> {
     inner: Inner<'a>,
     record: Arc<Mutex<Record>>,
-    /// Misbehave at this evaluation, counted from 1.
+    /// Misbehave at this evaluation (or use of a Hessian), counted from 1.
     mischief: Option<(u64, Mischief)>,
     /// Keep the answers.
     remembers: bool,
@@ -79,6 +110,11 @@ impl<'a> Watched<'a> {
         self.record.lock().unwrap().clone()
     }
 
+    /// A clock that every evaluation moves by `tick`.
+    pub(crate) fn clock(&self, tick: Duration) -> Arc<dyn Clock> {
+        Arc::new(Ticks(self.record.clone(), tick))
+    }
+
     fn inner(&self) -> &dyn Problem<f64> {
         match &self.inner {
             Inner::Whole(p) => *p,
@@ -94,9 +130,16 @@ impl<'a> Watched<'a> {
         } else {
             r.values += 1;
         }
-        self.mischief
-            .filter(|(k, _)| *k == r.evaluations())
-            .map(|m| m.1)
+        let due = self
+            .mischief
+            .filter(|(k, what)| *k == r.evaluations() && !what.is_of_hessian());
+        drop(r);
+        match due?.1 {
+            Mischief::Panics => panic!("a panic on purpose"),
+            Mischief::Sleeps => std::thread::sleep(Duration::from_millis(2)),
+            _ => {}
+        }
+        due.map(|m| m.1)
     }
 
     fn remember(&self, x: &[f64], f: f64) {
@@ -166,7 +209,7 @@ impl Smooth<f64> for Watched<'_> {
             Some(Mischief::GradientNan) => g.fill(f64::NAN),
             Some(Mischief::WrongSign) => g.iter_mut().for_each(|g| *g = -*g),
             Some(Mischief::TooLong) => g.iter_mut().for_each(|g| *g *= 1e6),
-            None => {}
+            _ => {}
         }
         self.remember(x, f);
         Ok(f)
@@ -187,6 +230,7 @@ impl TwiceSmooth<f64> for Watched<'_> {
         Ok(Box::new(WatchedOp {
             op,
             record: self.record.clone(),
+            mischief: self.mischief.filter(|m| m.1.is_of_hessian()),
         }))
     }
     fn preconditioner(&self, x: &[f64], shift: f64) -> Result<Option<ApproximateInverse<f64>>> {
@@ -243,22 +287,51 @@ impl FiniteSum<f64> for Watched<'_> {
 struct WatchedOp<'a> {
     op: BoxOp<'a, f64>,
     record: Arc<Mutex<Record>>,
+    mischief: Option<(u64, Mischief)>,
+}
+
+impl WatchedOp<'_> {
+    /// Counts a use and spoils its result if it is due. A column of a dense Hessian is a product like any other.
+    fn spoil(&self, mut y: MatMut<'_, f64>) {
+        let uses = {
+            let mut r = self.record.lock().unwrap();
+            r.uses += 1;
+            r.uses
+        };
+        let Some((_, what)) = self.mischief.filter(|(k, _)| *k == uses) else {
+            return;
+        };
+        for j in 0..y.ncols() {
+            for i in 0..y.nrows() {
+                match what {
+                    Mischief::ZeroHessian => y[(i, j)] = 0.0,
+                    Mischief::NegativeHessian => y[(i, j)] *= -1.0,
+                    // Rows of different weight.
+                    _ => y[(i, j)] *= 1.0 + i as f64,
+                }
+            }
+        }
+    }
 }
 
 impl LinearOperator<f64> for WatchedOp<'_> {
     fn shape(&self) -> (usize, usize) {
         self.op.shape()
     }
-    fn apply(&self, x: MatRef<'_, f64>, y: MatMut<'_, f64>) -> Result<()> {
+    fn apply(&self, x: MatRef<'_, f64>, mut y: MatMut<'_, f64>) -> Result<()> {
         self.record.lock().unwrap().products += x.ncols() as u64;
-        self.op.apply(x, y)
+        self.op.apply(x, y.as_mut())?;
+        self.spoil(y);
+        Ok(())
     }
     fn properties(&self) -> Properties {
         self.op.properties()
     }
-    fn dense(&self, out: MatMut<'_, f64>) -> Result<()> {
+    fn dense(&self, mut out: MatMut<'_, f64>) -> Result<()> {
         self.record.lock().unwrap().dense += 1;
-        self.op.dense(out)
+        self.op.dense(out.as_mut())?;
+        self.spoil(out);
+        Ok(())
     }
     fn cost(&self) -> quadric_core::Cost {
         self.op.cost()

@@ -6,7 +6,9 @@ use crate::args::{FitArgs, ModelArgs, ReadArgs, SelectArgs, SolveArgs};
 use crate::commands::problem;
 use crate::commands::solve::Solve;
 use quadric::core::config::{Resolver, Validate};
-use quadric::core::{Error, ErrorKind, Result, TraceHeader, TraceHost, TraceProblem, TraceWriter};
+use quadric::core::{
+    Error, ErrorKind, Result, TraceHeader, TraceHost, TraceProblem, TraceWriter, read_file,
+};
 use quadric::data::Dataset;
 use quadric::models::GlmOptions;
 use schemars::JsonSchema;
@@ -51,9 +53,11 @@ pub(super) fn configuration(a: &FitArgs) -> Result<FitConfig> {
     let Some(path) = &a.config else {
         return Ok(flags);
     };
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path.display(), e))?;
+    let name = path.display().to_string();
+    let text = String::from_utf8(read_file(path)?)
+        .map_err(|e| Error::malformed(&name, "it is not UTF-8 text").with_source(e))?;
     let mut resolver = Resolver::default();
-    resolver.toml(&text, &path.display().to_string());
+    resolver.toml(&text, &name);
     let mut merged = value(&resolver.finish::<FitConfig>()?)?;
     overlay(&mut merged, value(&flags)?);
     serde_json::from_value(merged).map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))
