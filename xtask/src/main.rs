@@ -16,7 +16,8 @@ cargo xtask <task>
   test       every test this machine can run; says what it skips and how to enable it
   docs       API documentation, warnings denied
   generate   write the generated pages under docs/ (with --check: fail if they are out of date)
-  bench      cargo xtask bench <suite> [--tiny]: measure, write bench/record/<suite>.json and COMPARE.md's tables
+  bench      cargo xtask bench <suite> [WORK...] [--tiny]: measure, write bench/record/<suite>.json and COMPARE.md's table;
+             cargo xtask bench --tables: only write COMPARE.md's tables again
   readme     run the commands that README.md shows
   ci         all of the above, as the continuous integration runs it
 ";
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
         Some("test") => tests::run(),
         Some("docs") => docs(),
         Some("generate") => generate::run(flag("--check")),
-        Some("bench") => bench::run(arguments.get(1).map_or("", String::as_str), flag("--tiny")),
+        Some("bench") if flag("--tables") => bench::tables(),
+        Some("bench") => bench(&arguments[1..]),
         Some("readme") => readme::run(),
         Some("ci") => ci(),
         _ => {
@@ -47,6 +49,21 @@ fn main() -> ExitCode {
 }
 
 type Result<V = ()> = std::result::Result<V, String>;
+
+fn bench(arguments: &[String]) -> Result {
+    let (flags, words): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|a| a.starts_with("--"));
+    let size = if flags.iter().any(|f| *f == "--tiny") {
+        bench::Size::Tiny
+    } else {
+        bench::Size::Full
+    };
+    let (suite, only) = words
+        .split_first()
+        .ok_or("name a bench suite; see cargo xtask --help")?;
+    let only: Vec<String> = only.iter().map(|s| (*s).clone()).collect();
+    bench::run(suite, size, &only)
+}
 
 fn check() -> Result {
     tools::cargo(&["fmt", "--all", "--check"])?;
@@ -72,7 +89,7 @@ fn ci() -> Result {
     check()?;
     docs()?;
     generate::run(true)?;
-    bench::run("fit", true)?;
+    bench::all_tiny()?;
     readme::run()?;
     tests::run()
 }

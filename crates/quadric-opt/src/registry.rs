@@ -155,6 +155,9 @@ methods! {
     "regularized-newton": newton::RegularizedNewton, SecondOrder, "TwiceSmooth",
         "Newton with a multiple of the identity that falls with the gradient, for convex functions of unknown smoothness.",
         "Doikov, Mishchenko, Nesterov, SIAM J. Optim. 34, 2024, arXiv 2208.05888";
+    "newton-mr": newton::NewtonMr, SecondOrder, "TwiceSmooth",
+        "Newton by minimum residuals, for Hessians that are singular: steps of least norm, no regularisation.",
+        "Roosta, Liu, Xu, Mahoney, EURO J. Comput. Optim. 10, 2022, arXiv 1810.00303";
 }
 
 /// All methods, first order first.

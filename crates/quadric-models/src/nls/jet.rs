@@ -1,5 +1,6 @@
 //! Numbers that carry their first and second derivatives.
 
+use smallvec::SmallVec;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Which derivatives an evaluation wants.
@@ -15,9 +16,18 @@ pub(super) enum Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jet {
     pub(super) value: f64,
-    pub(super) gradient: Vec<f64>,
+    pub(super) gradient: SmallVec<[f64; 4]>,
     /// The lower triangle, row after row; empty where only gradients are wanted.
-    pub(super) hessian: Vec<f64>,
+    pub(super) hessian: SmallVec<[f64; 10]>,
+}
+
+/// `mine <- a mine + b theirs`; what theirs lacks is 0.
+fn mix(a: f64, mine: &mut [f64], b: f64, theirs: &[f64]) {
+    let (both, rest) = mine.split_at_mut(theirs.len());
+    for (v, w) in both.iter_mut().zip(theirs) {
+        *v = a * *v + b * w;
+    }
+    rest.iter_mut().for_each(|v| *v *= a);
 }
 
 impl Jet {
@@ -25,8 +35,8 @@ impl Jet {
     pub fn constant(value: f64) -> Self {
         Self {
             value,
-            gradient: Vec::new(),
-            hessian: Vec::new(),
+            gradient: SmallVec::new(),
+            hessian: SmallVec::new(),
         }
     }
 
@@ -63,16 +73,13 @@ impl Jet {
 
     /// `a self + b other`.
     fn combine(mut self, a: f64, b: f64, other: &Self) -> Self {
-        let add = |mine: &mut Vec<f64>, theirs: &[f64]| {
-            mine.resize(mine.len().max(theirs.len()), 0.0);
-            mine.iter_mut().for_each(|v| *v *= a);
-            for (v, w) in mine.iter_mut().zip(theirs) {
-                *v += b * w;
-            }
-        };
         self.value = a * self.value + b * other.value;
-        add(&mut self.gradient, &other.gradient);
-        add(&mut self.hessian, &other.hessian);
+        self.gradient
+            .resize(self.gradient.len().max(other.gradient.len()), 0.0);
+        self.hessian
+            .resize(self.hessian.len().max(other.hessian.len()), 0.0);
+        mix(a, &mut self.gradient, b, &other.gradient);
+        mix(a, &mut self.hessian, b, &other.hessian);
         self
     }
 

@@ -56,7 +56,10 @@ fn grouped<const K: usize>(
         make: Box::new(move |n| {
             let groups = (0..n / K).map(move |g| (g * K..(g + 1) * K).collect::<Vec<_>>());
             let term = move |_: usize, x: &[Jet]| Jet::sum(residuals(x).iter().map(Jet::square));
-            (start.repeat(n / K), TermSum::new(name, n).each(groups, term))
+            (
+                start.repeat(n / K),
+                TermSum::new(name, n).each(groups, term),
+            )
         }),
         minimum: Minimum::Everywhere(0.0),
         others: &[],
@@ -299,7 +302,13 @@ fn scalable() -> Vec<Row> {
     let boundary = || ten(|j| j / 11.0 * (j / 11.0 - 1.0));
     vec![
         grouped(21, "extended-rosenbrock", [-1.2, 1.0], 5, rosenbrock),
-        grouped(22, "extended-powell", [3.0, -1.0, 0.0, 1.0], 3, powell_singular),
+        grouped(
+            22,
+            "extended-powell",
+            [3.0, -1.0, 0.0, 1.0],
+            3,
+            powell_singular,
+        ),
         row(
             23,
             "penalty-1",

@@ -2,7 +2,7 @@
 
 use super::{TermSum, cutest, mgh};
 use quadric_core::config::nearest;
-use quadric_core::{Error, ErrorKind, Result};
+use quadric_core::{Error, ErrorKind, Result, Smooth, Tolerance, vector};
 
 /// Where a problem was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +190,22 @@ const DIGITS: f64 = 2e-5;
 const ZERO: f64 = 1e-9;
 
 impl TestProblem {
+    /// The tolerance `tol` in units of the problem: a gradient at the start of 10¹⁰ makes no gradient of 1 small, so that the
+    /// unit is the largest entry of the gradient at the start or max(1, |F*|), whichever is less; F at the start stands in
+    /// for a minimum that is not known.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    pub fn tolerance(&self, tol: f64) -> Result<Tolerance> {
+        let mut g = vec![0.0; self.start.len()];
+        let value = self.problem.value_grad(&self.start, &mut g)?;
+        let size = self.minimum.unwrap_or(value).abs().max(1.0);
+        Ok(Tolerance {
+            relative: 0.0,
+            absolute: tol * size.min(vector::max_abs(&g)),
+        })
+    }
+
     /// How a value of F relates to what was published.
     pub fn judge(&self, value: f64) -> Answer {
         let near = |known: f64| (value - known).abs() <= DIGITS * known.abs() + ZERO;

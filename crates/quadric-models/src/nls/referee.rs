@@ -1,9 +1,7 @@
 //! One way to say what a method needed to reach the known minimum, whoever wrote the method.
 
 use super::{Answer, TestProblem};
-use quadric_core::{
-    BoxOp, Clock, Objective, Problem, Result, Smooth, TwiceSmooth, capabilities,
-};
+use quadric_core::{BoxOp, Clock, Objective, Problem, Result, Smooth, TwiceSmooth, capabilities};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

@@ -2,13 +2,15 @@
 //!
 //! [`GscNewton`] for generalised self-concordant problems (generalised linear models), [`TrustRegionNewton`] for every
 //! other twice differentiable function, convex or not, as does [`CubicNewton`] with a term of third order in place of the
-//! region, and [`RegularizedNewton`] with the gradient's norm.
+//! region, [`RegularizedNewton`] with the gradient's norm, and [`NewtonMr`] with the least of all solutions.
 
 mod cubic;
 mod damping;
 mod direct;
 mod gsc_newton;
 mod kept;
+mod newton_mr;
+mod reduced;
 mod regularized;
 mod schedule;
 mod secular;
@@ -20,6 +22,7 @@ mod watch;
 pub use cubic::{CubicNewton, CubicState};
 pub use gsc_newton::{GscNewton, GscState};
 pub use kept::Kept;
+pub use newton_mr::{NewtonMr, NewtonMrState};
 pub use regularized::{RegularizedNewton, RegularizedState};
 pub use schedule::{Level, Path, Schedule};
 pub use standing::Standing;

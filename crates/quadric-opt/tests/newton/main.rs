@@ -4,6 +4,7 @@ mod cubic;
 mod glm;
 mod gsc;
 mod iterative;
+mod newton_mr;
 mod problems;
 mod regularized;
 mod resume;

@@ -28,11 +28,17 @@ fn weight(k: usize) -> f64 {
 fn rosenbrocks() -> Vec<Row> {
     let fifty = Sizes::from(2, 50).up_to(50);
     vec![
-        scalable("chnrosnb", fifty, |_, _| -1.0, ZERO, |n, sum| {
-            sum.each(pairs(n), |k, x| {
-                (&x[0] - x[1].square()).square() * weight(k) + (&x[1] - 1.0).square()
-            })
-        }),
+        scalable(
+            "chnrosnb",
+            fifty,
+            |_, _| -1.0,
+            ZERO,
+            |n, sum| {
+                sum.each(pairs(n), |k, x| {
+                    (&x[0] - x[1].square()).square() * weight(k) + (&x[1] - 1.0).square()
+                })
+            },
+        ),
         scalable(
             "errinros",
             fifty,
@@ -51,9 +57,7 @@ fn rosenbrocks() -> Vec<Row> {
             ZERO,
             |n, sum| {
                 sum.each([[0]], |_, x| (&x[0] - 1.0).square())
-                    .each(pairs(n), |_, x| {
-                        (&x[1] - x[0].square()).square() * 100.0
-                    })
+                    .each(pairs(n), |_, x| (&x[1] - x[0].square()).square() * 100.0)
             },
         ),
         scalable(
@@ -100,7 +104,7 @@ fn chains() -> Vec<Row> {
             "edensch",
             Sizes::from(2, 36),
             |_, _| 8.0,
-            Minimum::At(&[(36, 219.28)]),
+            Minimum::At(&[(36, 219.284592)]),
             |n, sum| {
                 sum.each([[0]], |_, _| Jet::constant(16.0))
                     .each(pairs(n), |_, x| {
@@ -112,7 +116,7 @@ fn chains() -> Vec<Row> {
         ),
         scalable(
             "engval1",
-            Sizes::from(2, 1000),
+            Sizes::from(2, 500),
             |_, _| 2.0,
             Minimum::At(&[(2, 0.0)]),
             |n, sum| {
@@ -125,7 +129,7 @@ fn chains() -> Vec<Row> {
             "fletcbv2",
             Sizes::from(2, 100),
             |j, n| j as f64 / (n + 1) as f64,
-            Minimum::At(&[]),
+            Minimum::At(&[(100, -0.5140067861)]),
             |n, sum| {
                 let h = 1.0 / (n + 1) as f64;
                 sum.each([[0], [n - 1]], |_, x| x[0].square() * 0.5)
@@ -140,7 +144,7 @@ fn chains() -> Vec<Row> {
             "freuroth",
             Sizes::from(2, 100),
             |j, _| [0.5, -2.0, 0.0][j.min(3) - 1],
-            Minimum::At(&[(2, 0.0)]),
+            Minimum::At(&[(2, 0.0), (100, 11964.57735)]),
             |n, sum| {
                 sum.each(pairs(n), |_, x| {
                     let (cube, square) = (cube(&x[1]), x[1].square());
@@ -177,7 +181,7 @@ fn wider() -> Vec<Row> {
     vec![
         scalable(
             "bdqrtic",
-            Sizes::from(5, 1000),
+            Sizes::from(5, 500),
             |_, _| 1.0,
             Minimum::At(&[(100, 378.769)]),
             |n, sum| {
@@ -191,7 +195,7 @@ fn wider() -> Vec<Row> {
         ),
         scalable(
             "cragglvy",
-            Sizes::from(4, 1000).that("an even number", even),
+            Sizes::from(4, 500).that("an even number", even),
             |j, _| if j == 1 { 1.0 } else { 2.0 },
             Minimum::At(&[(10, 1.886566)]),
             |n, sum| {
@@ -226,9 +230,8 @@ fn wider() -> Vec<Row> {
             ZERO,
             |n, sum| {
                 sum.each((0..n / 2).map(|i| [2 * i, 2 * i + 1]), |_, x| {
-                    let part = |(y, e): (f64, f64)| {
-                        (y - &x[0] * (1.0 - x[1].clone().power(e))).square()
-                    };
+                    let part =
+                        |(y, e): (f64, f64)| (y - &x[0] * (1.0 - x[1].clone().power(e))).square();
                     Jet::sum([(1.5, 1.0), (2.25, 2.0), (2.625, 3.0)].map(part))
                 })
                 .each((1..n / 2).map(|i| [2 * i - 1, 2 * i]), |_, x| {
@@ -254,7 +257,7 @@ fn wider() -> Vec<Row> {
         ),
         scalable(
             "schmvett",
-            Sizes::from(3, 1000),
+            Sizes::from(3, 500),
             |_, _| 0.5,
             Minimum::Formula(|n| -3.0 * (n - 2) as f64),
             |n, sum| {

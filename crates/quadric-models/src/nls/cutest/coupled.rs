@@ -27,7 +27,7 @@ fn arrows() -> Vec<Row> {
         ),
         scalable(
             "liarwhd",
-            Sizes::from(2, 1000),
+            Sizes::from(2, 500),
             |_, _| 4.0,
             ZERO,
             |n, sum| {
@@ -38,7 +38,7 @@ fn arrows() -> Vec<Row> {
         ),
         scalable(
             "nondia",
-            Sizes::from(2, 1000),
+            Sizes::from(2, 500),
             |_, _| -1.0,
             ZERO,
             |n, sum| {
@@ -77,7 +77,7 @@ fn arrows() -> Vec<Row> {
         ),
         scalable(
             "tquartic",
-            Sizes::from(2, 1000),
+            Sizes::from(2, 500),
             |_, _| 0.1,
             ZERO,
             |n, sum| {
@@ -173,7 +173,7 @@ fn scattered() -> Vec<Row> {
         ),
         scalable(
             "sparsqur",
-            Sizes::from(2, 1000),
+            Sizes::from(2, 500),
             |_, _| 0.5,
             ZERO,
             |n, sum| {
@@ -183,13 +183,19 @@ fn scattered() -> Vec<Row> {
                 })
             },
         ),
-        scalable("dqrtic", Sizes::from(1, 100), |_, _| 2.0, ZERO, |n, sum| {
-            sum.each(singles(n), |k, x| (&x[0] - (k + 1) as f64).power(4.0))
-        }),
-        scalable("qing", Sizes::from(1, 100), |_, _| 1.0, ZERO, |n, sum| {
-            sum.each(singles(n), |k, x| {
-                (x[0].square() - (k + 1) as f64).square()
-            })
-        }),
+        scalable(
+            "dqrtic",
+            Sizes::from(1, 100),
+            |_, _| 2.0,
+            ZERO,
+            |n, sum| sum.each(singles(n), |k, x| (&x[0] - (k + 1) as f64).power(4.0)),
+        ),
+        scalable(
+            "qing",
+            Sizes::from(1, 100),
+            |_, _| 1.0,
+            ZERO,
+            |n, sum| sum.each(singles(n), |k, x| (x[0].square() - (k + 1) as f64).square()),
+        ),
     ]
 }

@@ -94,7 +94,7 @@ fn heart(x: &[Jet]) -> Vec<Jet> {
 
 fn others() -> Vec<Row> {
     vec![
-        whole("allinitu", vec![0.0; 4], f64::NAN, &[], allinit),
+        whole("allinitu", vec![0.0; 4], 5.744384910, &[], allinit),
         whole("brkmcc", vec![2.0; 2], 0.16904, &[], |x| {
             let ellipse = 1.0 - x[0].square() * 0.25 - x[1].square();
             (&x[0] - 2.0).square()
@@ -125,10 +125,10 @@ fn others() -> Vec<Row> {
         whole("humps", vec![-506.0, -506.2], 0.0, &[], |x| {
             humps(&x[0], &x[1])
         }),
-        whole("maratosb", vec![1.1, 0.1], f64::NAN, &[], |x| {
+        whole("maratosb", vec![1.1, 0.1], -1.0000000625, &[], |x| {
             &x[0] + (x[0].square() + x[1].square() - 1.0).square() * 1e6
         }),
-        whole("mexhat", vec![0.86, 0.72], f64::NAN, &[], |x| {
+        whole("mexhat", vec![0.86, 0.72], -0.04001, &[], |x| {
             let away = (&x[0] - 1.0).square();
             let bent = (&x[1] - x[0].square()).square() * 1e4;
             (bent + &away - 0.02).square() * 1e5 - away * 2.0
