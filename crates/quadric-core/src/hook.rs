@@ -1,10 +1,11 @@
 //! One wrapper around every evaluation: it counts, and it may refuse.
 
 use crate::{
-    ApproximateInverse, BoxOp, Cost, FiniteSum, Gap, LineModel, LinearOperator, Objective, Problem,
-    Properties, Result, Scalar, SelfConcordant, Smooth, TwiceSmooth,
+    ApproximateInverse, Batch, BoxOp, Cost, FiniteSum, Gap, LineModel, LinearOperator, Objective,
+    Problem, Properties, Result, Scalar, SelfConcordant, Smooth, TwiceSmooth,
 };
 use faer::{MatMut, MatRef};
+use quadric_linalg::random::SeedTree;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 
@@ -114,6 +115,17 @@ impl<'p, T: Scalar> Hooked<'p, T> {
         self.hook.before(work, 1, self.fraction)
     }
 
+    /// A part of the problem that stands on `rows` rows.
+    fn part<'a>(&'a self, batch: Batch<'a, T>, rows: usize) -> Batch<'a, T> {
+        let terms = self.inner().as_finite_sum().expect(OFFERED).terms();
+        Box::new(Hooked {
+            inner: Inner::Batch(batch),
+            hook: self.hook,
+            fraction: self.fraction * rows as f64 / terms.max(1) as f64,
+            best: Mutex::new((f64::INFINITY, Vec::new())),
+        })
+    }
+
     fn counted<'a>(&'a self, op: BoxOp<'a, T>) -> BoxOp<'a, T> {
         Box::new(HookedOp {
             op,
@@ -212,15 +224,16 @@ impl<T: Scalar> FiniteSum<T> for Hooked<'_, T> {
     fn terms(&self) -> usize {
         self.inner().as_finite_sum().expect(OFFERED).terms()
     }
-    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>> {
+    fn batch(&self, rows: &[usize]) -> Result<Batch<'_, T>> {
         let whole = self.inner().as_finite_sum().expect(OFFERED);
-        let fraction = self.fraction * rows.len() as f64 / whole.terms().max(1) as f64;
-        Ok(Box::new(Hooked {
-            inner: Inner::Batch(whole.batch(rows)?),
-            hook: self.hook,
-            fraction,
-            best: Mutex::new((f64::INFINITY, Vec::new())),
-        }))
+        Ok(self.part(whole.batch(rows)?, rows.len()))
+    }
+    fn mixed(&self, x: &[T], rows: usize, seeds: SeedTree) -> Result<Option<Batch<'_, T>>> {
+        // Mixing reads all rows.
+        self.before(Work::Product)?;
+        let whole = self.inner().as_finite_sum().expect(OFFERED);
+        let mixed = whole.mixed(x, rows, seeds)?;
+        Ok(mixed.map(|batch| self.part(batch, rows)))
     }
     fn term_smoothness(&self) -> Option<f64> {
         self.inner()

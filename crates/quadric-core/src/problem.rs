@@ -1,6 +1,7 @@
 //! Problems: what is minimised, and what it can be asked. Each trait is one capability; a method names the one it needs.
 
 use crate::{BoxOp, Result, Scalar, vector};
+use quadric_linalg::random::SeedTree;
 
 /// A proven bound on how far a point is from optimal.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,7 +137,16 @@ pub trait FiniteSum<T: Scalar>: Smooth<T> {
     ///
     /// # Errors
     /// A row out of range.
-    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>>;
+    fn batch(&self, rows: &[usize]) -> Result<Batch<'_, T>>;
+
+    /// A problem of `rows` rows, each a random signed sum of all rows, whose Hessian at `x` estimates that of the whole
+    /// without bias. `None` where rows cannot be mixed. Nothing else about it need resemble the whole.
+    ///
+    /// # Errors
+    /// Those of an evaluation, and no rows.
+    fn mixed(&self, _x: &[T], _rows: usize, _seeds: SeedTree) -> Result<Option<Batch<'_, T>>> {
+        Ok(None)
+    }
 
     /// For terms that depend on `x` through one linear combination of a data row each ("linear models"): the largest
     /// curvature of one term, an upper bound of the Lipschitz constant of any single term's gradient.

@@ -1,6 +1,6 @@
 //! The data matrix X (n rows, d columns): dense by rows, or sparse by rows.
 
-use crate::{Error, Result, Scalar};
+use crate::{Error, ErrorKind, Result, Scalar};
 use faer::MatRef;
 use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
 
@@ -191,6 +191,85 @@ impl<T: Scalar> DataMatrix<T> {
         }
     }
 
+    /// Every stored value of column j becomes `f(j, value)`, in place; a sparse matrix drops those that become `None`, a
+    /// dense one sets them to zero.
+    #[must_use]
+    pub fn map_stored(self, f: impl Fn(usize, T) -> Option<T>) -> Self {
+        let x = match self {
+            Self::Dense(mut x) => {
+                for row in x.values.chunks_exact_mut(x.cols.max(1)) {
+                    for (j, v) in row.iter_mut().enumerate() {
+                        *v = f(j, *v).unwrap_or(T::of(0.0));
+                    }
+                }
+                return Self::Dense(x);
+            }
+            Self::Sparse(x) => x,
+        };
+        let (symbolic, mut values) = x.into_parts();
+        let (rows, cols, mut starts, _, mut indices) = symbolic.into_parts();
+        let (mut kept, mut from) = (0, 0);
+        for start in &mut starts[1..] {
+            let to = *start as usize;
+            for at in from..to {
+                if let Some(v) = f(indices[at] as usize, values[at]) {
+                    (indices[kept], values[kept]) = (indices[at], v);
+                    kept += 1;
+                }
+            }
+            from = to;
+            *start = kept as u32;
+        }
+        indices.truncate(kept);
+        values.truncate(kept);
+        let symbolic = SymbolicSparseRowMat::new_checked(rows, cols, starts, None, indices);
+        Self::Sparse(SparseRowMat::new(symbolic, values))
+    }
+
+    /// The matrix with a last column of ones, in the memory it has where that can grow.
+    ///
+    /// # Errors
+    /// A sparse matrix that would have more than 2³² - 1 values.
+    pub fn with_ones(self) -> Result<Self> {
+        let (rows, d) = (self.rows(), self.cols());
+        let one = T::of(1.0);
+        let x = match self {
+            Self::Dense(x) => {
+                let mut values = x.values;
+                values.reserve_exact(rows);
+                values.resize(rows * (d + 1), one);
+                for i in (0..rows).rev() {
+                    values.copy_within(i * d..(i + 1) * d, i * (d + 1));
+                    values[i * (d + 1) + d] = one;
+                }
+                return Self::dense(values, rows, d + 1);
+            }
+            Self::Sparse(x) => x,
+        };
+        let stored = x.val().len();
+        if u32::try_from(stored + rows).is_err() {
+            let message = format!(
+                "a sparse matrix of {stored} values and one more in each of {rows} rows has more than 2^32 - 1 entries"
+            );
+            return Err(Error::new(ErrorKind::Resource, message));
+        }
+        let (symbolic, mut values) = x.into_parts();
+        let (_, _, mut starts, _, mut indices) = symbolic.into_parts();
+        values.reserve_exact(rows);
+        values.resize(stored + rows, one);
+        indices.reserve_exact(rows);
+        indices.resize(stored + rows, d as u32);
+        for i in (0..rows).rev() {
+            let (from, to) = (starts[i] as usize, starts[i + 1] as usize);
+            values.copy_within(from..to, from + i);
+            indices.copy_within(from..to, from + i);
+            (values[to + i], indices[to + i]) = (one, d as u32);
+            starts[i + 1] += i as u32 + 1;
+        }
+        let symbolic = SymbolicSparseRowMat::new_checked(rows, d + 1, starts, None, indices);
+        Ok(Self::Sparse(SparseRowMat::new(symbolic, values)))
+    }
+
     /// The transposed matrix, of the same kind.
     #[must_use]
     pub fn transposed(&self) -> Self {
@@ -278,4 +357,49 @@ impl<T: Scalar> DataMatrix<T> {
 pub(crate) fn sparse_row<T>(x: SparseRowMatRef<'_, u32, T>, i: usize) -> (&[u32], &[T]) {
     let range = x.row_range(i);
     (&x.symbolic().col_idx()[range.clone()], &x.val()[range])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 3 x 3 with an empty row, dense and sparse.
+    fn pair() -> [DataMatrix<f64>; 2] {
+        let dense = vec![1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0];
+        let (starts, indices) = (vec![0, 2, 2, 4], vec![0, 2, 1, 2]);
+        let values = vec![1.0, 2.0, 3.0, 4.0];
+        [
+            DataMatrix::dense(dense, 3, 3).expect("3 x 3"),
+            DataMatrix::sparse(starts, indices, values, 3, 3).expect("valid"),
+        ]
+    }
+
+    fn written(x: &DataMatrix<f64>) -> Vec<f64> {
+        let mut out = vec![0.0; x.rows() * x.cols()];
+        for i in 0..x.rows() {
+            x.for_row(i, |j, v| out[i * x.cols() + j] = v);
+        }
+        out
+    }
+
+    #[test]
+    fn a_column_of_ones_is_added() {
+        for x in pair() {
+            let with = x.with_ones().expect("small");
+            let expected = [1.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 3.0, 4.0, 1.0];
+            assert_eq!((with.rows(), with.cols()), (3, 4));
+            assert_eq!(written(&with), expected);
+        }
+    }
+
+    #[test]
+    fn stored_values_change_and_vanish() {
+        let [dense, sparse] = pair();
+        let f = |j: usize, v: f64| (j != 2).then_some(10.0 * v);
+        let expected = [10.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 30.0, 0.0];
+        let sparse = sparse.map_stored(f);
+        assert_eq!(sparse.stored(), 2);
+        assert_eq!(written(&sparse), expected);
+        assert_eq!(written(&dense.map_stored(f)), expected);
+    }
 }

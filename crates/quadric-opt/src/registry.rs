@@ -40,7 +40,7 @@ pub struct Entry {
     pub summary: &'static str,
     /// Where it was published.
     pub paper: &'static str,
-    /// The capability that a problem must offer.
+    /// The capability that a problem must offer; several are joined by ` + `.
     pub needs: &'static str,
     /// The JSON schema of its options.
     pub schema: fn() -> Value,
@@ -53,13 +53,13 @@ pub struct Entry {
 impl Entry {
     /// True if the problem offers what the method needs.
     pub fn applies<T: Scalar>(&self, problem: &dyn Problem<T>) -> bool {
-        match self.needs {
+        self.needs.split(" + ").all(|need| match need {
             "SelfConcordant" => problem.as_self_concordant().is_some(),
             "TwiceSmooth" => problem.as_twice_smooth().is_some(),
             "FiniteSum" => problem.as_finite_sum().is_some(),
             "Smooth" => problem.as_smooth().is_some(),
             _ => problem.as_objective().is_some(),
-        }
+        })
     }
 
     /// The method with these options; null takes the defaults.
@@ -158,6 +158,9 @@ methods! {
     "newton-mr": newton::NewtonMr, SecondOrder, "TwiceSmooth",
         "Newton by minimum residuals, for Hessians that are singular: steps of least norm, no regularisation.",
         "Roosta, Liu, Xu, Mahoney, EURO J. Comput. Optim. 10, 2022, arXiv 1810.00303";
+    "sketched-newton": newton::SketchedNewton, SecondOrder, "FiniteSum + TwiceSmooth",
+        "Newton for many rows and few unknowns: Hessians estimated from a few rows, more when they serve badly.",
+        "Roosta, Mahoney, Math. Prog. 174, 2019; Pilanci, Wainwright, SIAM J. Optim. 27, 2017; Lacotte, Wang, Pilanci, ICML 2021";
 }
 
 /// All methods, first order first.

@@ -4,6 +4,7 @@ mod contestant;
 mod glm;
 mod minimize;
 mod referee;
+mod scale;
 
 use crate::{Result, tools};
 use serde_json::Value;
@@ -39,6 +40,11 @@ const SUITES: &[Suite] = &[
         name: "minimize",
         measure: minimize::measure,
         table: minimize::table,
+    },
+    Suite {
+        name: "scale",
+        measure: scale::measure,
+        table: scale::table,
     },
 ];
 

@@ -7,14 +7,15 @@
 
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{DataMatrix, DenseRows, Error, ErrorKind, Result, Scalar};
+use quadric_core::{DataMatrix, Result, Scalar};
 use quadric_linalg::kernels;
-use quadric_linalg::parallel::by_columns;
+use quadric_linalg::parallel::{by_columns, map_ranges};
+use quadric_linalg::random::SeedTree;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The change of coordinates, shared by a problem and its batches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Frame {
     /// Number of features d.
     pub(crate) features: usize,
@@ -28,6 +29,9 @@ pub(crate) struct Frame {
     /// Columns that are the same in every row. Next to an intercept they carry nothing and become zero.
     constant: Vec<bool>,
 }
+
+/// Sums that a row takes part in when rows are mixed.
+const COPIES: usize = 8;
 
 /// Entries of a block of unknowns from which a transposed copy of a sparse matrix pays.
 const WIDE: usize = 1 << 16;
@@ -192,10 +196,16 @@ impl<T: Scalar> Design<T> {
             shift,
             constant,
         };
-        let x = match x {
-            DataMatrix::Dense(x) => transform_dense(x, rows, &frame)?,
-            DataMatrix::Sparse(_) => transform_sparse(&x, rows, &frame)?,
+        let x = if rows.len() == x.rows() {
+            x
+        } else {
+            x.select_rows(rows)
         };
+        let x = x.map_stored(|j, v| {
+            let kept = dense || !frame.constant[j];
+            kept.then(|| T::of(transform(&frame, j, v.to_f64(), dense)))
+        });
+        let x = if intercept { x.with_ones()? } else { x };
         Ok(Self {
             frame: Arc::new(frame),
             x,
@@ -219,6 +229,41 @@ impl<T: Scalar> Design<T> {
             x: self.x.select_rows(rows),
             transposed: None,
         }
+    }
+
+    /// `S diag(√weights) Z` with a random S (rows, n) of [`COPIES`] signed entries per column, `E SᵀS = I`: a sparse sign
+    /// embedding (Nelson, Nguyễn, "OSNAP", FOCS 2013) in blocks, each of which every row meets once.
+    pub(crate) fn mixed(&self, weights: &[T], rows: usize, seeds: SeedTree) -> Result<Self> {
+        let p = self.columns();
+        let block = rows.div_ceil(COPIES);
+        let share = 1.0 / rows.div_ceil(block) as f64;
+        let parts = map_ranges(rows, block, |number, rows| {
+            let size = rows.len();
+            let mut sums = vec![0.0; size * p];
+            let mut stream = seeds.stream(number as u64);
+            for (i, weight) in weights.iter().enumerate() {
+                let factor = stream.sign() * (share * weight.to_f64()).sqrt();
+                let target = stream.below(size) * p;
+                self.for_stored(i, |j, v| sums[target + j] += factor * v);
+            }
+            for row in sums.chunks_exact_mut(p) {
+                // The last stored entry of a row is 1, so the sum's last entry is the weight of its centre.
+                let (last, row) = row.split_last_mut().expect("a matrix has columns");
+                for (v, m) in row.iter_mut().zip(self.centre()) {
+                    *v -= m * *last;
+                }
+            }
+            sums.into_iter().map(T::of).collect::<Vec<T>>()
+        });
+        let frame = Frame {
+            shift: None,
+            ..Frame::clone(&self.frame)
+        };
+        Ok(Self {
+            frame: Arc::new(frame),
+            x: DataMatrix::dense(parts.concat(), rows, p)?,
+            transposed: None,
+        })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -401,78 +446,14 @@ impl<T: Scalar> Design<T> {
     }
 }
 
-/// The transformed value; subtracting after scaling avoids overflow and loses nothing else, the scale being a power of
-/// two.
+/// The transformed value, its mean taken off if `centre`; subtracting after scaling avoids overflow and loses nothing
+/// else, the scale being a power of two.
 #[inline(always)]
-fn transform(frame: &Frame, j: usize, v: f64) -> f64 {
-    v * frame.scale[j] - frame.mean[j] * frame.scale[j]
-}
-
-fn transform_dense<T: Scalar>(
-    mut x: DenseRows<T>,
-    rows: &[usize],
-    frame: &Frame,
-) -> Result<DataMatrix<T>> {
-    let d = frame.features;
-    let p = d + usize::from(frame.intercept);
-    if p == d && rows.len() == x.view().nrows() {
-        for row in x.values_mut().chunks_exact_mut(d) {
-            for (j, v) in row.iter_mut().enumerate() {
-                *v = T::of(transform(frame, j, v.to_f64()));
-            }
-        }
-        return Ok(DataMatrix::Dense(x));
+fn transform(frame: &Frame, j: usize, v: f64, centre: bool) -> f64 {
+    let v = v * frame.scale[j];
+    if centre {
+        v - frame.mean[j] * frame.scale[j]
+    } else {
+        v
     }
-    let mut values = Vec::with_capacity(rows.len() * p);
-    for &i in rows {
-        let row = x.row(i).iter().enumerate();
-        values.extend(row.map(|(j, v)| T::of(transform(frame, j, v.to_f64()))));
-        if frame.intercept {
-            values.push(T::of(1.0));
-        }
-    }
-    DataMatrix::dense(values, rows.len(), p)
-}
-
-fn transform_sparse<T: Scalar>(
-    x: &DataMatrix<T>,
-    rows: &[usize],
-    frame: &Frame,
-) -> Result<DataMatrix<T>> {
-    let d = x.cols();
-    let room = x.stored() + rows.len();
-    let (mut starts, mut indices, mut values) = (
-        Vec::with_capacity(rows.len() + 1),
-        Vec::with_capacity(room),
-        Vec::with_capacity(room),
-    );
-    starts.push(0);
-    for &i in rows {
-        x.for_row(i, |j, v| {
-            if !frame.constant[j] {
-                indices.push(j as u32);
-                values.push(T::of(v.to_f64() * frame.scale[j]));
-            }
-        });
-        if frame.intercept {
-            indices.push(d as u32);
-            values.push(T::of(1.0));
-        }
-        starts.push(u32::try_from(values.len()).map_err(|_| {
-            Error::new(
-                ErrorKind::Resource,
-                format!(
-                    "a sparse matrix of {} values and one intercept per row has more than 2^32 - 1 entries",
-                    x.stored()
-                ),
-            )
-        })?);
-    }
-    DataMatrix::sparse(
-        starts,
-        indices,
-        values,
-        rows.len(),
-        d + usize::from(frame.intercept),
-    )
 }

@@ -4,12 +4,14 @@ use super::Glm;
 use super::hessian::HessianOp;
 use super::line::GlmLine;
 use super::memo::Memo;
+use super::samples::Samples;
 use crate::Loss;
 use faer::MatMut;
 use quadric_core::{
-    ApproximateInverse, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
+    ApproximateInverse, Batch, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
     Scalar, SelfConcordant, Smooth, TwiceSmooth, capabilities,
 };
+use quadric_linalg::random::SeedTree;
 use std::sync::OnceLock;
 
 impl<T: Scalar> Problem<T> for Glm<T> {
@@ -104,8 +106,28 @@ impl<T: Scalar> FiniteSum<T> for Glm<T> {
         self.samples.len()
     }
 
-    fn batch(&self, rows: &[usize]) -> Result<Box<dyn FiniteSum<T> + '_>> {
+    fn batch(&self, rows: &[usize]) -> Result<Batch<'_, T>> {
         Ok(Box::new(self.part(rows)?))
+    }
+
+    fn mixed(&self, x: &[T], rows: usize, seeds: SeedTree) -> Result<Option<Batch<'_, T>>> {
+        self.check(x, "the point")?;
+        if rows == 0 {
+            return Err(Error::argument("rows", rows, "at least one row"));
+        }
+        if self.samples.loss == Loss::Softmax {
+            return Ok(None);
+        }
+        let curvatures = self.samples.curvatures(&self.products(x), &[]);
+        Ok(Some(Box::new(Self {
+            design: self.design.mixed(&curvatures, rows, seeds)?,
+            samples: Samples::unit(rows),
+            l2: self.l2,
+            classes: None,
+            names: None,
+            memo: Memo::new(),
+            reference: OnceLock::new(),
+        })))
     }
 
     fn term_smoothness(&self) -> Option<f64> {

@@ -104,6 +104,17 @@ impl Samples {
         }
     }
 
+    /// Samples of squared loss and curvature 1 each.
+    pub(crate) fn unit(rows: usize) -> Self {
+        Self {
+            loss: Loss::Squared,
+            targets: Targets::Real(vec![0.0; rows]),
+            weights: vec![1.0; rows],
+            norm: 1.0,
+            contrast: Contrast::new(2),
+        }
+    }
+
     pub(crate) fn real(&self, i: usize) -> f64 {
         match &self.targets {
             Targets::Real(y) => y[i],

@@ -4,7 +4,7 @@
 //! gets a small multiple of the scaled identity, which selects a solution of bounded size.
 
 use super::damping::Model;
-use faer::Mat;
+use faer::{Mat, MatMut};
 use quadric_core::{Error, ErrorKind, LinearOperator, Result, Scalar, vector};
 use quadric_linalg::dense::EquilibratedCholesky;
 
@@ -96,6 +96,16 @@ impl<T: Scalar> Factor<T> {
     fn is_resolved(&self) -> bool {
         let info = self.cholesky.info();
         info.shift > 0.0 || info.smallest_pivot > self.resolution()
+    }
+
+    /// Number of unknowns.
+    pub(super) fn dim(&self) -> usize {
+        self.cholesky.dim()
+    }
+
+    /// `B <- (hessian + mu I)⁻¹ B`.
+    pub(super) fn solve_in_place(&self, b: MatMut<'_, T>) {
+        self.cholesky.solve_in_place(b);
     }
 
     /// Writes `-(hessian + mu I)⁻¹ g` into `d`; returns the second-order model of the unshifted function along it.

@@ -8,4 +8,5 @@ mod newton_mr;
 mod problems;
 mod regularized;
 mod resume;
+mod sketched;
 mod trust_region;
