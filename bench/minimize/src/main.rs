@@ -19,7 +19,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Points that a run may evaluate.
 const EVALUATIONS: u64 = 10_000;
 /// Time that a run may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Runs of the same are repeated until they took this long together, but not beyond the number asked for.
 const WORTHWHILE: Duration = Duration::from_millis(50);
 

@@ -42,6 +42,7 @@ impl Scipy {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../minimize_scipy.py");
         let mut child = Command::new(python)
             .arg(script)
+            .env("OPENBLAS_NUM_THREADS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

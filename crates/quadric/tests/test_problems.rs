@@ -1,4 +1,4 @@
-//! The collection of Moré, Garbow and Hillstrom: derivatives, published minima, honest endings.
+//! The collections of test problems: derivatives, published minima, honest endings.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use quadric::core::check_derivatives;
@@ -18,6 +18,7 @@ fn run(method: &str, p: &TestProblem) -> Outcome<f64> {
             iterations: Some(3000),
             ..Budget::default()
         },
+        tolerance: p.tolerance(1e-10).unwrap(),
         ..Driver::default()
     };
     let method = registry::build::<f64>(method, &Value::Null).unwrap();
@@ -91,8 +92,9 @@ fn general_methods_find_published_minima() {
         "l-bfgs",
         "bfgs",
     ] {
-        for p in test_problems() {
-            let o = run(method, &p);
+        let all = test_problems();
+        for p in all.iter().filter(|p| p.collection == Collection::Mgh) {
+            let o = run(method, p);
             let value = o.value.unwrap();
             let about = format!("{method} on {}: {:?}, F = {value:e}", p.name, o.status);
             // Quasi-Newton methods stop where rounding hides progress, a little above 1e-10 times the first gradient.
@@ -105,4 +107,25 @@ fn general_methods_find_published_minima() {
             assert!(found || o.status != Status::Converged, "{about}");
         }
     }
+}
+
+/// `auto` on CUTEst, the large ones smaller: the known minimum, or no claim of convergence.
+#[test]
+fn the_default_method_solves_cutest_problems() {
+    let mut missed = Vec::new();
+    for p in test_problems() {
+        if p.collection != Collection::Cutest {
+            continue;
+        }
+        let size = (p.start.len() > 50).then_some(36);
+        let p = test_problem(p.name, size).unwrap();
+        let o = run("trust-region-newton", &p);
+        let value = o.value.unwrap();
+        if p.minimum.is_some() && p.judge(value) != Answer::Minimum {
+            missed.push(format!("{}: {:?}, F = {value:e}", p.name, o.status));
+            let is_known = p.judge(value) == Answer::Other;
+            assert!(is_known || o.status != Status::Converged, "{missed:?}");
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
 }

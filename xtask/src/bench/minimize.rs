@@ -34,7 +34,8 @@ pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
         .arg(tools::root().join("target/bench"))
         .arg("--")
         .arg("--python")
-        .arg(python);
+        .arg(python)
+        .env("RAYON_NUM_THREADS", "1");
     let mut problems = only.join(",");
     if size == Size::Tiny {
         contest.args(["--repetitions", "1"]);

@@ -4,8 +4,10 @@
 //! "Trust-Region Methods" (2000), chapter 6 for the radius, chapter 7.5 for the truncated iteration, which follows
 //! directions of negative curvature to the boundary and so leaves saddle points. A step that does not decrease F enough is
 //! shortened along its direction instead of thrown away (Nocedal, Yuan, "Combining trust region and line search
-//! techniques", 1998). Deviation: where the Hessian may be factorised and is positive definite, the direction is the exact
-//! Newton direction and its length is left to that shortening.
+//! techniques", 1998). Up to 128 unknowns whose Hessian is cheap to write down, steps minimise the model exactly within the
+//! region instead (Moré, Sorensen, "Computing a trust region step", 1983), in the Hessian's eigenbasis, which serves all
+//! radii tried at a point. Deviation: for more unknowns, where the Hessian may be factorised and is positive definite, the
+//! direction is the exact Newton direction and its length is left to that shortening.
 
 use super::reduced::Reduced;
 use super::standing::Standing;
@@ -25,8 +27,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustRegionNewton {
-    /// First radius, in the norm of the preconditioner; 0: ten steps of steepest descent, or ten times the size of the
-    /// start if that is more.
+    /// First radius, in the norm of the preconditioner; 0: for exact steps the largest entry of the start, at least 1; else ten
+    /// steps of steepest descent, or ten times the size of the start if that is more.
     pub radius: f64,
     /// How directions are computed.
     pub linear_solver: LinearSolver,
@@ -355,7 +357,7 @@ impl TrustRegionNewton {
             s.radius = if self.radius > 0.0 {
                 self.radius
             } else {
-                vector::norm2(x).max(1.0)
+                vector::max_abs(x).max(1.0)
             };
         }
         let mut proposal = self.newton_inside(x.len(), s, hessian)?;

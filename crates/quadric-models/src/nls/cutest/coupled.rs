@@ -64,7 +64,7 @@ fn arrows() -> Vec<Row> {
             "sinquad",
             Sizes::from(3, 10),
             |_, _| 0.1,
-            Minimum::At(&[]),
+            Minimum::At(&[(10, -60.27605948)]),
             |n, sum| {
                 sum.each([[0]], |_, x| (&x[0] - 1.0).power(4.0))
                     .each((1..n - 1).map(move |i| [0, i, n - 1]), |_, x| {
@@ -151,7 +151,7 @@ fn scattered() -> Vec<Row> {
             "noncvxu2",
             Sizes::from(2, 100),
             |j, _| j as f64,
-            Minimum::At(&[]),
+            Minimum::At(&[(10, 23.168084), (100, 231.68084), (1000, 2316.8084)]),
             |n, sum| {
                 sum.each(remainders(n, &[(3, 2), (7, 3)]), |_, x| {
                     let v = &x[0] + &x[1] + &x[2];
