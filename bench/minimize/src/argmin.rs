@@ -114,8 +114,13 @@ pub fn run(test: &TestProblem, method: &str) -> End {
     let n = start.len();
     let status = match method {
         "BFGS" => solve!(
-            BFGS::new(search()).with_tolerance_grad(1e-10).and_then(|s| s.with_tolerance_cost(0.0)),
-            |s| s.param(start).inv_hessian(Matrix::eye(n)).max_iters(EVALUATIONS)
+            BFGS::new(search())
+                .with_tolerance_grad(1e-10)
+                .and_then(|s| s.with_tolerance_cost(0.0)),
+            |s| s
+                .param(start)
+                .inv_hessian(Matrix::eye(n))
+                .max_iters(EVALUATIONS)
         ),
         "L-BFGS" => solve!(
             LBFGS::new(search(), 10)
@@ -123,14 +128,12 @@ pub fn run(test: &TestProblem, method: &str) -> End {
                 .and_then(|s| s.with_tolerance_cost(0.0)),
             |s| s.param(start).max_iters(EVALUATIONS)
         ),
-        "Newton-CG" => solve!(
-            NewtonCG::new(search()).with_tolerance(1e-16),
-            |s| s.param(start).max_iters(EVALUATIONS)
-        ),
-        _ => solve!(
-            Ok::<_, Error>(TrustRegion::new(Steihaug::new())),
-            |s| s.param(start).max_iters(EVALUATIONS)
-        ),
+        "Newton-CG" => solve!(NewtonCG::new(search()).with_tolerance(1e-16), |s| s
+            .param(start)
+            .max_iters(EVALUATIONS)),
+        _ => solve!(Ok::<_, Error>(TrustRegion::new(Steihaug::new())), |s| s
+            .param(start)
+            .max_iters(EVALUATIONS)),
     };
     End {
         reached: referee.reached(),

@@ -20,8 +20,8 @@ type Failure = Box<dyn std::error::Error>;
 const EVALUATIONS: u64 = 10_000;
 /// Time that a run may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Runs of the same are repeated until they took this long together, but not beyond the number asked for.
-const WORTHWHILE: Duration = Duration::from_millis(50);
+/// A run that takes longer is not repeated.
+const LONG: Duration = Duration::from_millis(300);
 
 /// How a run ended.
 pub struct End {
@@ -78,14 +78,20 @@ fn main() -> Result<(), Failure> {
             continue;
         }
         for method in ours::METHODS {
-            repeat(&test, "quadric", method, &options, || ours::run(&test, method))?;
+            repeat(&test, "quadric", method, &options, || {
+                ours::run(&test, method)
+            })?;
         }
         for method in argmin::METHODS {
-            repeat(&test, "argmin", method, &options, || Ok(argmin::run(&test, method)))?;
+            repeat(&test, "argmin", method, &options, || {
+                Ok(argmin::run(&test, method))
+            })?;
         }
         if let Some(scipy) = &mut scipy {
             for method in scipy::METHODS {
-                repeat(&test, "SciPy", method, &options, || scipy.run(&test, method))?;
+                repeat(&test, "SciPy", method, &options, || {
+                    scipy.run(&test, method)
+                })?;
             }
         }
     }
@@ -102,13 +108,14 @@ fn repeat(
 ) -> Result<(), Failure> {
     let end = run()?;
     let mut times: Vec<Duration> = end.reached.iter().map(|e| e.time).collect();
-    let mut total = end.spent.time;
-    while end.reached.is_some() && times.len() < options.repetitions && total < WORTHWHILE {
-        let again = run()?;
-        times.extend(again.reached.map(|e| e.time));
-        total += again.spent.time;
+    if end.reached.is_some() && end.spent.time < LONG {
+        // The first one warmed the caches.
+        times.clear();
+        for _ in 0..options.repetitions {
+            times.extend(run()?.reached.map(|e| e.time));
+        }
+        times.sort();
     }
-    times.sort();
     let answer = end.value.map_or(Answer::Elsewhere, |v| test.judge(v));
     println!(
         "{}",

@@ -91,7 +91,8 @@ impl Scipy {
                 self.floats(&mut run.v)?;
             }
             run.answer(op[0], python[0])?;
-            self.to.write_all(&[if run.is_over() { STOP } else { GO }])?;
+            self.to
+                .write_all(&[if run.is_over() { STOP } else { GO }])?;
             if op[0] == GRADIENT {
                 self.tell(&[run.value])?;
             }
