@@ -52,7 +52,7 @@ fn grouped<const K: usize>(
         collection: Collection::Mgh,
         number: Some(number),
         name,
-        sizes: Sizes::from(K, times * K).that(rule, |n| n % K == 0),
+        sizes: Sizes::from(K, times * K).that(rule, |n| n.is_multiple_of(K)),
         make: Box::new(move |n| {
             let groups = (0..n / K).map(move |g| (g * K..(g + 1) * K).collect::<Vec<_>>());
             let term = move |_: usize, x: &[Jet]| Jet::sum(residuals(x).iter().map(Jet::square));

@@ -177,7 +177,7 @@ fn chains() -> Vec<Row> {
 
 /// Terms of more than two neighbours.
 fn wider() -> Vec<Row> {
-    let even = |n: usize| n % 2 == 0;
+    let even = |n: usize| n.is_multiple_of(2);
     vec![
         scalable(
             "bdqrtic",
@@ -287,7 +287,7 @@ fn wider() -> Vec<Row> {
         },
         scalable(
             "woods",
-            Sizes::from(4, 1000).that("a multiple of 4", |n| n % 4 == 0),
+            Sizes::from(4, 1000).that("a multiple of 4", |n| n.is_multiple_of(4)),
             |j, _| if j % 2 == 1 { -3.0 } else { -1.0 },
             ZERO,
             |n, sum| {

@@ -112,7 +112,7 @@ fn dixmaan_sum(n: usize, sum: TermSum, weights: [f64; 4], powers: [i32; 4]) -> T
 
 fn dixmaan() -> Vec<Row> {
     let member = |name, build| {
-        let sizes = Sizes::from(3, 300).that("a multiple of 3", |n| n % 3 == 0);
+        let sizes = Sizes::from(3, 300).that("a multiple of 3", |n| n.is_multiple_of(3));
         scalable(name, sizes, |_, _| 2.0, Minimum::Everywhere(1.0), build)
     };
     vec![
