@@ -12,10 +12,10 @@ use std::sync::Once;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Every target by name.
-/// A property of any bytes, and its name.
+/// A name, and a property of any bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
+/// Every target by name.
 pub const TARGETS: [Target; 9] = [
     ("svmlight", data::svmlight),
     ("csv", data::csv),

@@ -268,7 +268,8 @@ pub(crate) struct PredictArgs {
 
 #[derive(Args)]
 pub(crate) struct MinimizeArgs {
-    /// A test problem by name or number, or `all`: every problem with every method, or with the one given.
+    /// A test problem by name or number, or a collection (mgh, cutest, all): every problem with every method, or with
+    /// those given.
     #[arg(required_unless_present = "list")]
     pub(crate) problem: Option<String>,
     /// List the problems.
@@ -283,6 +284,15 @@ pub(crate) struct MinimizeArgs {
         allow_hyphen_values = true
     )]
     pub(crate) start: Vec<f64>,
+    /// Number of unknowns, where a problem has a choice. Default: the usual one.
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<usize>,
+    /// Methods that run over a collection, separated by commas. Default: all that apply.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) methods: Vec<String>,
+    /// Write performance and data profiles of a collection to this HTML file; an older report there is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Method")]
     pub(crate) solve: SolveArgs,
 }

@@ -108,11 +108,7 @@ impl Lap {
         });
         Run {
             method: self.entry.name.to_owned(),
-            family: match self.entry.family {
-                registry::Family::FirstOrder => Family::FirstOrder,
-                registry::Family::QuasiNewton => Family::QuasiNewton,
-                registry::Family::SecondOrder => Family::SecondOrder,
-            },
+            family: family(self.entry.family),
             status: self.outcome.status.name().to_owned(),
             reason: self.outcome.reason.clone(),
             iterations: self.outcome.iterations,
@@ -126,6 +122,15 @@ impl Lap {
             time_to: time_to.to_vec(),
             points: thin(&self.steps).map(|s| s.point(relative)).collect(),
         }
+    }
+}
+
+/// A family of the registry as the report has it.
+pub(crate) fn family(family: registry::Family) -> Family {
+    match family {
+        registry::Family::FirstOrder => Family::FirstOrder,
+        registry::Family::QuasiNewton => Family::QuasiNewton,
+        registry::Family::SecondOrder => Family::SecondOrder,
     }
 }
 

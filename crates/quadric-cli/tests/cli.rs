@@ -329,8 +329,11 @@ fn test_problems_are_minimised() {
         "{json:#}"
     );
     let (_, json) = q.json(&["minimize", "--list"]);
-    assert_eq!(json["problems"].as_array().unwrap().len(), 35);
-    let (code, json) = q.json(&["minimize", "all", "--method", "l-bfgs", "--dtype", "f64"]);
+    let problems = json["problems"].as_array().unwrap();
+    let of = |name: &str| problems.iter().filter(|p| p["collection"] == name).count();
+    assert_eq!(of("mgh"), 35);
+    assert!(of("cutest") >= 50);
+    let (code, json) = q.json(&["minimize", "mgh", "--method", "l-bfgs", "--dtype", "f64"]);
     assert_eq!(code, 0, "{json:#}");
     assert_eq!(json["runs"].as_array().unwrap().len(), 35);
     assert_eq!(json["solved"]["l-bfgs"], 35);
@@ -340,8 +343,64 @@ fn test_problems_are_minimised() {
         "{message}"
     );
     refused(&q, &["minimize", "rosenbrock", "--start=1"], 3);
+    for extra in ["--size=3", "--start=1", "--dtype=f32", "--method=newtn"] {
+        refused(&q, &["minimize", "mgh", extra], 2);
+    }
+    refused(&q, &["minimize", "rosenbrock", "--report=p.html"], 2);
+    refused(&q, &["minimize", "rosenbrock", "--methods=bfgs"], 2);
     refused(&q, &["minimize", "rosenbrock", "--start=1,nan"], 2);
     refused(&q, &["minimize", "rosenbrock", "--method", "newton"], 2);
+}
+
+#[test]
+fn test_problems_have_the_size_that_is_asked_for() {
+    let q = Quadric::new();
+    for (name, size) in [
+        ("extended-rosenbrock", "40"),
+        ("genrose", "12"),
+        ("chnrosnb", "25"),
+    ] {
+        let (code, json) = q.json(&["minimize", name, "--size", size]);
+        assert_eq!(code, 0, "{json:#}");
+        assert_eq!(json["answer"], "minimum", "{json:#}");
+        assert_eq!(json["unknowns"].to_string(), size);
+        assert_eq!(json["x"].as_array().unwrap().len().to_string(), size);
+    }
+    let (message, _) = refused(&q, &["minimize", "extended-rosenbrock", "--size=7"], 2);
+    assert!(message.contains("even"), "{message}");
+    let (message, _) = refused(&q, &["minimize", "beale", "--size=3"], 2);
+    assert!(message.contains("only size"), "{message}");
+    refused(&q, &["minimize", "chnrosnb", "--size=51"], 2);
+}
+
+#[test]
+fn a_collection_makes_profiles() {
+    let q = Quadric::new();
+    let methods = "--methods=trust-region-newton,bfgs";
+    let (code, json) = q.json(&["minimize", "mgh", methods, "--report=p.html"]);
+    assert_eq!(code, 0, "{json:#}");
+    let runs = json["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 70);
+    for run in runs {
+        let is_minimum = run["answer"] == "minimum";
+        assert_eq!(
+            run["to_minimum"]["evaluations"].is_u64(),
+            is_minimum,
+            "{run:#}"
+        );
+        assert!(
+            run["answer"] != "elsewhere" || run["status"] != "converged",
+            "{run:#}"
+        );
+    }
+    let page = std::fs::read_to_string(q.path().join("p.html")).unwrap();
+    for text in [
+        "Performance profile by evaluations",
+        "trust-region-newton",
+        "osborne-2",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
 }
 
 #[test]

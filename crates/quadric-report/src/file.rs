@@ -1,6 +1,6 @@
 //! The page as a file that is either whole or not there.
 
-use crate::{Report, render};
+use crate::{Comparison, Report, render, render_comparison};
 use quadric_core::{Overwrite, Result, write_atomically};
 use std::path::Path;
 
@@ -9,7 +9,18 @@ use std::path::Path;
 /// # Errors
 /// `Io` if the file exists and `overwrite` is false or if the operating system refuses, and those of [`render`].
 pub fn write(path: &Path, report: &Report, overwrite: bool) -> Result<()> {
-    let html = render(report)?;
+    put(path, &render(report)?, overwrite)
+}
+
+/// [`write()`] for the page of a comparison.
+///
+/// # Errors
+/// As [`write()`], and those of [`render_comparison`].
+pub fn write_comparison(path: &Path, comparison: &Comparison, overwrite: bool) -> Result<()> {
+    put(path, &render_comparison(comparison)?, overwrite)
+}
+
+fn put(path: &Path, html: &str, overwrite: bool) -> Result<()> {
     let overwrite = if overwrite {
         Overwrite::Replace
     } else {

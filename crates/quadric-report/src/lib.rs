@@ -2,16 +2,21 @@
 //!
 //! A [`Report`] holds plain numbers. [`render`] turns it into a page that works without a network: the chart library, the
 //! numbers, the styles and the script are all inside. [`text_table`] prints the same race in a terminal, and [`summary`]
-//! says in plain words who reached what first.
+//! says in plain words who reached what first. A [`Comparison`] is many problems by several methods; its page has performance
+//! and data profiles.
 
+mod comparison;
 mod file;
 mod format;
 mod page;
+mod profile;
 mod summary;
 mod table;
 
-pub use file::write;
+pub use comparison::{Case, Comparison, Contender, Trial, render_comparison};
+pub use file::{write, write_comparison};
 pub use page::render;
+pub use profile::{Steps, data_profiles, performance_profiles};
 pub use summary::summary;
 pub use table::text_table;
 

@@ -8,14 +8,14 @@ use askama::Template;
 use quadric_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
-const PLOTLY: &str = include_str!("../assets/plotly-cartesian-4.1.1.min.js");
+pub(crate) const PLOTLY: &str = include_str!("../assets/plotly-cartesian-4.1.1.min.js");
 const SCRIPT: &str = include_str!("../templates/report.js");
-const STYLE: &str = include_str!("../templates/report.css");
+pub(crate) const STYLE: &str = include_str!("../templates/report.css");
 
 /// Names longer than this are cut where they are shown; the JSON data keep them whole.
-const NAME: usize = 60;
+pub(crate) const NAME: usize = 60;
 /// Colours of the palette in the style sheet; later runs start again, with thinner lines and other markers.
-const COLOURS: usize = 8;
+pub(crate) const COLOURS: usize = 8;
 /// Points of a curve on the page; longer traces are thinned.
 const POINTS: usize = 3000;
 
@@ -166,7 +166,7 @@ pub fn render(report: &Report) -> Result<String> {
         .map_err(|e| Error::new(ErrorKind::Internal, "cannot fill in the report").with_source(e))
 }
 
-fn json_failed(e: serde_json::Error) -> Error {
+pub(crate) fn json_failed(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Internal, "cannot write the report's numbers").with_source(e)
 }
 
@@ -191,7 +191,7 @@ fn reasons(report: &Report) -> Vec<(String, String)> {
 }
 
 /// The dash of a family, as a class of the style sheet.
-fn dash(family: Family) -> &'static str {
+pub(crate) fn dash(family: Family) -> &'static str {
     match family {
         Family::FirstOrder => "dot",
         Family::QuasiNewton => "dash",
@@ -286,7 +286,7 @@ fn data(report: &Report, summary: &str) -> Result<(String, Vec<String>)> {
 }
 
 /// Inside a JSON document these characters only occur in strings, where the escape means the same.
-fn harmless(json: &str) -> String {
+pub(crate) fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match c {

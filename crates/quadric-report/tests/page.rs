@@ -5,7 +5,10 @@
 mod common;
 
 use quadric_core::ErrorKind;
-use quadric_report::{Family, Report, Run, render, summary, text_table, write};
+use quadric_report::{
+    Case, Comparison, Contender, Family, Report, Run, Trial, render, render_comparison, summary,
+    text_table, write,
+};
 
 /// The JSON block of a page.
 fn block(html: &str) -> &str {
@@ -257,4 +260,66 @@ fn the_sentence_is_true() {
         "None of the 2 methods converges."
     );
     assert_eq!(summary(&Report::default()), "No run was recorded.");
+}
+
+fn trial(evaluations: Option<u64>) -> Trial {
+    Trial {
+        status: if evaluations.is_some() {
+            "converged"
+        } else {
+            "stalled"
+        }
+        .to_owned(),
+        value: Some(0.25),
+        is_local: false,
+        evaluations,
+        seconds: evaluations.map(|e| 1e-6 * e as f64),
+    }
+}
+
+#[test]
+fn a_comparison_shows_profiles_and_failures() {
+    let case = |name: &str| Case {
+        name: name.to_owned(),
+        unknowns: 2,
+        minimum: "0".to_owned(),
+    };
+    let contender = |name: &str, costs: [Option<u64>; 2]| Contender {
+        name: name.to_owned(),
+        family: Family::SecondOrder,
+        trials: costs.map(trial).to_vec(),
+    };
+    let mut c = Comparison {
+        title: "A <b> comparison".to_owned(),
+        subtitle: String::new(),
+        problems: vec![case("easy"), case("hard </script>")],
+        contenders: vec![
+            contender("one", [Some(10), None]),
+            contender("two", [Some(40), Some(90)]),
+        ],
+        config: None,
+    };
+    let html = render_comparison(&c).unwrap();
+    assert!(!html.contains("<b> comparison") && !html.contains("hard </script>"));
+    assert!(html.contains("<b>two</b> reaches the known minimum of the most problems: 2 of 2."));
+    assert!(html.contains("1 converged, 1 stalled"));
+    assert!(
+        html.contains("hard &#60;/script&#62;: stalled")
+            || html.contains("hard &lt;/script&gt;: stalled")
+    );
+    let data: serde_json::Value = serde_json::from_str(block(&html)).unwrap();
+    assert_eq!(data["by_evaluations"][0], serde_json::json!([[0.0, 0.5]]));
+    assert_eq!(
+        data["by_evaluations"][1],
+        serde_json::json!([[0.0, 0.5], [2.0, 1.0]])
+    );
+    assert_eq!(
+        data["data"][1],
+        serde_json::json!([[40.0, 0.5], [90.0, 1.0]])
+    );
+    c.contenders[0].trials.pop();
+    assert_eq!(
+        render_comparison(&c).unwrap_err().kind(),
+        ErrorKind::Argument
+    );
 }

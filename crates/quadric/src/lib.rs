@@ -17,6 +17,31 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # Minimising a function of your own
+//!
+//! ```
+//! use quadric::prelude::*;
+//!
+//! // Rosenbrock's function from closures; without `with_hessian`, methods that need gradients only apply.
+//! let f = Function::new(2, |x, g| {
+//!     let (a, b) = (x[0] - 1.0, x[1] - x[0] * x[0]);
+//!     g[0] = 2.0 * a - 400.0 * b * x[0];
+//!     g[1] = 200.0 * b;
+//!     a * a + 100.0 * b * b
+//! })
+//! .with_hessian(|x, h| {
+//!     h.copy_from_slice(&[
+//!         2.0 - 400.0 * (x[1] - 3.0 * x[0] * x[0]), -400.0 * x[0],
+//!         -400.0 * x[0], 200.0,
+//!     ]);
+//! });
+//! let (_, method) = quadric::opt::registry::auto::<f64>(&f, &serde_json::Value::Null)?;
+//! let outcome = method.run(&mut Driver::default(), vec![-1.2, 1.0], &f)?;
+//! assert_eq!(outcome.status, Status::Converged);
+//! assert!((outcome.x[0] - 1.0).abs() < 1e-8 && (outcome.x[1] - 1.0).abs() < 1e-8);
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # How to choose a method
 //!
 //! | problem | method |
@@ -40,5 +65,5 @@ pub mod prelude {
         AnyMethod, Budget, DataMatrix, Driver, Error, LinearOperator, Method, Objective, Outcome,
         Problem, Result, Scalar, SelfConcordant, Smooth, Status, Tolerance, TwiceSmooth,
     };
-    pub use quadric_models::{Glm, GlmOptions, LinearModel, Loss};
+    pub use quadric_models::{Function, Glm, GlmOptions, LinearModel, Loss};
 }

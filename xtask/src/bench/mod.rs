@@ -2,6 +2,7 @@
 
 mod contestant;
 mod glm;
+mod minimize;
 mod read;
 mod referee;
 mod scale;
@@ -40,6 +41,11 @@ const SUITES: &[Suite] = &[
         name: "read",
         measure: read::measure,
         table: read::table,
+    },
+    Suite {
+        name: "minimize",
+        measure: minimize::measure,
+        table: minimize::table,
     },
     Suite {
         name: "scale",

@@ -1,14 +1,33 @@
 //! Numbers that carry their first and second derivatives.
 
+use smallvec::SmallVec;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A value with its gradient and Hessian in n variables. Without derivatives (n = 0) it is a plain number.
+/// Which derivatives an evaluation wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Value,
+    Gradient,
+    Hessian,
+}
+
+/// A value with its gradient and Hessian in n variables. Without derivatives (n = 0) it is a plain number; jets of one
+/// computation carry derivatives of one order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jet {
     pub(super) value: f64,
-    pub(super) gradient: Vec<f64>,
-    /// The lower triangle, row after row.
-    pub(super) hessian: Vec<f64>,
+    pub(super) gradient: SmallVec<[f64; 4]>,
+    /// The lower triangle, row after row; empty where only gradients are wanted.
+    pub(super) hessian: SmallVec<[f64; 10]>,
+}
+
+/// `mine <- a mine + b theirs`; what theirs lacks is 0.
+fn mix(a: f64, mine: &mut [f64], b: f64, theirs: &[f64]) {
+    let (both, rest) = mine.split_at_mut(theirs.len());
+    for (v, w) in both.iter_mut().zip(theirs) {
+        *v = a * *v + b * w;
+    }
+    rest.iter_mut().for_each(|v| *v *= a);
 }
 
 impl Jet {
@@ -16,30 +35,35 @@ impl Jet {
     pub fn constant(value: f64) -> Self {
         Self {
             value,
-            gradient: Vec::new(),
-            hessian: Vec::new(),
+            gradient: SmallVec::new(),
+            hessian: SmallVec::new(),
         }
     }
 
     /// Variable j of n.
     pub fn variable(value: f64, j: usize, n: usize) -> Self {
-        let mut gradient = vec![0.0; n];
-        gradient[j] = 1.0;
-        Self {
-            value,
-            gradient,
-            hessian: vec![0.0; n * (n + 1) / 2],
+        Self::of_order(value, j, n, Order::Hessian)
+    }
+
+    /// Variable j of n with derivatives up to an order.
+    pub(super) fn of_order(value: f64, j: usize, n: usize, order: Order) -> Self {
+        let mut jet = Self::constant(value);
+        if order != Order::Value {
+            jet.gradient.resize(n, 0.0);
+            jet.gradient[j] = 1.0;
         }
+        if order == Order::Hessian {
+            jet.hessian.resize(n * (n + 1) / 2, 0.0);
+        }
+        jet
     }
 
     /// A function of this number, by its value, slope and curvature there.
     fn map(mut self, value: f64, slope: f64, curvature: f64) -> Self {
-        let mut at = 0;
-        for i in 0..self.gradient.len() {
-            for j in 0..=i {
-                let outer = curvature * self.gradient[i] * self.gradient[j];
-                self.hessian[at] = slope.mul_add(self.hessian[at], outer);
-                at += 1;
+        let mut entries = self.hessian.iter_mut();
+        for (i, f) in self.gradient.iter().enumerate() {
+            for (g, h) in self.gradient[..=i].iter().zip(entries.by_ref()) {
+                *h = slope.mul_add(*h, curvature * f * g);
             }
         }
         self.gradient.iter_mut().for_each(|g| *g *= slope);
@@ -49,16 +73,13 @@ impl Jet {
 
     /// `a self + b other`.
     fn combine(mut self, a: f64, b: f64, other: &Self) -> Self {
-        let add = |mine: &mut Vec<f64>, theirs: &[f64]| {
-            mine.resize(mine.len().max(theirs.len()), 0.0);
-            mine.iter_mut().for_each(|v| *v *= a);
-            for (v, w) in mine.iter_mut().zip(theirs) {
-                *v += b * w;
-            }
-        };
         self.value = a * self.value + b * other.value;
-        add(&mut self.gradient, &other.gradient);
-        add(&mut self.hessian, &other.hessian);
+        self.gradient
+            .resize(self.gradient.len().max(other.gradient.len()), 0.0);
+        self.hessian
+            .resize(self.hessian.len().max(other.hessian.len()), 0.0);
+        mix(a, &mut self.gradient, b, &other.gradient);
+        mix(a, &mut self.hessian, b, &other.hessian);
         self
     }
 
@@ -68,11 +89,10 @@ impl Jet {
         out.value = value;
         let (f, g) = (&self.gradient, &other.gradient);
         if f.len() == g.len() {
-            let mut at = 0;
+            let mut entries = out.hessian.iter_mut();
             for i in 0..f.len() {
-                for j in 0..=i {
-                    out.hessian[at] += f[i] * g[j] + f[j] * g[i];
-                    at += 1;
+                for (j, h) in (0..=i).zip(entries.by_ref()) {
+                    *h += f[i] * g[j] + f[j] * g[i];
                 }
             }
         }
@@ -89,11 +109,16 @@ impl Jet {
     #[must_use]
     pub fn power(self, e: f64) -> Self {
         let v = self.value;
-        self.map(
-            v.powf(e),
-            e * v.powf(e - 1.0),
-            e * (e - 1.0) * v.powf(e - 2.0),
-        )
+        // A factor of zero makes an end of the derivatives, also where the power is infinite.
+        let times = |factor: f64, e: f64| {
+            if factor == 0.0 {
+                0.0
+            } else {
+                factor * v.powf(e)
+            }
+        };
+        let (slope, curvature) = (times(e, e - 1.0), times(e * (e - 1.0), e - 2.0));
+        self.map(v.powf(e), slope, curvature)
     }
 
     /// The exponential.
@@ -122,6 +147,14 @@ impl Jet {
     pub fn cos(self) -> Self {
         let (s, c) = self.value.sin_cos();
         self.map(c, -s, -c)
+    }
+
+    /// The tangent.
+    #[must_use]
+    pub fn tan(self) -> Self {
+        let t = self.value.tan();
+        let slope = 1.0 + t * t;
+        self.map(t, slope, 2.0 * t * slope)
     }
 
     /// The arc tangent.

@@ -2,105 +2,67 @@
 //! Mathematical Software 7, 1981. Problem 11 in the form that its authors' code has; the formula in print has a misprint.
 
 use super::mgh_data::{BARD, GAUSSIAN, KOWALIK, MEYER, OSBORNE_1, OSBORNE_2};
-use super::{Jet, SumOfSquares};
-use quadric_core::{Error, ErrorKind, Result, config::nearest};
+use super::problem::{Collection, Minimum, Row, Sizes};
+use super::{Jet, TermSum};
 use std::f64::consts::PI;
 
-/// A problem with a known answer.
-pub struct TestProblem {
-    /// Its number in the collection.
-    pub number: usize,
-    /// Its name, lower case.
-    pub name: &'static str,
-    /// The standard start.
-    pub start: Vec<f64>,
-    /// The least sum of squares, as published; more digits where it is known in closed form.
-    pub minimum: f64,
-    /// Sums of squares at other local minima, and infima along directions without end.
-    pub others: &'static [f64],
-    /// The sum of squares.
-    pub problem: SumOfSquares,
-}
-
-/// How a value of F relates to what was published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The least sum of squares, to the digits that were published.
-    Minimum,
-    /// Another local minimum that is known.
-    Other,
-    /// Neither.
-    Elsewhere,
-}
-
-/// Published minima have about six digits.
-const DIGITS: f64 = 2e-5;
-/// A sum of squares below this is zero.
-const ZERO: f64 = 1e-9;
-
-impl TestProblem {
-    /// How a value of F relates to what was published.
-    pub fn judge(&self, value: f64) -> Answer {
-        let near = |known: f64| (value - known).abs() <= DIGITS * known + ZERO;
-        if near(self.minimum) {
-            Answer::Minimum
-        } else if self.others.iter().any(|o| near(*o)) {
-            Answer::Other
-        } else {
-            Answer::Elsewhere
-        }
-    }
-}
-
-/// The problem of this name or number.
-///
-/// # Errors
-/// An unknown name; the error lists the names and the nearest one.
-pub fn test_problem(name: &str) -> Result<TestProblem> {
-    let mut all = test_problems();
-    let wanted = |p: &TestProblem| p.name == name || p.number.to_string() == name;
-    if let Some(at) = all.iter().position(wanted) {
-        return Ok(all.swap_remove(at));
-    }
-    let names: Vec<&str> = all.iter().map(|p| p.name).collect();
-    let error = Error::new(
-        ErrorKind::Argument,
-        format!(
-            "there is no test problem `{name}`; there are {}",
-            names.join(", ")
-        ),
-    );
-    Err(match nearest(name, names.iter().copied()) {
-        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-        None => error,
-    })
-}
-
 /// All of them, in the order of the collection.
-pub fn test_problems() -> Vec<TestProblem> {
+pub(super) fn rows() -> Vec<Row> {
     let mut all = small();
     all.extend(fits());
     all.extend(scalable());
-    all.sort_by_key(|p| p.number);
+    all.sort_by_key(|r| r.number);
     all
 }
 
-/// A row of the collection.
+/// A problem of one size.
 fn row(
     number: usize,
     name: &'static str,
     start: Vec<f64>,
     minimum: f64,
     others: &'static [f64],
-    residuals: impl Fn(&[Jet]) -> Vec<Jet> + Send + Sync + 'static,
-) -> TestProblem {
-    TestProblem {
-        number,
+    residuals: fn(&[Jet]) -> Vec<Jet>,
+) -> Row {
+    Row {
+        collection: Collection::Mgh,
+        number: Some(number),
         name,
-        minimum,
+        sizes: Sizes::only(start.len()),
+        make: Box::new(move |n| (start.clone(), TermSum::of_squares(name, n, residuals))),
+        minimum: Minimum::Everywhere(minimum),
         others,
-        problem: SumOfSquares::new(name, start.len(), residuals),
-        start,
+    }
+}
+
+/// A problem of any size that is a multiple of the length of `start`, by groups of unknowns; its minimum is 0.
+fn grouped<const K: usize>(
+    number: usize,
+    name: &'static str,
+    start: [f64; K],
+    times: usize,
+    residuals: fn(&[Jet]) -> Vec<Jet>,
+) -> Row {
+    let rule = if K == 2 {
+        "an even number"
+    } else {
+        "a multiple of 4"
+    };
+    Row {
+        collection: Collection::Mgh,
+        number: Some(number),
+        name,
+        sizes: Sizes::from(K, times * K).that(rule, |n| n.is_multiple_of(K)),
+        make: Box::new(move |n| {
+            let groups = (0..n / K).map(move |g| (g * K..(g + 1) * K).collect::<Vec<_>>());
+            let term = move |_: usize, x: &[Jet]| Jet::sum(residuals(x).iter().map(Jet::square));
+            (
+                start.repeat(n / K),
+                TermSum::new(name, n).each(groups, term),
+            )
+        }),
+        minimum: Minimum::Everywhere(0.0),
+        others: &[],
     }
 }
 
@@ -133,7 +95,7 @@ fn turns(x: &Jet, y: &Jet) -> Jet {
 }
 
 /// Problems in two to four unknowns that fit no data.
-fn small() -> Vec<TestProblem> {
+fn small() -> Vec<Row> {
     vec![
         row(1, "rosenbrock", vec![-1.2, 1.0], 0.0, &[], rosenbrock),
         row(
@@ -219,7 +181,7 @@ fn small() -> Vec<TestProblem> {
 }
 
 /// Problems that fit data.
-fn fits() -> Vec<TestProblem> {
+fn fits() -> Vec<Row> {
     vec![
         row(8, "bard", vec![1.0; 3], 8.21487e-3, &[17.4286], |x| {
             count(15, |u| {
@@ -335,25 +297,16 @@ fn watson(x: &[Jet]) -> Vec<Jet> {
 }
 
 /// Problems of any size, at the usual one.
-fn scalable() -> Vec<TestProblem> {
+fn scalable() -> Vec<Row> {
     let ten = |f: fn(f64) -> f64| (1..=10).map(|j| f(f64::from(j))).collect::<Vec<f64>>();
     let boundary = || ten(|j| j / 11.0 * (j / 11.0 - 1.0));
-    let repeat = |values: &[f64], times: usize| values.repeat(times);
     vec![
-        row(
-            21,
-            "extended-rosenbrock",
-            repeat(&[-1.2, 1.0], 5),
-            0.0,
-            &[],
-            rosenbrock,
-        ),
-        row(
+        grouped(21, "extended-rosenbrock", [-1.2, 1.0], 5, rosenbrock),
+        grouped(
             22,
             "extended-powell",
-            repeat(&[3.0, -1.0, 0.0, 1.0], 3),
-            0.0,
-            &[],
+            [3.0, -1.0, 0.0, 1.0],
+            3,
             powell_singular,
         ),
         row(

@@ -7,16 +7,14 @@
 //! (after Gould, Porcelli, Toint, "Updating the regularization parameter in the adaptive cubic regularization algorithm",
 //! 2012), within bounds.
 
-use super::secular::{Minimiser, Spectrum};
+use super::reduced::Reduced;
+use super::secular::Minimiser;
 use super::standing::Standing;
 use crate::config::{Config, Fault};
 use crate::scratch::Scratch;
-use faer::Mat;
 use quadric_core::{
-    Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, Trial,
-    TwiceSmooth, vector,
+    Context, Exit, Line, Method, Problem, Reading, Result, Scalar, Trial, TwiceSmooth, vector,
 };
-use quadric_linalg::dense::symmetric_eigen;
 use quadric_linalg::krylov::KrylovSpace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -103,14 +101,6 @@ impl<T: Scalar> Buffers<T> {
     }
 }
 
-/// The Hessian at a point, reduced, with the eigenvectors of what it was reduced to.
-struct Reduced {
-    spectrum: Spectrum,
-    vectors: Mat<f64>,
-    /// False if the vectors are coordinates in the Krylov space.
-    is_whole: bool,
-}
-
 /// Smallest and largest σ.
 const LEAST: f64 = 1e-12;
 const MOST: f64 = 1e200;
@@ -119,68 +109,6 @@ const DOWN: f64 = 0.1;
 const UP: (f64, f64) = (2.0, 1000.0);
 /// Trials at a point.
 const TRIALS: usize = 60;
-
-impl Reduced {
-    /// From a dense Hessian.
-    fn whole<T: Scalar>(hessian: &dyn LinearOperator<T>, g: &[T]) -> Result<Self> {
-        let n = g.len();
-        let mut matrix = Mat::<T>::zeros(n, n);
-        hessian.dense(matrix.as_mut())?;
-        let matrix = Mat::from_fn(n, n, |i, j| matrix[(i, j)].to_f64());
-        let eigen = symmetric_eigen(matrix.as_ref())?;
-        let along = |j: usize| (0..n).map(|i| eigen.vectors[(i, j)] * g[i].to_f64()).sum();
-        Ok(Self {
-            spectrum: Spectrum {
-                slopes: (0..n).map(along).collect(),
-                values: eigen.values,
-            },
-            vectors: eigen.vectors,
-            is_whole: true,
-        })
-    }
-
-    /// From the tridiagonal matrix of a Krylov space that begins with a gradient of this norm.
-    fn tridiagonal<T: Scalar>(space: &KrylovSpace<T>, norm: f64) -> Result<Self> {
-        let (diagonal, beside) = (space.diagonal(), space.beside());
-        let k = space.dim();
-        let matrix = Mat::from_fn(k, k, |i, j| match i.abs_diff(j) {
-            0 => diagonal[i],
-            1 => beside[i.min(j)],
-            _ => 0.0,
-        });
-        let eigen = symmetric_eigen(matrix.as_ref())?;
-        Ok(Self {
-            spectrum: Spectrum {
-                slopes: (0..k).map(|j| norm * eigen.vectors[(0, j)]).collect(),
-                values: eigen.values,
-            },
-            vectors: eigen.vectors,
-            is_whole: false,
-        })
-    }
-
-    /// The coordinates of a step before the eigenvectors turned them.
-    fn turn_back(&self, y: &[f64]) -> Vec<f64> {
-        let n = self.vectors.nrows();
-        let mut out = vec![0.0; n];
-        for (j, y) in y.iter().enumerate() {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out += y * self.vectors[(i, j)];
-            }
-        }
-        out
-    }
-
-    /// Writes a step into `d`.
-    fn write<T: Scalar>(&self, space: &KrylovSpace<T>, step: &Minimiser, d: &mut [T]) {
-        let y = self.turn_back(&step.y);
-        if self.is_whole {
-            d.iter_mut().zip(&y).for_each(|(d, y)| *d = T::of(*y));
-        } else {
-            space.vector(&y, d);
-        }
-    }
-}
 
 impl CubicNewton {
     /// Reduces the Hessian at `x`.
@@ -236,7 +164,7 @@ impl CubicNewton {
                 return Ok(false);
             }
             let work = s.work.get(|| Buffers::new(x.len()));
-            reduced.write(&work.space, &step, &mut work.d);
+            reduced.write(Some(&work.space), &step, &mut work.d);
             let buffers = std::mem::take(&mut work.trial);
             let mut line = Line::reusing(p, x, &work.d, s.at.value, buffers)?;
             let units = if line.is_cheap() { 1.0 } else { 4.0 };

@@ -11,6 +11,7 @@ mod direct;
 mod gsc_newton;
 mod kept;
 mod newton_mr;
+mod reduced;
 mod regularized;
 mod schedule;
 mod secular;

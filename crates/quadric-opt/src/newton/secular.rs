@@ -1,4 +1,5 @@
-//! The cubic model in the eigenbasis of the Hessian, where its global minimiser is the root of one scalar equation.
+//! The cubic model, and the quadratic one within a ball, in the eigenbasis of the Hessian, where a global minimiser is the
+//! root of one scalar equation.
 //!
 //! `m(y) = cᵀy + ½ Σ θ_i y_i² + σ/3 ‖y‖³` is least at `y_i = -c_i / (θ_i + λ)` with the λ >= max(0, -θ_1) for which
 //! `‖y‖ = λ / σ` (Nesterov, Polyak, "Cubic regularization of Newton method and its global performance", 2006; Cartis, Gould,
@@ -24,7 +25,7 @@ pub(super) struct Minimiser {
 }
 
 impl Minimiser {
-    /// The decrease that the cubic model predicts.
+    /// The decrease that the model predicts.
     pub(super) fn predicted(&self) -> f64 {
         self.gain - self.cost
     }
@@ -63,7 +64,7 @@ impl Spectrum {
         let mut low = (root(last.max(0.0)) - base).max(f64::EPSILON * f64::EPSILON * high);
         let is_long = |delta: f64| length(delta) > (base + delta) / sigma;
         if base > 0.0 && !is_long(low.min(f64::EPSILON * base)) {
-            return self.hard(base, sigma, step(0.0));
+            return self.model(self.hard(base, base / sigma, step(0.0)), sigma);
         }
         for _ in 0..HALVINGS {
             let middle = (low * high).sqrt();
@@ -76,21 +77,58 @@ impl Spectrum {
         self.model(step(high), sigma)
     }
 
+    /// The global minimiser of the quadratic model within a ball, and whether it lies on the sphere (Moré, Sorensen, "Computing
+    /// a trust region step", 1983): `y_i = -c_i / (θ_i + λ)` with λ = 0 inside, else the λ that gives it the radius.
+    pub(super) fn within(&self, radius: f64) -> (Minimiser, bool) {
+        let Some(first) = self.values.first() else {
+            return (self.model(Vec::new(), 0.0), false);
+        };
+        let base = (-first).max(0.0);
+        let entry = |delta: f64, t: f64, c: f64| {
+            if c == 0.0 {
+                0.0
+            } else {
+                -c / ((t + base) + delta)
+            }
+        };
+        let pairs = || self.values.iter().copied().zip(self.slopes.iter().copied());
+        let step = |delta| -> Vec<f64> { pairs().map(|(t, c)| entry(delta, t, c)).collect() };
+        let is_long =
+            |delta| pairs().fold(0.0, |n: f64, (t, c)| n.hypot(entry(delta, t, c))) > radius;
+        if *first > 0.0 && !is_long(0.0) {
+            return (self.model(step(0.0), 0.0), false);
+        }
+        let mut high = norm(&self.slopes) / radius;
+        let mut low = f64::EPSILON * f64::EPSILON * high;
+        if !is_long(low.min(f64::EPSILON * base)) {
+            return (self.model(self.hard(base, radius, step(0.0)), 0.0), true);
+        }
+        for _ in 0..HALVINGS {
+            let middle = (low * high).sqrt();
+            if is_long(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        (self.model(step(high), 0.0), true)
+    }
+
     /// Adds a move along the most negative eigenvalue until the step has the length of a minimiser.
-    fn hard(&self, base: f64, sigma: f64, mut y: Vec<f64>) -> Minimiser {
+    fn hard(&self, base: f64, length: f64, mut y: Vec<f64>) -> Vec<f64> {
         for (y, t) in y.iter_mut().zip(&self.values) {
             if !y.is_finite() || t + base <= f64::EPSILON * base {
                 *y = 0.0;
             }
         }
         let rest: f64 = y.iter().map(|y| y * y).sum();
-        let missing = ((base / sigma).powi(2) - rest).max(0.0).sqrt();
+        let missing = (length.powi(2) - rest).max(0.0).sqrt();
         y[0] = if self.slopes[0] > 0.0 {
             -missing
         } else {
             missing
         };
-        self.model(y, sigma)
+        y
     }
 
     fn model(&self, y: Vec<f64>, sigma: f64) -> Minimiser {
@@ -144,6 +182,62 @@ mod tests {
             values.sort_by(f64::total_cmp);
             let slopes = (0..n).map(|_| draw(6.0)).collect();
             check(&Spectrum { values, slopes }, sigma, 1e-6);
+        }
+    }
+
+    #[test]
+    fn steps_within_a_ball_meet_the_global_conditions() {
+        let mut stream = SeedTree::new(6).stream(0);
+        for trial in 0..2000 {
+            let n = 1 + trial % 7;
+            let mut draw = |spread: f64| 10f64.powf(spread * (stream.uniform() - 0.5));
+            let radius = draw(8.0);
+            let mut values: Vec<f64> = (0..n)
+                .map(|i| draw(6.0) * if (i + trial) % 3 == 0 { -1.0 } else { 1.0 })
+                .collect();
+            values.sort_by(f64::total_cmp);
+            // Every fourth gradient has no part along the first eigenvector: the hard case, if that is negative.
+            let slopes = (0..n)
+                .map(|i| {
+                    if trial % 4 == 0 && i == 0 {
+                        0.0
+                    } else {
+                        draw(6.0)
+                    }
+                })
+                .collect();
+            let s = Spectrum { values, slopes };
+            let (m, on_sphere) = s.within(radius);
+            assert!(
+                m.norm <= radius * (1.0 + 1e-12) && m.predicted() >= 0.0,
+                "{s:?} {radius}"
+            );
+            // λ from the steepest coordinate; the same for all, and large enough for convexity.
+            let pairs = s.values.iter().zip(s.slopes.iter().zip(&m.y));
+            let scale = s.slopes.iter().fold(1e-300, |a: f64, c| a.max(c.abs()));
+            let moved = pairs.clone().filter(|(_, (c, _))| **c != 0.0);
+            let lambdas: Vec<f64> = moved.map(|(t, (c, y))| -c / y - t).collect();
+            let lambda = if on_sphere {
+                lambdas.iter().copied().fold(-s.values[0], f64::max)
+            } else {
+                0.0
+            };
+            assert!(
+                lambda >= -1e-6 * s.values[0].abs(),
+                "{s:?} {radius}: {lambda}"
+            );
+            for (t, (c, y)) in pairs {
+                let residual = ((t + lambda) * y + c).abs();
+                let rounding = 1e-6 * scale + 1e-6 * (t.abs() + lambda) * y.abs();
+                assert!(
+                    residual <= rounding,
+                    "{s:?} {radius}: {residual:e}, λ = {lambda}"
+                );
+            }
+            assert!(
+                !on_sphere || (m.norm - radius).abs() <= 1e-6 * radius,
+                "{s:?} {radius}"
+            );
         }
     }
 

@@ -4,9 +4,12 @@
 //! "Trust-Region Methods" (2000), chapter 6 for the radius, chapter 7.5 for the truncated iteration, which follows
 //! directions of negative curvature to the boundary and so leaves saddle points. A step that does not decrease F enough is
 //! shortened along its direction instead of thrown away (Nocedal, Yuan, "Combining trust region and line search
-//! techniques", 1998). Deviation: where the Hessian may be factorised and is positive definite, the direction is the exact
-//! Newton direction and its length is left to that shortening.
+//! techniques", 1998). Up to 128 unknowns whose Hessian is cheap to write down, steps minimise the model exactly within the
+//! region instead (Moré, Sorensen, "Computing a trust region step", 1983), in the Hessian's eigenbasis, which serves all
+//! radii tried at a point. Deviation: for more unknowns, where the Hessian may be factorised and is positive definite, the
+//! direction is the exact Newton direction and its length is left to that shortening.
 
+use super::reduced::Reduced;
 use super::standing::Standing;
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
 use crate::config::{Config, Fault};
@@ -24,8 +27,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustRegionNewton {
-    /// First radius, in the norm of the preconditioner; 0: ten steps of steepest descent, or ten times the size of the
-    /// start if that is more.
+    /// First radius, in the norm of the preconditioner; 0: for exact steps the largest entry of the start, at least 1; else ten
+    /// steps of steepest descent, or ten times the size of the start if that is more.
     pub radius: f64,
     /// How directions are computed.
     pub linear_solver: LinearSolver,
@@ -173,14 +176,14 @@ impl TrustRegionNewton {
         p: &dyn TwiceSmooth<T>,
         x: &[T],
         s: &mut TrustRegionState<T>,
+        hessian: &dyn LinearOperator<T>,
         cx: &mut Context,
     ) -> Result<Proposal> {
-        let hessian = p.hessian(x)?;
         let settings = self.settings();
         if s.system.is_direct(&settings, hessian.cost(), x.len()) {
             let d = &mut s.work.get(|| Buffers::new(x.len())).d;
             let factor = s.system.factor(x.len())?;
-            if factor.update_definite(&hessian)? {
+            if factor.update_definite(hessian)? {
                 cx.note("cholesky", 1.0);
                 let model = factor.direction(&s.at.gradient, d);
                 if model.is_usable() {
@@ -193,7 +196,7 @@ impl TrustRegionNewton {
                 }
             }
         }
-        self.truncated(p, x, &hessian, s, cx)
+        self.truncated(p, x, hessian, s, cx)
     }
 
     /// Steihaug's iteration.
@@ -278,6 +281,35 @@ impl TrustRegionNewton {
             })
     }
 
+    /// F at the end of the proposal: the change, and the new radius if it is good enough.
+    fn attempt<T: Scalar>(
+        &self,
+        line: &mut Line<'_, T>,
+        proposal: &Proposal,
+        radius: f64,
+    ) -> Result<(f64, Option<f64>)> {
+        let predicted = proposal.predicted();
+        let noise = noise(line);
+        let change = if line.is_cheap() {
+            line.change(1.0)?
+        } else {
+            line.change_and_slope(1.0)?.0
+        };
+        if change.is_finite() && predicted <= 16.0 * noise && change <= noise {
+            return Ok((change, Some(radius)));
+        }
+        let ratio = -change / predicted;
+        let norm = proposal.norm.unwrap_or(radius);
+        let next = if ratio < self.shrink_below {
+            0.5 * norm
+        } else if ratio > self.grow_above && proposal.on_boundary {
+            2.0 * radius
+        } else {
+            radius
+        };
+        Ok((change, (ratio >= self.accept).then_some(next)))
+    }
+
     /// The accepted length along the proposal, 0 if none decreases F, and the new radius.
     fn shorten<T: Scalar>(
         &self,
@@ -286,39 +318,15 @@ impl TrustRegionNewton {
         radius: f64,
         cx: &mut Context,
     ) -> Result<(f64, f64)> {
-        let predicted = proposal.predicted();
-        let noise = if line.is_cheap() { 1.0 } else { 4.0 } * T::EPSILON * line.value().abs();
-        let mut change = if line.is_cheap() {
-            line.change(1.0)?
-        } else {
-            line.change_and_slope(1.0)?.0
-        };
+        let noise = noise(line);
+        let (mut change, good) = self.attempt(line, proposal, radius)?;
         cx.note("trials", 1.0);
-        if change.is_finite() && predicted <= 16.0 * noise && change <= noise {
-            return Ok((1.0, radius));
-        }
-        let ratio = -change / predicted;
-        if ratio >= self.accept {
-            let norm = proposal.norm.unwrap_or(radius);
-            let radius = if ratio < self.shrink_below {
-                0.5 * norm
-            } else if ratio > self.grow_above && proposal.on_boundary {
-                2.0 * radius
-            } else {
-                radius
-            };
+        if let Some(radius) = good {
             return Ok((1.0, radius));
         }
         let mut t = 1.0;
         for _ in 0..50 {
-            // The parabola through F, its slope and the failed trial.
-            let bend = change + t * proposal.slope;
-            let least = 0.5 * t * t * proposal.slope / bend;
-            t = if least.is_finite() {
-                least.clamp(0.1 * t, 0.5 * t)
-            } else {
-                0.1 * t
-            };
+            t = least_of_parabola(t, change, proposal.slope);
             change = line.change(t)?;
             cx.note("trials", 1.0);
             if change.is_finite() && -change >= self.accept * t * proposal.slope {
@@ -329,6 +337,95 @@ impl TrustRegionNewton {
             }
         }
         Ok((0.0, 0.25 * radius))
+    }
+
+    /// True if the step is to be the exact minimiser within the region.
+    fn is_exact(&self, hessian: &dyn LinearOperator<impl Scalar>, dim: usize) -> bool {
+        self.linear_solver != LinearSolver::Cg && dim <= EXACT && hessian.cost().dense <= EXACT_COST
+    }
+
+    /// Steps that minimise the model exactly within a region that shrinks until F falls; true if one was taken.
+    fn exact_steps<T: Scalar>(
+        &self,
+        p: &dyn TwiceSmooth<T>,
+        x: &mut [T],
+        s: &mut TrustRegionState<T>,
+        hessian: &dyn LinearOperator<T>,
+        cx: &mut Context,
+    ) -> Result<bool> {
+        if s.radius == 0.0 {
+            s.radius = if self.radius > 0.0 {
+                self.radius
+            } else {
+                vector::max_abs(x).max(1.0)
+            };
+        }
+        let mut proposal = self.newton_inside(x.len(), s, hessian)?;
+        let mut reduced: Option<Reduced> = None;
+        for trial in 1..=TRIALS {
+            let work = s.work.get(|| Buffers::new(x.len()));
+            let ready = match proposal.take() {
+                Some(newton) => newton,
+                None => {
+                    let reduced = match &mut reduced {
+                        Some(reduced) => reduced,
+                        none => none.insert(Reduced::whole(hessian, &s.at.gradient)?),
+                    };
+                    let (step, on_boundary) = reduced.spectrum.within(s.radius);
+                    reduced.write(None, &step, &mut work.d);
+                    let slope = -vector::dot(&work.d, &s.at.gradient);
+                    Proposal {
+                        slope,
+                        curvature: 2.0 * (slope - step.predicted()),
+                        norm: Some(step.norm),
+                        on_boundary,
+                    }
+                }
+            };
+            let norm = ready.norm.unwrap_or(s.radius);
+            if !(ready.predicted() > 0.0 && norm > 0.0 && norm.is_finite()) {
+                return Ok(false);
+            }
+            let buffers = std::mem::take(&mut work.trial);
+            let mut line = Line::reusing(p, x, &work.d, s.at.value, buffers)?;
+            let moves = line.moves(1.0);
+            let (change, good) = self.attempt(&mut line, &ready, s.radius)?;
+            work.trial = line.into_trial();
+            if let Some(radius) = good {
+                s.radius = radius;
+                cx.note("trials", trial as f64);
+                cx.note("radius", radius);
+                Self::advance(p, x, s, 1.0)?;
+                return Ok(true);
+            }
+            if !moves {
+                break;
+            }
+            s.radius = norm * least_of_parabola(1.0, change, ready.slope);
+        }
+        Ok(false)
+    }
+
+    /// The Newton direction, written into the buffers, if it is a minimiser of the model inside the region.
+    fn newton_inside<T: Scalar>(
+        &self,
+        dim: usize,
+        s: &mut TrustRegionState<T>,
+        hessian: &dyn LinearOperator<T>,
+    ) -> Result<Option<Proposal>> {
+        let factor = s.system.factor(dim)?;
+        if !factor.update_definite(hessian)? {
+            return Ok(None);
+        }
+        let d = &mut s.work.get(|| Buffers::new(dim)).d;
+        let model = factor.direction(&s.at.gradient, d);
+        let norm = vector::norm2(d);
+        Ok((model.is_usable() && norm <= s.radius).then_some(Proposal {
+            slope: model.slope,
+            curvature: model.curvature,
+            norm: Some(norm),
+            on_boundary: false,
+        }))
     }
 
     /// Moves to the accepted point and measures F there.
@@ -352,6 +449,30 @@ impl TrustRegionNewton {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Unknowns up to which steps are exact: there an eigendecomposition costs less than what it saves in evaluations.
+const EXACT: usize = 128;
+/// Work of writing the Hessian down for that, at most.
+const EXACT_COST: f64 = 1e8;
+/// Trials at a point.
+const TRIALS: usize = 60;
+
+/// What rounding does to a difference of values.
+fn noise<T: Scalar>(line: &Line<'_, T>) -> f64 {
+    let units = if line.is_cheap() { 1.0 } else { 4.0 };
+    units * T::EPSILON * line.value().abs()
+}
+
+/// Where the parabola through F, its slope and the failed trial at `t` is least, within bounds.
+fn least_of_parabola(t: f64, change: f64, slope: f64) -> f64 {
+    let bend = change + t * slope;
+    let least = 0.5 * t * t * slope / bend;
+    if least.is_finite() {
+        least.clamp(0.1 * t, 0.5 * t)
+    } else {
+        0.1 * t
     }
 }
 
@@ -389,7 +510,16 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
         if vector::max_abs(&s.at.gradient) == 0.0 {
             return Ok(s.at.reading().exit(Exit::Stalled));
         }
-        let proposal = self.propose(p, x, s, cx)?;
+        let hessian = p.hessian(x)?;
+        if self.is_exact(&hessian, x.len()) {
+            let taken = self.exact_steps(p, x, s, &hessian, cx)?;
+            return Ok(if taken {
+                s.at.book()
+            } else {
+                s.at.reading().exit(Exit::Stalled)
+            });
+        }
+        let proposal = self.propose(p, x, s, &hessian, cx)?;
         let mut length = 0.0;
         if proposal.slope > 0.0 && proposal.predicted() > 0.0 {
             let work = s.work.get(|| Buffers::new(x.len()));

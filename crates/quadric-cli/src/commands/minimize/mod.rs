@@ -1,19 +1,18 @@
 //! `quadric minimize`: general smooth minimisation, on test problems whose answers are known.
 
+mod collection;
+
 use crate::args::{Global, MinimizeArgs};
 use crate::commands::solve::Solve;
 use crate::{console, progress};
-use quadric::core::{AnyMethod, Error, Outcome, Problem, Result, Scalar, Status};
-use quadric::models::nls::{Answer, SumOfSquares, TestProblem, test_problem, test_problems};
-use quadric::opt::registry;
+use quadric::core::{Error, Outcome, Problem, Result, Scalar, Status};
+use quadric::models::nls::{Answer, Collection, TestProblem, test_problem, test_problems};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-/// Values and gradients that a run over all problems may take each, unless a limit is given.
-const EVALUATIONS: u64 = 10_000;
 /// Unknowns that are printed.
 const SHOWN: usize = 12;
 
@@ -23,8 +22,11 @@ pub(crate) fn run(
     interrupt: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
     let solve = Solve::of(&a.solve)?;
+    let several = |name| collection::named(name).is_some();
     match a.problem.as_deref() {
-        Some("all") if !a.list => all(solve, global, interrupt),
+        Some(name) if !a.list && several(name) => {
+            collection::run(name, a, solve, global, interrupt)
+        }
         Some(name) if !a.list && solve.single => one::<f32>(name, a, &solve, global, interrupt),
         Some(name) if !a.list => one::<f64>(name, a, &solve, global, interrupt),
         _ => list(global),
@@ -35,24 +37,35 @@ fn list(global: &Global) -> Result<ExitCode> {
     let all = test_problems();
     if global.json {
         let row = |p: &TestProblem| {
-            json!({ "number": p.number, "name": p.name, "unknowns": p.start.len(), "start": p.start,
-                "minimum": p.minimum, "other_minima": p.others })
+            json!({ "collection": p.collection.name(), "number": p.number, "name": p.name,
+                "unknowns": p.start.len(), "least_size": p.sizes.least, "largest_size": p.sizes.most,
+                "size_is": p.sizes.rule, "start": p.start, "minimum": p.minimum,
+                "other_minima": p.others })
         };
         console::print_json(&json!({ "problems": all.iter().map(row).collect::<Vec<_>>() }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut t = String::from("  #  problem                      unknowns  least sum of squares\n");
-    for p in &all {
-        let _ = writeln!(
-            t,
-            "{:>3}  {:<28} {:>8}  {}",
-            p.number,
-            p.name,
-            p.start.len(),
-            known(p.minimum)
-        );
+    let mut t = String::new();
+    for collection in Collection::ALL {
+        let _ = writeln!(t, "{}: {}", collection.name(), collection.source());
+        t += "  #  problem                      unknowns  least value   --size\n";
+        for p in all.iter().filter(|p| p.collection == collection) {
+            let number = p.number.map_or(String::new(), |k| k.to_string());
+            let sizes = match (p.sizes.is_fixed(), p.sizes.rule) {
+                (true, _) => String::new(),
+                (false, rule) => format!("{rule} from {}", p.sizes.least),
+            };
+            let line = format!(
+                "{number:>3}  {:<28} {:>8}  {:<12}  {sizes}",
+                p.name,
+                p.start.len(),
+                p.minimum.map_or_else(|| "unknown".to_owned(), known)
+            );
+            let _ = writeln!(t, "{}", line.trim_end());
+        }
+        t.push('\n');
     }
-    t += "Moré, Garbow, Hillstrom, ACM TOMS 7, 1981\n";
+    t += "Run one by its name or number, or a collection: mgh, cutest, all.\n";
     console::print(&t)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -64,7 +77,18 @@ fn one<T: Scalar>(
     global: &Global,
     interrupt: &Arc<AtomicBool>,
 ) -> Result<ExitCode> {
-    let test = test_problem(name)?;
+    if !a.methods.is_empty() || a.report.is_some() {
+        let (flag, value) = if a.report.is_some() {
+            ("report", "for one problem")
+        } else {
+            ("methods", "for one problem")
+        };
+        return Err(
+            Error::argument(flag, value, "a collection: mgh, cutest or all")
+                .with_hint("`--method` chooses the method of one problem"),
+        );
+    }
+    let test = test_problem(name, a.size)?;
     let start = if a.start.is_empty() {
         &test.start
     } else {
@@ -79,6 +103,7 @@ fn one<T: Scalar>(
     let problem: &dyn Problem<T> = &test.problem;
     let (method_name, method) = solve.method::<T>(problem)?;
     let mut driver = solve.driver(interrupt);
+    driver.tolerance = test.tolerance(solve.tolerance)?;
     driver
         .callbacks
         .extend(progress::callback(global, method_name, solve.tolerance));
@@ -123,7 +148,7 @@ fn word(answer: Answer) -> &'static str {
 /// A run for `--json`.
 fn record<T: Scalar>(test: &TestProblem, method: &str, o: &Outcome<T>, answer: Answer) -> Value {
     json!({
-        "problem": test.name, "number": test.number, "unknowns": test.start.len(), "method": method,
+        "problem": test.name, "collection": test.collection.name(), "number": test.number, "unknowns": test.start.len(), "method": method,
         "status": o.status.name(), "objective": o.value, "minimum": test.minimum, "answer": word(answer),
         "gradient_norm": o.gradient_norm, "gradient_norm_at_start": o.gradient_norm_at_start,
         "iterations": o.iterations, "evaluations": o.counts.evaluations(), "counts": o.counts,
@@ -136,28 +161,28 @@ fn text<T: Scalar>(test: &TestProblem, method: &str, o: &Outcome<T>, answer: Ans
     let mut line = |name: &str, value: String| {
         let _ = writeln!(t, "  {name:<10} {value}");
     };
-    let (number, n) = (test.number, test.start.len());
+    let number = test
+        .number
+        .map_or(String::new(), |k| format!(", problem {k}"));
     line(
         "problem",
         format!(
-            "{}, {n} unknowns (Moré, Garbow, Hillstrom 1981, problem {number})",
-            test.name
+            "{}, {} unknowns ({}{number})",
+            test.name,
+            test.start.len(),
+            test.collection.source()
         ),
     );
     line("status", o.status.name().replace('_', " "));
     if let Some(reason) = &o.reason {
         line("because", console::printable(reason));
     }
-    let published = match answer {
-        Answer::Minimum => format!("the published minimum is {}", known(test.minimum)),
-        Answer::Other => format!(
-            "a known local minimum; the least is {}",
-            known(test.minimum)
-        ),
-        Answer::Elsewhere => format!(
-            "the published minimum is {}, which this is not",
-            known(test.minimum)
-        ),
+    let least = test.minimum.map(known);
+    let published = match (answer, least) {
+        (Answer::Minimum, Some(least)) => format!("the published minimum is {least}"),
+        (Answer::Other, Some(least)) => format!("a known local minimum; the least is {least}"),
+        (_, Some(least)) => format!("the published minimum is {least}, which this is not"),
+        (_, None) => "the minimum at this size is not published".to_owned(),
     };
     line(
         "F",
@@ -185,83 +210,4 @@ fn text<T: Scalar>(test: &TestProblem, method: &str, o: &Outcome<T>, answer: Ans
     }
     line("x", x.join("  "));
     t
-}
-
-/// Every problem with every method that fits, or with the one that is asked for.
-fn all(mut solve: Solve, global: &Global, interrupt: &Arc<AtomicBool>) -> Result<ExitCode> {
-    solve.budget.evaluations.get_or_insert(EVALUATIONS);
-    let tests = test_problems();
-    let mut methods: Vec<(&str, Box<dyn AnyMethod<f64>>)> = Vec::new();
-    if solve.method == "auto" {
-        for entry in registry::registry() {
-            if entry.applies::<f64>(&tests[0].problem) {
-                methods.push((entry.name, entry.build(&Value::Null)?));
-            }
-        }
-    } else {
-        methods.push(solve.method::<f64>(&tests[0].problem as &dyn Problem<f64>)?);
-    }
-    let mut runs = Vec::new();
-    for test in &tests {
-        for (name, method) in &methods {
-            if interrupt.load(Ordering::Relaxed) {
-                return Ok(ExitCode::from(130));
-            }
-            let problem: &SumOfSquares = &test.problem;
-            let outcome = method.run(&mut solve.driver(interrupt), test.start.clone(), problem)?;
-            let answer = outcome.value.map_or(Answer::Elsewhere, |v| test.judge(v));
-            runs.push(record(test, name, &outcome, answer));
-        }
-    }
-    let names: Vec<&str> = methods.iter().map(|m| m.0).collect();
-    let solved = |method: &str| {
-        let hits = runs
-            .iter()
-            .filter(|r| r["method"] == method && is_solved(r));
-        hits.count()
-    };
-    if global.json {
-        let solved: Value = names
-            .iter()
-            .map(|m| ((*m).to_owned(), json!(solved(m))))
-            .collect();
-        console::print_json(
-            &json!({ "runs": runs, "solved": solved, "config": solve.resolved(&solve.method) }),
-        )?;
-    } else {
-        let last: Vec<String> = names.iter().map(|m| solved(m).to_string()).collect();
-        console::print(&grid(&tests, &names, &runs, &last))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn is_solved(run: &Value) -> bool {
-    run["answer"] != "elsewhere"
-}
-
-/// Evaluations by problem and method.
-fn grid(tests: &[TestProblem], names: &[&str], runs: &[Value], solved: &[String]) -> String {
-    let width = |name: &str| name.len().max(8);
-    let mut t = format!("{:<28}  n", "values and gradients");
-    for name in names {
-        let _ = write!(t, "  {name:>0$}", width(name));
-    }
-    t.push('\n');
-    for (test, row) in tests.iter().zip(runs.chunks(names.len().max(1))) {
-        let _ = write!(t, "{:<28} {:>2}", test.name, test.start.len());
-        for (name, run) in names.iter().zip(row) {
-            let cell = if is_solved(run) {
-                run["evaluations"].to_string()
-            } else {
-                "-".to_owned()
-            };
-            let _ = write!(t, "  {cell:>0$}", width(name));
-        }
-        t.push('\n');
-    }
-    let _ = write!(t, "{:<31}", "at a published minimum");
-    for (name, count) in names.iter().zip(solved) {
-        let _ = write!(t, "  {count:>0$}", width(name));
-    }
-    t + "\n- ended elsewhere\n"
 }
