@@ -341,7 +341,9 @@ impl TrustRegionNewton {
 
     /// True if the step is to be the exact minimiser within the region.
     fn is_exact(&self, hessian: &dyn LinearOperator<impl Scalar>, dim: usize) -> bool {
-        self.linear_solver != LinearSolver::Cg && dim <= EXACT && hessian.cost().dense <= EXACT_COST
+        self.linear_solver == LinearSolver::Auto
+            && dim <= EXACT
+            && hessian.cost().dense <= EXACT_COST
     }
 
     /// Steps that minimise the model exactly within a region that shrinks until F falls; true if one was taken.

@@ -194,7 +194,7 @@ impl Function {
                         g[i] = x[i] / r;
                         for j in i..n {
                             let own = if i == j { 1.0 / r } else { 0.0 };
-                            bend(i, j, own - x[i] * x[j] / r.powi(3));
+                            bend(i, j, own - (x[i] / r) * (x[j] / r) / r);
                         }
                     }
                 }
