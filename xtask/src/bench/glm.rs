@@ -18,6 +18,8 @@ const ACCURACY: f64 = 1e-8;
 const REPETITIONS: usize = 5;
 /// A contestant that needs this many times our time (or two seconds) is not waited for.
 const PATIENCE: f64 = 20.0;
+/// Smaller penalties leave most peers without an answer within the time they have.
+const LEAST_L2: f64 = 1e-6;
 /// How long starting and reading may take.
 const READING: Duration = Duration::from_secs(600);
 /// Sets that take minutes per fit, measured only when they are named.
@@ -130,6 +132,9 @@ fn jobs(size: Size, only: &[String]) -> Result<Vec<Job>> {
         let (Some(l2), Some(optimum)) = (l2, optimum) else {
             return Err(format!("an optimum of {set} without numbers"));
         };
+        if l2 < LEAST_L2 {
+            continue;
+        }
         let wanted = match size {
             Size::Tiny => set == "wdbc" && l2 == 1e-2,
             Size::Full if only.is_empty() => !LONG.contains(&set),
