@@ -25,13 +25,18 @@ const CASES: &[Case] = &[
 const L2: &str = "1e-4";
 
 pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
+    // With the command, so that the libraries are built with the features that are built anyway.
     tools::cargo(&[
         "build",
         "--release",
         "--package",
+        "quadric-cli",
+        "--package",
         "quadric",
         "--example",
         "scale",
+        "--bin",
+        "quadric",
     ])?;
     let (cases, threads) = match size {
         Size::Tiny => (&CASES[..1], &[1][..]),
