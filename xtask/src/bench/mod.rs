@@ -68,7 +68,7 @@ pub(crate) fn run(name: &str, size: Size, only: &[String]) -> Result {
     if size == Size::Tiny || rows.is_empty() {
         return Ok(());
     }
-    let rows = if only.is_empty() {
+    let rows = if only.is_empty() || !record_path(suite.name).exists() {
         rows
     } else {
         merged(read_record(suite.name)?, rows)
