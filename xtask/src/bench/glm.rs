@@ -5,7 +5,7 @@
 
 use super::contestant::{Answer, Contestant, Where};
 use super::referee::Referee;
-use super::{Size, duration, markdown, median, memory_rate, python};
+use super::{Size, build_example, duration, markdown, median, memory_rate, python};
 use crate::{Result, tools};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -80,18 +80,7 @@ struct Time {
 }
 
 pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
-    tools::cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "quadric-cli",
-        "--package",
-        "quadric",
-        "--example",
-        "contestant",
-        "--bin",
-        "quadric",
-    ])?;
+    build_example("contestant")?;
     let Some(python) = python(PACKAGES, size)? else {
         return Ok(Vec::new());
     };

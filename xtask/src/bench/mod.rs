@@ -158,6 +158,22 @@ fn python(packages: &[&str], size: Size) -> Result<Option<PathBuf>> {
     Ok(Some(python))
 }
 
+/// Builds the command and an example of the library together, so that both have the features that are built anyway.
+fn build_example(name: &str) -> Result {
+    tools::cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "quadric-cli",
+        "--package",
+        "quadric",
+        "--example",
+        name,
+        "--bin",
+        "quadric",
+    ])
+}
+
 /// The middle of an odd number of values.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -1,6 +1,6 @@
 //! The suite `scale`: how time and memory of a fit grow with rows and with non-zeros.
 
-use super::{Size, duration, markdown};
+use super::{Size, build_example, duration, markdown};
 use crate::{Result, tools};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -25,19 +25,7 @@ const CASES: &[Case] = &[
 const L2: &str = "1e-4";
 
 pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
-    // With the command, so that the libraries are built with the features that are built anyway.
-    tools::cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "quadric-cli",
-        "--package",
-        "quadric",
-        "--example",
-        "scale",
-        "--bin",
-        "quadric",
-    ])?;
+    build_example("scale")?;
     let (cases, threads) = match size {
         Size::Tiny => (&CASES[..1], &[1][..]),
         Size::Full => (CASES, &[1, 2][..]),

@@ -13,7 +13,7 @@ use super::standing::Standing;
 use crate::config::{Config, Fault};
 use crate::scratch::Scratch;
 use quadric_core::{
-    Context, Exit, Line, Method, Problem, Reading, Result, Scalar, Trial, TwiceSmooth, vector,
+    Context, Line, Method, Problem, Reading, Result, Scalar, Trial, TwiceSmooth, vector,
 };
 use quadric_linalg::krylov::KrylovSpace;
 use schemars::JsonSchema;
@@ -262,11 +262,7 @@ impl<T: Scalar> Method<T> for CubicNewton {
         s.at.refresh(p, x)?;
         let reduced = self.reduce(p, x, s, cx)?;
         let taken = self.try_steps(p, x, s, &reduced, cx)?;
-        Ok(if taken {
-            s.at.book()
-        } else {
-            s.at.reading().exit(Exit::Stalled)
-        })
+        Ok(s.at.book(taken))
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {

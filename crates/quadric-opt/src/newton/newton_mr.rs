@@ -283,11 +283,7 @@ impl<T: Scalar> Method<T> for NewtonMr {
         }
         let bent = self.direction(p, x, s, cx)?;
         let moves = self.search(p, x, s, bent, cx)?;
-        Ok(if moves {
-            s.at.book()
-        } else {
-            s.at.reading().exit(Exit::Stalled)
-        })
+        Ok(s.at.book(moves))
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {

@@ -11,7 +11,7 @@ use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
 use crate::config::{Config, Fault};
 use crate::scratch::Scratch;
 use quadric_core::{
-    Context, ErrorKind, Exit, Method, Problem, Reading, Result, Scalar, TwiceSmooth, vector,
+    Context, ErrorKind, Method, Problem, Reading, Result, Scalar, TwiceSmooth, vector,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -252,11 +252,7 @@ impl<T: Scalar> Method<T> for RegularizedNewton {
     ) -> Result<Reading> {
         s.at.refresh(p, x)?;
         let moves = vector::max_abs(&s.at.gradient) > 0.0 && self.try_steps(p, x, s, cx)?;
-        Ok(if moves {
-            s.at.book()
-        } else {
-            s.at.reading().exit(Exit::Stalled)
-        })
+        Ok(s.at.book(moves))
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {

@@ -48,8 +48,11 @@ impl<T: Scalar> Standing<T> {
         Reading::at(self.value, vector::max_abs(&self.gradient))
     }
 
-    /// The reading after a step, which ends the run if nothing improves any more.
-    pub(super) fn book(&mut self) -> Reading {
+    /// The reading after a step, which ends the run if the step did not move or nothing improves any more.
+    pub(super) fn book(&mut self, moved: bool) -> Reading {
+        if !moved {
+            return self.reading().exit(Exit::Stalled);
+        }
         let gradient = vector::max_abs(&self.gradient);
         let reading = self.reading();
         if self.watch.stalls(self.value, gradient, T::EPSILON) {

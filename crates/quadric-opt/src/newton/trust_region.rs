@@ -515,11 +515,7 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
         let hessian = p.hessian(x)?;
         if self.is_exact(&hessian, x.len()) {
             let taken = self.exact_steps(p, x, s, &hessian, cx)?;
-            return Ok(if taken {
-                s.at.book()
-            } else {
-                s.at.reading().exit(Exit::Stalled)
-            });
+            return Ok(s.at.book(taken));
         }
         let proposal = self.propose(p, x, s, &hessian, cx)?;
         let mut length = 0.0;
@@ -533,7 +529,7 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
         cx.note("step", length);
         cx.note("radius", s.radius);
         Self::advance(p, x, s, length)?;
-        Ok(s.at.book())
+        Ok(s.at.book(true))
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {
