@@ -12,11 +12,8 @@ use crate::{
 use quadric_linalg::random::SeedTree;
 use std::time::Duration;
 
-/// How far below the tolerance a method may refine its point.
+/// How far below the tolerance a method may refine its point, since errors of the unknowns go with the root of a gap.
 const REFINED: f64 = 1e-4;
-/// How far below the tolerance steps that cost next to nothing may go: errors of the unknowns go with the root of a gap, and
-/// are some digits better than the tolerance then.
-const POLISHED: f64 = 1e-12;
 
 /// Why the loop ended.
 pub(crate) struct End {
@@ -253,7 +250,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     fn goal(&self) -> f64 {
         let memory = &self.memory;
         let goal = memory.certificate.map(|c| {
-            let target = POLISHED * self.driver.tolerance.target(c.scale);
+            let target = REFINED * self.driver.tolerance.target(c.scale);
             memory.certified_at * c.ratio_to(target)
         });
         goal.filter(|g| g.is_finite()).unwrap_or(0.0)

@@ -2,8 +2,8 @@
 //!
 //! Everything is computed in `f64` by argument reduction and polynomials, within 3 units in the last place of the exact
 //! value (1.5 for [`exp`], 2.5 for [`sigmoid`], 5 for [`sigmoid_slope`]); `f32` slices are computed in `f64` and rounded once. NaN stays NaN. Slices and
-//! single values get the same bits. The loops are compiled for AVX2 and FMA as the kernels are, and like them promise
-//! their bits per level of instructions.
+//! single values get the same bits. The loops are compiled for AVX2 and FMA as the kernels are, and for AVX-512 with
+//! the same bits; like the kernels they promise their bits per level of instructions.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@
 mod tests;
 
 use crate::Scalar;
-use crate::kernels::simd::{dispatch, mul_add};
+use crate::kernels::simd::{dispatch_widest, mul_add};
 
 /// `1.5 · 2^52`: adding it rounds to an integer, which then sits in the low bits.
 const SHIFT: f64 = 6_755_399_441_055_744.0;
@@ -41,13 +41,22 @@ const ATANH: [f64; 10] = {
     c
 };
 
+/// `Σ c_i x^i`, from four polynomials in x⁴ that do not wait for each other.
 #[inline(always)]
 fn polynomial<const FMA: bool, const N: usize>(c: &[f64; N], x: f64) -> f64 {
-    let mut sum = c[N - 1];
-    for i in (0..N - 1).rev() {
-        sum = mul_add::<FMA>(sum, x, c[i]);
+    let square = x * x;
+    let fourth = square * square;
+    let mut sums = [0.0; 4];
+    for i in (0..N).rev() {
+        sums[i % 4] = if i + 4 < N {
+            mul_add::<FMA>(sums[i % 4], fourth, c[i])
+        } else {
+            c[i]
+        };
     }
-    sum
+    let low = mul_add::<FMA>(sums[1], x, sums[0]);
+    let high = mul_add::<FMA>(sums[3], x, sums[2]);
+    mul_add::<FMA>(high, square, low)
 }
 
 /// 2^k for an integer k within [-1022, 1023].
@@ -142,7 +151,7 @@ macro_rules! elementwise {
         /// Slices of different lengths.
         pub fn $all<T: Scalar>(t: &[T], out: &mut [T]) {
             assert_eq!(t.len(), out.len(), "slices of one length");
-            dispatch!($body::<T>(t: &[T], out: &mut [T]));
+            dispatch_widest!($body::<T>(t: &[T], out: &mut [T]));
         }
 
         #[inline(always)]
@@ -190,7 +199,7 @@ pub fn softplus_and_sigmoid<T: Scalar>(t: &[T], value: &mut [T], slope: &mut [T]
         (value.len(), slope.len()),
         "slices of one length"
     );
-    dispatch!(softplus_and_sigmoid_body::<T>(t: &[T], value: &mut [T], slope: &mut [T]));
+    dispatch_widest!(softplus_and_sigmoid_body::<T>(t: &[T], value: &mut [T], slope: &mut [T]));
 }
 
 #[inline(always)]
@@ -207,6 +216,31 @@ fn softplus_and_sigmoid_body<T: Scalar, const FMA: bool>(
     }
 }
 
+/// `first[i] <- sigmoid(t[i])` and `second[i] <- sigmoid_slope(t[i])` from one exponential each, with the bits of the two
+/// functions.
+///
+/// # Panics
+/// Slices of different lengths.
+pub fn sigmoid_and_slope<T: Scalar>(t: &[T], first: &mut [T], second: &mut [T]) {
+    assert_eq!(
+        (t.len(), t.len()),
+        (first.len(), second.len()),
+        "slices of one length"
+    );
+    dispatch_widest!(sigmoid_and_slope_body::<T>(t: &[T], first: &mut [T], second: &mut [T]));
+}
+
+#[inline(always)]
+fn sigmoid_and_slope_body<T: Scalar, const FMA: bool>(t: &[T], first: &mut [T], second: &mut [T]) {
+    for ((t, first), second) in t.iter().zip(first).zip(second) {
+        let t = t.to_f64();
+        let u = exp_one::<FMA>(-t.abs());
+        let sum = 1.0 + u;
+        *first = T::of((if t >= 0.0 { 1.0 } else { u }) / sum);
+        *second = T::of(u / (sum * sum));
+    }
+}
+
 /// `out[i] <- softplus(t[i] + step[i]) - softplus(t[i])`: within 8 units in the last place of the result for steps up to
 /// 0.33, and of the larger of the two values for longer ones.
 ///
@@ -218,7 +252,7 @@ pub fn softplus_changes<T: Scalar>(t: &[T], step: &[T], out: &mut [T]) {
         (step.len(), out.len()),
         "slices of one length"
     );
-    dispatch!(softplus_changes_body::<T>(t: &[T], step: &[T], out: &mut [T]));
+    dispatch_widest!(softplus_changes_body::<T>(t: &[T], step: &[T], out: &mut [T]));
 }
 
 #[inline(always)]

@@ -1,9 +1,11 @@
 //! Deterministic parallelism: work is cut by size, never by thread count, and partial sums meet in a fixed tree.
+//!
+//! Tasks are forked in code that does not depend on what they do: rayon's iterators are compiled anew for every closure.
 
 use crate::Scalar;
 use faer::{ColMut, MatMut};
-use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// The ranges of at most `size` items that cover `0..n`, in order.
 pub fn ranges(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
@@ -12,25 +14,55 @@ pub fn ranges(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clo
         .map(move |start| start..(start + size.max(1)).min(n))
 }
 
+/// Calls `f` for all numbers of the range, in parallel.
+fn fork(numbers: Range<usize>, f: &(dyn Fn(usize) + Sync)) {
+    match numbers.len() {
+        0 => {}
+        1 => f(numbers.start),
+        n => {
+            let middle = numbers.start + n / 2;
+            rayon::join(
+                || fork(numbers.start..middle, f),
+                || fork(middle..numbers.end, f),
+            );
+        }
+    }
+}
+
+/// Calls `f(index, item)` for every item, in parallel.
+pub fn for_each<I: Send>(items: impl IntoIterator<Item = I>, f: impl Fn(usize, I) + Sync) {
+    let slots: Vec<_> = items.into_iter().map(|i| Mutex::new(Some(i))).collect();
+    fork(0..slots.len(), &|i| {
+        let item = slots[i]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(item) = item {
+            f(i, item);
+        }
+    });
+}
+
+/// Calls `f(index, item)` for every item, in parallel, and returns the results in order.
+pub fn map<I: Send, R: Send>(
+    items: impl IntoIterator<Item = I>,
+    f: impl Fn(usize, I) -> R + Sync,
+) -> Vec<R> {
+    let mut slots: Vec<(Option<I>, Option<R>)> =
+        items.into_iter().map(|i| (Some(i), None)).collect();
+    for_each(&mut slots, |i, (item, result)| {
+        *result = item.take().map(|item| f(i, item));
+    });
+    slots.into_iter().filter_map(|(_, result)| result).collect()
+}
+
 /// Calls `f(index, range)` for every range of [`ranges`] and returns the results in order.
 pub fn map_ranges<R: Send>(
     n: usize,
     size: usize,
     f: impl Fn(usize, Range<usize>) -> R + Sync,
 ) -> Vec<R> {
-    let pieces: Vec<_> = ranges(n, size).collect();
-    if pieces.len() < 2 {
-        return pieces
-            .into_iter()
-            .enumerate()
-            .map(|(i, r)| f(i, r))
-            .collect();
-    }
-    pieces
-        .into_par_iter()
-        .enumerate()
-        .map(|(i, r)| f(i, r))
-        .collect()
+    map(ranges(n, size), f)
 }
 
 /// Sums values pairwise in a fixed binary tree.
@@ -50,7 +82,7 @@ pub(crate) fn by_rows<T: Scalar>(
     out: MatMut<'_, T>,
     first: usize,
     rows: usize,
-    f: &(impl Fn(usize, MatMut<'_, T>) + Sync),
+    f: &(dyn Fn(usize, MatMut<'_, T>) + Sync),
 ) {
     if out.nrows() <= rows {
         f(first, out);
@@ -68,7 +100,7 @@ pub(crate) fn by_rows<T: Scalar>(
 pub fn by_columns<T: Scalar>(
     out: MatMut<'_, T>,
     first: usize,
-    f: &(impl Fn(usize, ColMut<'_, T>) + Sync),
+    f: &(dyn Fn(usize, ColMut<'_, T>) + Sync),
 ) {
     match out.ncols() {
         0 => {}

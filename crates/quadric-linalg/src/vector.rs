@@ -3,8 +3,7 @@
 
 use crate::Scalar;
 use crate::kernels::blas1;
-use crate::parallel::{map_ranges, tree_sum};
-use rayon::prelude::*;
+use crate::parallel::{for_each, map_ranges, tree_sum};
 
 /// Entries of a long vector that are worked on together; longer ones are cut, and worked on in parallel.
 const PIECE: usize = 1 << 16;
@@ -64,9 +63,8 @@ pub fn axpy<T: Scalar>(alpha: f64, x: &[T], y: &mut [T]) {
     if x.len() <= PIECE {
         return blas1::axpy(alpha, x, y);
     }
-    x.par_chunks(PIECE)
-        .zip(y.par_chunks_mut(PIECE))
-        .for_each(|(x, y)| blas1::axpy(alpha, x, y));
+    let pieces = x.chunks(PIECE).zip(y.chunks_mut(PIECE));
+    for_each(pieces, |_, (x, y)| blas1::axpy(alpha, x, y));
 }
 
 /// `x <- alpha x`.

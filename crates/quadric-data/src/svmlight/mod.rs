@@ -13,8 +13,8 @@ use crate::dataset::{self, Dataset, numbered_names, prefers_dense};
 use crate::options::{IndexBase, ReadOptions};
 use crate::trouble::{self, Trouble};
 use line::{Fault, Found, Rules, Slots};
+use quadric_linalg::parallel::{for_each, map};
 use quadric_linalg::{DataMatrix, Error, ErrorKind, Place, Result};
-use rayon::prelude::*;
 
 /// Bytes per piece; pieces end at line ends.
 const PIECE: usize = 256 << 10;
@@ -65,7 +65,9 @@ pub(crate) fn read(name: &str, text: &[u8], options: &ReadOptions) -> Result<Dat
         file.parse(&rules)?;
     }
     if !zero_based {
-        parsed.indices.par_iter_mut().for_each(|i| *i -= 1);
+        for_each(parsed.indices.chunks_mut(PIECE), |_, piece| {
+            piece.iter_mut().for_each(|i| *i -= 1);
+        });
     }
     let cols = columns.map_or(used as usize, |d| d as usize);
     assemble(name, parsed, cols)
@@ -101,11 +103,7 @@ struct Parsed {
 impl Text<'_> {
     /// Parses all pieces at once into arrays that the counts of a first pass bound.
     fn parse(&self, rules: &Rules) -> Result<Parsed> {
-        let bounds: Vec<(usize, usize)> = self
-            .pieces
-            .par_iter()
-            .map(|piece| count(&self.text[piece.clone()]))
-            .collect();
+        let bounds = map(&self.pieces, |_, piece| count(&self.text[piece.clone()]));
         let rows = bounds.iter().map(|b| b.0).sum();
         let entries = bounds.iter().map(|b| b.1).sum();
         let mut all = Parsed {
@@ -169,9 +167,7 @@ impl Text<'_> {
             };
             jobs.push((&self.text[piece.clone()], slots));
         }
-        jobs.into_par_iter()
-            .map(|(text, slots)| line::parse(text, rules, slots))
-            .collect()
+        map(jobs, |_, (text, slots)| line::parse(text, rules, slots))
     }
 
     fn place(&self, offset: usize) -> Place {

@@ -128,14 +128,9 @@ fn add_transposed_body<T: Scalar, const FMA: bool>(
     for (r, i) in r.chunks_exact(k).zip(rows) {
         let (r, row) = (&r[columns.clone()], sparse_row(x, i));
         if width == 1 {
-            let r = r[0].to_f64();
-            for (j, x) in row.0.iter().zip(row.1) {
-                debug_assert!((*j as usize) < sum.len());
-                // SAFETY: column indices are below d (see `dot`), and `sum` has d entries (asserted by
-                // `add_transposed`, where the width is 1).
-                let s = unsafe { sum.get_unchecked_mut(*j as usize) };
-                *s = mul_add::<FMA>(x.to_f64(), r, *s);
-            }
+            // SAFETY: column indices are below d (see `dot`), and `sum` has d entries (asserted by `add_transposed`, where
+            // the width is 1).
+            unsafe { add_scaled::<T, FMA>(row.0, row.1, r[0].to_f64(), sum) };
             continue;
         }
         let mut c = 0;
@@ -148,6 +143,36 @@ fn add_transposed_body<T: Scalar, const FMA: bool>(
                 _ => scatter::<T, FMA, 1>(row, &r[c..], width, &mut sum[c..]),
             };
         }
+    }
+}
+
+/// `sum[columns[p]] += factor values[p]`. The columns of a row differ, so four sums can be read before one is written.
+///
+/// # Safety
+/// All columns are below `sum.len()`.
+#[inline(always)]
+pub(super) unsafe fn add_scaled<T: Scalar, const FMA: bool>(
+    columns: &[u32],
+    values: &[T],
+    factor: f64,
+    sum: &mut [f64],
+) {
+    debug_assert!(columns.iter().all(|j| (*j as usize) < sum.len()));
+    let (columns, columns_tail) = columns.as_chunks::<4>();
+    let (values, values_tail) = values.as_chunks::<4>();
+    for (j, x) in columns.iter().zip(values) {
+        // SAFETY: the caller's promise, here and below.
+        let read = |l: usize| unsafe { *sum.get_unchecked(j[l] as usize) };
+        let new: [f64; 4] = std::array::from_fn(|l| mul_add::<FMA>(factor, x[l].to_f64(), read(l)));
+        for l in 0..4 {
+            // SAFETY: see above.
+            unsafe { *sum.get_unchecked_mut(j[l] as usize) = new[l] };
+        }
+    }
+    for (j, x) in columns_tail.iter().zip(values_tail) {
+        // SAFETY: see above.
+        let s = unsafe { sum.get_unchecked_mut(*j as usize) };
+        *s = mul_add::<FMA>(factor, x.to_f64(), *s);
     }
 }
 

@@ -1,18 +1,18 @@
 //! The weighted Gram matrix: lower triangles of partial sums over rows (or over panels of columns where partials would
 //! be too many bytes), summed in a fixed tree and mirrored.
 
+use super::csr::add_scaled;
 use super::panel::{RUN, add};
 use super::plan::chunks;
 use super::pool::{Buffer, as_scalar};
-use super::simd::{dispatch, mul_add, prefetch};
+use super::simd::{dispatch, prefetch};
 use crate::matrix::sparse_row;
-use crate::parallel::by_rows;
+use crate::parallel::{by_rows, for_each};
 use crate::{DataMatrix, Scalar};
 use faer::linalg::matmul::{matmul, triangular};
 use faer::prelude::ReborrowMut;
 use faer::sparse::SparseRowMatRef;
 use faer::{Accum, MatMut, MatRef, Par};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Multiplications worth a task: on the fast path, and for scattered sums.
@@ -57,7 +57,7 @@ impl Plan {
             // With fewer rows to a partial, clearing and summing them takes more than a few percent.
             (products / DENSE_TASK, n / (4 * RUN))
         } else {
-            (scattered / SPARSE_TASK, scattered / (2 * d * d))
+            (scattered / SPARSE_TASK, scattered / (12 * d * d))
         };
         let bytes = (x.stored() * size_of::<T>()).max(PARTIAL_BYTES);
         let partials = tasks
@@ -100,8 +100,10 @@ pub(super) fn weighted_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], mut out
         })
         .collect();
     let run = |(rows, first, part): (Range<usize>, usize, &mut [f64])| {
-        part.fill(0.0);
         let columns = first..first + part.len() / d;
+        for (c, column) in columns.clone().zip(part.chunks_exact_mut(d)) {
+            column[c..].fill(0.0);
+        }
         match x {
             DataMatrix::Sparse(s) if !plan.dense => {
                 add_sparse(s.as_ref(), weights, rows, columns, part);
@@ -109,11 +111,7 @@ pub(super) fn weighted_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], mut out
             _ => add_dense(x, weights, rows, columns, part),
         }
     };
-    if tasks.len() == 1 {
-        tasks.into_iter().for_each(run);
-    } else {
-        tasks.into_par_iter().for_each(run);
-    }
+    for_each(tasks, |_, task| run(task));
     sum_lower(&mut parts, d, count);
     mirror(&parts[..d * d], d, out);
 }
@@ -284,13 +282,9 @@ fn add_sparse_body<T: Scalar, const FMA: bool>(
         for p in from..to {
             let a = weight * values[p].to_f64();
             let column = &mut part[(indices[p] as usize - columns.start) * d..][..d];
-            for (j, b) in indices[p..].iter().zip(&values[p..]) {
-                debug_assert!((*j as usize) < d);
-                // SAFETY: a faer sparse matrix has column indices below its number of columns d (checked by its
-                // constructors), and `column` has d entries.
-                let sum = unsafe { column.get_unchecked_mut(*j as usize) };
-                *sum = mul_add::<FMA>(a, b.to_f64(), *sum);
-            }
+            // SAFETY: a faer sparse matrix has column indices below its number of columns d (checked by its constructors),
+            // and `column` has d entries.
+            unsafe { add_scaled::<T, FMA>(&indices[p..], &values[p..], a, column) };
         }
     }
 }
@@ -302,22 +296,22 @@ fn sum_lower(parts: &mut [f64], d: usize, count: usize) {
     }
     let mut gap = 1;
     while gap < count {
-        parts.par_chunks_mut(2 * gap * d * d).for_each(|pair| {
+        for_each(parts.chunks_mut(2 * gap * d * d), |_, pair| {
             if pair.len() <= gap * d * d {
                 return;
             }
             let (left, right) = pair.split_at_mut(gap * d * d);
-            let add_column = |(c, (l, r)): (usize, (&mut [f64], &[f64]))| {
-                for (l, r) in l[c..].iter_mut().zip(&r[c..]) {
-                    *l += *r;
+            let columns = (4096 / d).max(1);
+            let left = left[..d * d].chunks_mut(columns * d);
+            let right = right[..d * d].chunks(columns * d);
+            for_each(left.zip(right), |piece, (left, right)| {
+                let pairs = left.chunks_exact_mut(d).zip(right.chunks_exact(d));
+                for (c, (l, r)) in (piece * columns..).zip(pairs) {
+                    for (l, r) in l[c..].iter_mut().zip(&r[c..]) {
+                        *l += *r;
+                    }
                 }
-            };
-            left[..d * d]
-                .par_chunks_exact_mut(d)
-                .with_min_len((4096 / d).max(1))
-                .zip(right[..d * d].par_chunks_exact(d))
-                .enumerate()
-                .for_each(add_column);
+            });
         });
         gap *= 2;
     }

@@ -6,13 +6,15 @@
 use super::gram::{pairs, weighted_gram};
 use super::simd::{dispatch, mul_add};
 use crate::matrix::sparse_row;
+use crate::parallel::{map, map_ranges, ranges};
 use crate::{DataMatrix, Scalar};
 use faer::prelude::ReborrowMut;
 use faer::sparse::SparseRowMatRef;
 use faer::{Mat, MatMut};
-use rayon::prelude::*;
 use std::ops::Range;
 
+/// Rows whose spans are found in one task.
+const ROWS: usize = 4096;
 /// Columns of a tile, at most and at least.
 const WIDEST: usize = 32;
 const NARROWEST: usize = 8;
@@ -77,36 +79,34 @@ impl Tiles {
         while width > NARROWEST && d.div_ceil(width).pow(2) / 2 < ENOUGH_TILES {
             width /= 2;
         }
-        let blocks: Vec<_> = crate::parallel::ranges(d, width).collect();
+        let blocks: Vec<_> = ranges(d, width).collect();
         let count = blocks.len();
         // Where the blocks begin in each row.
-        let starts: Vec<u32> = (0..x.nrows())
-            .into_par_iter()
-            .flat_map_iter(|i| {
+        let starts = map_ranges(x.nrows(), ROWS, |_, rows| {
+            let of_row = |i: usize| {
                 let (columns, _) = sparse_row(x, i);
                 (0..=count)
                     .map(move |b| columns.partition_point(|j| (*j as usize) < b * width) as u32)
-            })
-            .collect();
+            };
+            rows.flat_map(of_row).collect::<Vec<u32>>()
+        })
+        .concat();
         let pairs: Vec<(usize, usize)> = (0..count)
             .flat_map(|a| (0..=a).map(move |b| (a, b)))
             .collect();
-        let sums = pairs
-            .into_par_iter()
-            .map(|(a, b)| {
-                let tile = Tile {
-                    q,
-                    rows: blocks[a].clone(),
-                    columns: blocks[b].clone(),
-                };
-                let spans = |i: usize| {
-                    let starts = &starts[i * (count + 1)..];
-                    let span = |c: usize| starts[c] as usize..starts[c + 1] as usize;
-                    (span(a), span(b))
-                };
-                (a, b, tile.sum(x, weights, &spans))
-            })
-            .collect();
+        let sums = map(pairs, |_, (a, b)| {
+            let tile = Tile {
+                q,
+                rows: blocks[a].clone(),
+                columns: blocks[b].clone(),
+            };
+            let spans = |i: usize| {
+                let starts = &starts[i * (count + 1)..];
+                let span = |c: usize| starts[c] as usize..starts[c + 1] as usize;
+                (span(a), span(b))
+            };
+            (a, b, tile.sum(x, weights, &spans))
+        });
         Self { q, blocks, sums }
     }
 

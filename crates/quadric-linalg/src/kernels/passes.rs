@@ -3,10 +3,9 @@
 use super::plan::{self, Partials};
 use super::pool::Buffer;
 use super::{Residuals, csr, panel, rows};
-use crate::parallel::{by_rows, ranges, tree_sum};
+use crate::parallel::{by_rows, for_each, ranges, tree_sum};
 use crate::{DataMatrix, Scalar};
 use faer::{MatMut, MatRef};
-use rayon::prelude::*;
 use std::ops::Range;
 
 pub(super) fn multiply<T: Scalar>(x: &DataMatrix<T>, v: MatRef<'_, T>, out: &mut [T]) {
@@ -17,7 +16,7 @@ pub(super) fn multiply<T: Scalar>(x: &DataMatrix<T>, v: MatRef<'_, T>, out: &mut
     }
     let v = Packed::new(v);
     let chunks = plan::chunks(x, plan::pieces(x, x.stored() * k, 0));
-    each(plan::split_rows(&chunks, k, out), |(rows, out)| {
+    for_each(plan::split_rows(&chunks, k, out), |_, (rows, out)| {
         multiply_rows(x, rows, v.values(), k, out);
     });
 }
@@ -61,7 +60,7 @@ pub(super) fn multiply_transposed<T: Scalar>(x: &DataMatrix<T>, r: &[T], mut out
                 .map(|(g, part)| (rows.clone(), g * cut.group, part))
         })
         .collect();
-    each(tasks, |(rows, first, part)| {
+    for_each(tasks, |_, (rows, first, part)| {
         part.fill(0.0);
         let columns = first..first + part.len() / x.cols();
         for piece in ranges(rows.len(), block) {
@@ -102,7 +101,7 @@ pub(super) fn fused<T: Scalar>(
         .zip(partials.values.chunks_exact_mut(d * k))
         .zip(&mut values)
         .collect();
-    each(tasks, |(((rows, products), part), value)| {
+    for_each(tasks, |_, (((rows, products), part), value)| {
         part.fill(0.0);
         let mut residuals = Buffer::<T>::take(block.min(rows.len()) * k);
         for piece in ranges(rows.len(), block) {
@@ -138,7 +137,7 @@ fn in_two_passes<T: Scalar>(
         .zip(&mut values)
         .collect();
     let products = &*products;
-    each(tasks, |((rows, residuals), value)| {
+    for_each(tasks, |_, ((rows, residuals), value)| {
         for piece in ranges(rows.len(), plan::block_rows(x, k)) {
             let residuals = &mut residuals[piece.start * k..piece.end * k];
             let piece = rows.start + piece.start..rows.start + piece.end;
@@ -210,16 +209,14 @@ impl<'a, T: Scalar> Packed<'a, T> {
             return Self::Borrowed(column.as_slice());
         }
         let mut copy = Buffer::take(d * k);
-        copy.par_chunks_mut(PACKED * k)
-            .enumerate()
-            .for_each(|(piece, copy)| {
-                let first = piece * PACKED;
-                for c in 0..k {
-                    for j in 0..copy.len() / k {
-                        copy[j * k + c] = v[(first + j, c)];
-                    }
+        for_each(copy.chunks_mut(PACKED * k), |piece, copy| {
+            let first = piece * PACKED;
+            for c in 0..k {
+                for j in 0..copy.len() / k {
+                    copy[j * k + c] = v[(first + j, c)];
                 }
-            });
+            }
+        });
         Self::Copied(copy)
     }
 
@@ -228,15 +225,6 @@ impl<'a, T: Scalar> Packed<'a, T> {
             Self::Borrowed(v) => v,
             Self::Copied(v) => v,
         }
-    }
-}
-
-/// Runs the tasks, in parallel if there are several.
-fn each<I: Send>(tasks: Vec<I>, f: impl Fn(I) + Sync + Send) {
-    if tasks.len() < 2 {
-        tasks.into_iter().for_each(f);
-    } else {
-        tasks.into_par_iter().for_each(f);
     }
 }
 

@@ -1,4 +1,5 @@
-//! One body, compiled twice: for AVX2 with fused multiply-add, and for whatever the build targets.
+//! One body, compiled twice: for AVX2 with fused multiply-add, and for whatever the build targets; where arithmetic and not
+//! memory is the limit, a third time for AVX-512, with the same bits as AVX2.
 
 /// Fused multiply-add is an instruction of every CPU of the build target (not so on plain x86-64, where it would be a
 /// slow library call).
@@ -10,6 +11,17 @@ pub(crate) fn has_avx2_fma() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether the functions compiled for AVX-512 can run here.
+#[inline(always)]
+pub(crate) fn has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return has_avx2_fma()
+        && std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512dq");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -51,3 +63,22 @@ macro_rules! dispatch {
     }};
 }
 pub(crate) use dispatch;
+
+/// As [`dispatch`], with AVX-512 where the CPU has it.
+macro_rules! dispatch_widest {
+    ($body:ident::<$t:ident>($($arg:ident: $ty:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
+            fn widest<$t: crate::Scalar>($($arg: $ty),*) {
+                $body::<$t, true>($($arg),*)
+            }
+            if crate::kernels::simd::has_avx512() {
+                // SAFETY: the CPU has just been found to offer the instructions that `widest` is compiled for.
+                return unsafe { widest::<$t>($($arg),*) };
+            }
+        }
+        crate::kernels::simd::dispatch!($body::<$t>($($arg: $ty),*))
+    }};
+}
+pub(crate) use dispatch_widest;

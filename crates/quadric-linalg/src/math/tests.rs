@@ -248,6 +248,30 @@ fn one_value_and_many_have_the_same_bits() {
 }
 
 #[test]
+fn wide_registers_change_no_bit() {
+    if !crate::kernels::simd::has_avx2_fma() {
+        return;
+    }
+    // The same expressions with one correctly rounded multiply-add at a time.
+    let t = points(1_003);
+    let (mut first, mut second) = (t.clone(), t.clone());
+    sigmoid_and_slope(&t, &mut first, &mut second);
+    let (mut value, mut slope) = (t.clone(), t.clone());
+    softplus_and_sigmoid(&t, &mut value, &mut slope);
+    for (i, t) in t.iter().enumerate() {
+        assert_eq!(
+            value[i].to_bits(),
+            softplus_one::<true>(*t).to_bits(),
+            "{t}"
+        );
+        assert_eq!(slope[i].to_bits(), sigmoid_one::<true>(*t).to_bits(), "{t}");
+        assert_eq!(first[i].to_bits(), slope[i].to_bits(), "{t}");
+        let bend = sigmoid_slope_one::<true>(*t);
+        assert_eq!(second[i].to_bits(), bend.to_bits(), "{t}");
+    }
+}
+
+#[test]
 fn changes_against_double_double() {
     let softplus_pair = |t: f64| {
         let small = log1p_pair(exp_pair(-t.abs()));

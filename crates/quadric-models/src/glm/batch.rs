@@ -7,8 +7,7 @@ use super::Glm;
 use super::design::Design;
 use faer::{MatMut, MatRef};
 use quadric_core::{Columns, Error, Gap, Objective, Problem, Result, Scalar, Smooth, capabilities};
-use quadric_linalg::parallel::{ranges, tree_sum};
-use rayon::prelude::*;
+use quadric_linalg::parallel::{map, ranges, tree_sum};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -202,21 +201,16 @@ impl<T: Scalar> GlmBatch<T> {
             rows.flat_map(|row| row[lanes.clone()].iter().copied())
                 .collect()
         };
-        let own: Vec<Vec<T>> = (0..which.len()).into_par_iter().map(own).collect();
-        let settled: Vec<_> = which
-            .par_iter()
-            .zip(&own)
-            .map(|(&c, own)| {
-                let settled = self.models[c].settle(&x[self.range(c)], own);
-                settled.map(|s| (self.models[c].samples.all_residuals(own, &s.lift), s))
-            })
-            .collect();
+        let own: Vec<Vec<T>> = map(0..which.len(), |_, slot| own(slot));
+        let settled = map(which.iter().zip(&own), |_, (&c, own)| {
+            self.models[c].settle(&x[self.range(c)], own)
+        });
         for (slot, settled) in settled.iter().enumerate() {
             let lanes = slot * k..(slot + 1) * k;
             match settled {
-                Ok((r, _)) => products
+                Ok(s) => products
                     .chunks_exact_mut(q)
-                    .zip(r.chunks_exact(k))
+                    .zip(s.residuals.chunks_exact(k))
                     .for_each(|(all, r)| all[lanes.clone()].copy_from_slice(r)),
                 Err(_) => products
                     .chunks_exact_mut(q)
@@ -231,7 +225,7 @@ impl<T: Scalar> GlmBatch<T> {
         columns
             .map(|(((&c, own), settled), g)| match settled {
                 Err(gap) => Ok(gap),
-                Ok((_, s)) => self.models[c].gap_from(&x[self.range(c)], own, &s, g),
+                Ok(s) => self.models[c].gap_from(&x[self.range(c)], own, &s, g),
             })
             .collect()
     }

@@ -4,8 +4,8 @@
 //! mean `exp(u)` of the Poisson loss itself.
 
 use quadric_linalg::math::{
-    exp, exp_all, sigmoid, sigmoid_slope, sigmoid_slope_all, softplus, softplus_and_sigmoid,
-    softplus_changes,
+    exp, exp_all, sigmoid, sigmoid_and_slope, sigmoid_slope, sigmoid_slope_all, softplus,
+    softplus_and_sigmoid, softplus_changes,
 };
 
 /// A loss of one predictor. All functions are of (y, u).
@@ -34,6 +34,14 @@ pub(crate) trait Curve: Copy + Sync {
     fn curvatures(self, y: &[f64], u: &mut [f64], out: &mut [f64]) {
         for ((y, u), out) in y.iter().zip(u).zip(out) {
             *out = self.curvature(*y, *u);
+        }
+    }
+
+    /// First and second derivatives for equally long slices; overwrites `u`.
+    #[inline]
+    fn slopes_curvatures(self, y: &[f64], u: &mut [f64], slope: &mut [f64], bend: &mut [f64]) {
+        for (((y, u), slope), bend) in y.iter().zip(u).zip(slope).zip(bend) {
+            (*slope, *bend) = (self.slope(*y, *u), self.curvature(*y, *u));
         }
     }
 
@@ -101,6 +109,15 @@ impl Curve for Logistic {
     }
     fn curvatures(self, _y: &[f64], u: &mut [f64], out: &mut [f64]) {
         sigmoid_slope_all(u, out);
+    }
+    fn slopes_curvatures(self, y: &[f64], u: &mut [f64], slope: &mut [f64], bend: &mut [f64]) {
+        for (u, y) in u.iter_mut().zip(y) {
+            *u *= -y;
+        }
+        sigmoid_and_slope(u, slope, bend);
+        for (slope, y) in slope.iter_mut().zip(y) {
+            *slope *= -y;
+        }
     }
     #[inline]
     fn change(self, y: f64, u: f64, t: f64) -> f64 {

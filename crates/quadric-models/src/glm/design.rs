@@ -67,6 +67,114 @@ struct Columns {
     size: Vec<f64>,
 }
 
+/// What a first pass learns about a column.
+#[derive(Clone, Copy)]
+struct Extent {
+    low: f64,
+    high: f64,
+    /// Share of the weights on stored values.
+    stored: f64,
+    count: u32,
+    nonzeros: u32,
+}
+
+/// Weighted sums of the second pass, about `pivot` and in units of a power of two, so that squares neither overflow nor
+/// vanish.
+#[derive(Clone, Copy)]
+struct Moments {
+    unit: f64,
+    pivot: f64,
+    sum: f64,
+    square: f64,
+}
+
+impl Extent {
+    const NONE: Self = Self {
+        low: f64::INFINITY,
+        high: f64::NEG_INFINITY,
+        stored: 0.0,
+        count: 0,
+        nonzeros: 0,
+    };
+
+    /// Of every column.
+    fn measure<T: Scalar>(
+        x: &DataMatrix<T>,
+        rows: &[usize],
+        weights: &[f64],
+        total: f64,
+    ) -> Vec<Self> {
+        let mut all = vec![Self::NONE; x.cols()];
+        for (&i, &s) in rows.iter().zip(weights) {
+            let share = s / total;
+            x.for_row(i, |j, v| {
+                let (v, column) = (v.to_f64(), &mut all[j]);
+                column.low = if v < column.low { v } else { column.low };
+                column.high = if v > column.high { v } else { column.high };
+                column.stored += share;
+                column.count += 1;
+                column.nonzeros += u32::from(v != 0.0);
+            });
+        }
+        for column in &mut all {
+            if (column.count as usize) < rows.len() {
+                column.low = column.low.min(0.0);
+                column.high = column.high.max(0.0);
+            }
+        }
+        all
+    }
+
+    /// Share of the weights on values that are zero because they are not stored.
+    fn implicit(&self, rows: usize) -> f64 {
+        if (self.count as usize) < rows {
+            (1.0 - self.stored).max(0.0)
+        } else {
+            0.0
+        }
+    }
+
+    /// Mean and standard deviation, or zero and the root mean square.
+    fn location(&self, m: &Moments, centre: bool) -> (f64, f64) {
+        if !centre {
+            return (0.0, m.square.sqrt() / m.unit);
+        }
+        if self.low == self.high {
+            // A constant column must become exactly zero.
+            return (self.low, 0.0);
+        }
+        // A mean outside the range is rounding. The square loses digits to that of the mean, of which a power of two needs
+        // few; it must not lose them all.
+        let (low, high) = (self.low * m.unit, self.high * m.unit);
+        let mean = (m.pivot + m.sum).clamp(low, high);
+        let least = f64::EPSILON * (high - low).powi(2);
+        let square = (m.square - m.sum * m.sum).max(least);
+        (mean / m.unit, square.sqrt() / m.unit)
+    }
+
+    /// What the values that are not stored add to the sums, about the middle of the range or about zero.
+    fn moments(&self, rows: usize, centre: bool) -> Moments {
+        let size = self.low.abs().max(self.high.abs());
+        let unit = if size > 0.0 {
+            power_of_two(-exponent(size))
+        } else {
+            1.0
+        };
+        let pivot = if centre {
+            0.5 * (self.low * unit) + 0.5 * (self.high * unit)
+        } else {
+            0.0
+        };
+        let implicit = self.implicit(rows);
+        Moments {
+            unit,
+            pivot,
+            sum: -implicit * pivot,
+            square: implicit * pivot * pivot,
+        }
+    }
+}
+
 impl Columns {
     /// `rows` are the rows that count, `weights` their weights, of sum `total`.
     fn measure<T: Scalar>(
@@ -76,78 +184,37 @@ impl Columns {
         total: f64,
         centre: bool,
     ) -> Self {
-        let d = x.cols();
-        // The stored values of a column, its largest magnitude, and its extremes.
-        let mut stored = vec![0.0; d];
-        let (mut count, mut nonzeros) = (vec![0usize; d], vec![0usize; d]);
-        let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
+        let extents = Extent::measure(x, rows, weights, total);
+        let n = rows.len();
+        let mut moments: Vec<Moments> = extents.iter().map(|e| e.moments(n, centre)).collect();
         for (&i, &s) in rows.iter().zip(weights) {
+            let share = s / total;
             x.for_row(i, |j, v| {
-                let v = v.to_f64();
-                stored[j] += s / total;
-                count[j] += 1;
-                nonzeros[j] += usize::from(v != 0.0);
-                low[j] = low[j].min(v);
-                high[j] = high[j].max(v);
+                let m = &mut moments[j];
+                let v = v.to_f64() * m.unit - m.pivot;
+                m.sum += share * v;
+                m.square += share * v * v;
             });
         }
-        for j in 0..d {
-            if count[j] < rows.len() {
-                low[j] = low[j].min(0.0);
-                high[j] = high[j].max(0.0);
-            }
-        }
-        // Everything below is in units of `unit`, so that squares neither overflow nor vanish.
-        let unit: Vec<f64> = (0..d)
-            .map(|j| {
-                let size = low[j].abs().max(high[j].abs());
-                if size > 0.0 {
-                    power_of_two(-exponent(size))
-                } else {
-                    1.0
-                }
-            })
-            .collect();
-        let mut mean = vec![0.0; d];
-        if centre {
-            for (&i, &s) in rows.iter().zip(weights) {
-                x.for_row(i, |j, v| mean[j] += s / total * (v.to_f64() * unit[j]));
-            }
-            for j in 0..d {
-                // A mean outside the range is rounding; a constant column must become exactly zero.
-                mean[j] = mean[j].clamp(low[j] * unit[j], high[j] * unit[j]);
-            }
-        }
-        let mut square = vec![0.0; d];
-        for (&i, &s) in rows.iter().zip(weights) {
-            x.for_row(i, |j, v| {
-                let v = v.to_f64() * unit[j] - mean[j];
-                square[j] += s / total * v * v;
-            });
-        }
-        let mut spread = vec![0.0; d];
-        for j in 0..d {
-            let implicit = if count[j] < rows.len() {
-                (1.0 - stored[j]).max(0.0)
-            } else {
-                0.0
-            };
-            spread[j] = (square[j] + implicit * mean[j] * mean[j]).sqrt() / unit[j];
-            mean[j] /= unit[j];
-            if centre && low[j] == high[j] {
-                (mean[j], spread[j]) = (low[j], 0.0);
-            }
-        }
-        // The spread of a column of few nonzeros is far below its nonzeros, and rows of rare features would become huge.
-        let size = |j: usize| {
-            if spread[j] > 0.0 && FEW * nonzeros[j] < rows.len() {
-                low[j].abs().max(high[j].abs())
-            } else {
-                spread[j]
-            }
+        let mut found = Self {
+            mean: Vec::with_capacity(extents.len()),
+            spread: Vec::with_capacity(extents.len()),
+            size: Vec::with_capacity(extents.len()),
         };
-        let size = (0..d).map(size).collect();
-        Self { mean, spread, size }
+        for (extent, m) in extents.iter().zip(&moments) {
+            let (mean, spread) = extent.location(m, centre);
+            // The spread of a column of few nonzeros is far below its nonzeros, and rows of rare features would become huge.
+            let few = FEW * (extent.nonzeros as usize) < n;
+            let size = if spread > 0.0 && few {
+                extent.low.abs().max(extent.high.abs())
+            } else {
+                spread
+            };
+            found.mean.push(mean);
+            found.spread.push(spread);
+            found.size.push(size);
+        }
+        found
     }
 }
 

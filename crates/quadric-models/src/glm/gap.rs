@@ -27,13 +27,15 @@ const DIRECT: usize = 3000;
 const SHARP: f64 = 1e-11;
 
 /// A point whose intercept has been minimised.
-pub(super) struct Settled {
+pub(super) struct Settled<T> {
     /// What the intercepts moved by.
     pub(super) lift: Vec<f64>,
     /// How far F fell.
     fall: f64,
     /// The magnitude of F.
     scale: f64,
+    /// Derivatives of the mean loss in the predictors.
+    pub(super) residuals: Vec<T>,
 }
 
 impl<T: Scalar> Glm<T> {
@@ -44,26 +46,17 @@ impl<T: Scalar> Glm<T> {
             Err(gap) => return Ok(gap),
         };
         let (p, k) = (self.design.columns(), self.samples.outputs());
-        let residuals = self.samples.all_residuals(&products, &settled.lift);
         let mut gradient = vec![T::of(0.0); p * k];
         let out = MatMut::from_column_major_slice_mut(&mut gradient, p, k);
-        self.design.multiply_transposed(&residuals, out);
+        self.design.multiply_transposed(&settled.residuals, out);
         self.gap_from(x, &products, &settled, &mut gradient)
     }
 
     /// Minimises over the intercept; the gap itself where that already says all.
-    pub(super) fn settle(&self, x: &[T], products: &[T]) -> std::result::Result<Settled, Gap> {
-        let value = self.samples.value(products, &[]) + self.penalty(x);
+    pub(super) fn settle(&self, x: &[T], products: &[T]) -> std::result::Result<Settled<T>, Gap> {
         let nothing_proven = |scale| Gap {
             bound: f64::INFINITY,
             scale,
-        };
-        if !value.is_finite() {
-            return Err(nothing_proven(0.0));
-        }
-        let scale = match self.samples.loss {
-            Loss::Poisson => value.abs().max(self.samples.magnitude(products)),
-            _ => value.abs().max(NOTHING * self.reference()),
         };
         let lift = if self.design.frame.intercept {
             minimise_intercept(&self.samples, products)
@@ -73,13 +66,41 @@ impl<T: Scalar> Glm<T> {
         let k = lift.len();
         let fall = -self.samples.change(products, |e| lift[e % k]);
         if !(vector::all_finite(&lift) && fall.is_finite()) {
-            return Err(nothing_proven(scale));
+            let value = self.samples.value(products, &[]) + self.penalty(x);
+            return Err(nothing_proven(self.scale(value, products)));
         }
+        let (residuals, mean) = self.samples.all_residuals(products, &lift);
+        let value = mean + fall + self.penalty(x);
+        if !value.is_finite() {
+            return Err(nothing_proven(0.0));
+        }
+        let scale = self.scale(value, products);
         let fall = fall.max(0.0);
         if self.features() == 0 {
             return Err(Gap { bound: fall, scale });
         }
-        Ok(Settled { lift, fall, scale })
+        Ok(Settled {
+            lift,
+            fall,
+            scale,
+            residuals,
+        })
+    }
+
+    /// The magnitude of F where it has this value; 0 where it is not finite.
+    fn scale(&self, value: f64, products: &[T]) -> f64 {
+        let size = value.abs();
+        if !size.is_finite() {
+            return 0.0;
+        }
+        // The mean loss of K classes without coefficients is log K at most, which spares its computation.
+        let is_certain = self.samples.loss.is_classifier()
+            && size >= NOTHING * (self.contrast().classes() as f64).ln();
+        match self.samples.loss {
+            Loss::Poisson => size.max(self.samples.magnitude(products)),
+            _ if is_certain => size,
+            _ => size.max(NOTHING * self.reference()),
+        }
     }
 
     /// The gap from the gradient of the mean loss at the settled point, to which it adds the penalty's.
@@ -87,7 +108,7 @@ impl<T: Scalar> Glm<T> {
         &self,
         x: &[T],
         products: &[T],
-        settled: &Settled,
+        settled: &Settled<T>,
         gradient: &mut [T],
     ) -> Result<Gap> {
         self.add_penalty_gradient(x, gradient);

@@ -8,8 +8,7 @@ use super::curve::{Curve, SMALL, with_curve};
 use crate::Loss;
 use quadric_core::Scalar;
 use quadric_linalg::math::{exp, exp_all};
-use quadric_linalg::parallel::{map_ranges, ranges, tree_sum};
-use rayon::prelude::*;
+use quadric_linalg::parallel::{for_each, map, map_ranges, ranges, tree_sum};
 use std::ops::Range;
 
 /// Rows per task.
@@ -213,6 +212,34 @@ impl Samples {
         }
     }
 
+    /// Calls `f(row, slope, second derivative)` for a range of rows; `u` holds that range only.
+    #[inline(always)]
+    fn for_derivatives<T: Scalar>(
+        &self,
+        curve: impl Curve,
+        rows: Range<usize>,
+        u: &[T],
+        lift: f64,
+        mut f: impl FnMut(usize, f64, f64),
+    ) {
+        let (mut eta, mut slope, mut bend) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+        for piece in ranges(rows.len(), BLOCK) {
+            let count = piece.len();
+            let at_rows = rows.start + piece.start..rows.start + piece.end;
+            lifted(&u[piece], lift, &mut eta[..count]);
+            let (slope, bend) = (&mut slope[..count], &mut bend[..count]);
+            curve.slopes_curvatures(
+                &self.reals()[at_rows.clone()],
+                &mut eta[..count],
+                slope,
+                bend,
+            );
+            for ((i, slope), bend) in at_rows.zip(slope).zip(bend) {
+                f(i, *slope, *bend);
+            }
+        }
+    }
+
     /// Sum of `f(range)` over the ranges of rows.
     pub(crate) fn sum(&self, f: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
         tree_sum(&map_ranges(self.len(), ROWS, |_, rows| f(rows)))
@@ -276,18 +303,16 @@ impl Samples {
         total * self.norm
     }
 
-    /// Weighted derivatives of all rows.
-    pub(crate) fn all_residuals<T: Scalar>(&self, u: &[T], lift: &[f64]) -> Vec<T> {
+    /// Weighted derivatives of all rows, and the mean loss.
+    pub(crate) fn all_residuals<T: Scalar>(&self, u: &[T], lift: &[f64]) -> (Vec<T>, f64) {
         let mut r = vec![T::of(0.0); u.len()];
         let k = self.outputs();
-        r.par_chunks_mut(ROWS * k)
-            .zip(u.par_chunks(ROWS * k))
-            .enumerate()
-            .for_each(|(piece, (r, u))| {
-                let start = piece * ROWS;
-                self.residuals(start..start + r.len() / k, u, lift, r);
-            });
-        r
+        let pieces = r.chunks_mut(ROWS * k).zip(u.chunks(ROWS * k));
+        let losses = map(pieces, |piece, (r, u)| {
+            let start = piece * ROWS;
+            self.residuals(start..start + r.len() / k, u, lift, r)
+        });
+        (r, tree_sum(&losses))
     }
 
     /// Weighted second derivatives (n) for losses of one predictor; the probabilities (n, K) for softmax, without the
@@ -296,26 +321,24 @@ impl Samples {
         let k = self.outputs();
         let width = if self.loss == Loss::Softmax { k + 1 } else { 1 };
         let mut out = vec![T::of(0.0); self.len() * width];
-        out.par_chunks_mut(ROWS * width)
-            .enumerate()
-            .for_each(|(piece, out)| {
-                let start = piece * ROWS;
-                with_curve!(self.loss, curve => {
-                    let rows = start..start + out.len();
-                    self.for_curvatures(curve, rows.clone(), &u[rows], at(lift, 0), |i, bend| {
-                        out[i - start] = T::of(weigh(self.weights[i] * self.norm, bend));
-                    });
-                }, softmax => {
-                    let mut eta = vec![0.0; width];
-                    for (i, o) in (start..).zip(out.chunks_exact_mut(width)) {
-                        self.predictors(u, lift, i, &mut eta);
-                        softmax(&mut eta);
-                        for (o, p) in o.iter_mut().zip(&eta) {
-                            *o = T::of(*p);
-                        }
-                    }
+        for_each(out.chunks_mut(ROWS * width), |piece, out| {
+            let start = piece * ROWS;
+            with_curve!(self.loss, curve => {
+                let rows = start..start + out.len();
+                self.for_curvatures(curve, rows.clone(), &u[rows], at(lift, 0), |i, bend| {
+                    out[i - start] = T::of(weigh(self.weights[i] * self.norm, bend));
                 });
+            }, softmax => {
+                let mut eta = vec![0.0; width];
+                for (i, o) in (start..).zip(out.chunks_exact_mut(width)) {
+                    self.predictors(u, lift, i, &mut eta);
+                    softmax(&mut eta);
+                    for (o, p) in o.iter_mut().zip(&eta) {
+                        *o = T::of(*p);
+                    }
+                }
             });
+        });
         out
     }
 
@@ -384,12 +407,10 @@ impl Samples {
     pub(crate) fn shifted<T: Scalar>(&self, u: &[T], shift: f64) -> Shifted {
         let parts = with_curve!(self.loss, curve => map_ranges(self.len(), ROWS, |_, rows| {
             let mut part = Shifted::default();
-            self.for_blocks(curve, rows.clone(), &u[rows.clone()], &[shift], |i, _, slope| {
+            self.for_derivatives(curve, rows.clone(), &u[rows], shift, |i, slope, bend| {
                 let slope = weigh(self.weights[i], slope);
                 part.slope += slope;
                 part.magnitude += slope.abs();
-            });
-            self.for_curvatures(curve, rows.clone(), &u[rows], shift, |i, bend| {
                 part.curvature += weigh(self.weights[i], bend);
             });
             part

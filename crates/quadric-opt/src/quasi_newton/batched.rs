@@ -14,7 +14,7 @@ use quadric_core::{
     Columns, Context, Exit, Line, Method, Point, Problem, Reading, Result, Scalar, State, Visitor,
     vector,
 };
-use rayon::prelude::*;
+use quadric_linalg::parallel::map;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -234,11 +234,11 @@ impl<T: Scalar> BatchedState<T> {
                 .zip(x.chunks_exact(n));
             parts.map(start).sum()
         } else {
-            let columns = self.columns.par_iter_mut().zip(&mut self.trials);
+            let columns = self.columns.iter_mut().zip(&mut self.trials);
             let parts = columns
-                .zip(self.d.par_chunks_exact_mut(n))
-                .zip(x.par_chunks_exact(n));
-            parts.map(start).sum()
+                .zip(self.d.chunks_exact_mut(n))
+                .zip(x.chunks_exact(n));
+            map(parts, |_, part| start(part)).iter().sum()
         };
         if skipped > 0 {
             cx.note("skipped_pairs", f64::from(skipped));

@@ -13,7 +13,7 @@ use crate::search::StrongWolfe;
 use quadric_core::{
     Context, Direction, Error, ErrorKind, Point, Result, Scalar, Smooth, State, vector,
 };
-use rayon::prelude::*;
+use quadric_linalg::parallel::for_each;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -68,8 +68,8 @@ impl InverseEstimate {
             out.copy_from_slice(v);
             return;
         }
-        let rows = self.b.par_chunks(ROWS * self.n);
-        out.par_chunks_mut(ROWS).zip(rows).for_each(|(out, rows)| {
+        let rows = self.b.chunks(ROWS * self.n);
+        for_each(out.chunks_mut(ROWS).zip(rows), |_, (out, rows)| {
             for (o, row) in out.iter_mut().zip(rows.chunks(self.n)) {
                 *o = vector::dot(row, v);
             }
@@ -94,18 +94,15 @@ impl InverseEstimate {
         let c = rho * (1.0 + rho * yby);
         let definite = yby > 0.0 && c.is_finite();
         if definite {
-            self.b
-                .par_chunks_mut(ROWS * n)
-                .enumerate()
-                .for_each(|(piece, rows)| {
-                    for (k, row) in rows.chunks_mut(n).enumerate() {
-                        let i = piece * ROWS + k;
-                        for (j, b) in row.iter_mut().enumerate() {
-                            // Every product and sum is symmetric in i and j.
-                            *b += c * (s[i] * s[j]) - rho * (s[i] * by[j] + by[i] * s[j]);
-                        }
+            for_each(self.b.chunks_mut(ROWS * n), |piece, rows| {
+                for (k, row) in rows.chunks_mut(n).enumerate() {
+                    let i = piece * ROWS + k;
+                    for (j, b) in row.iter_mut().enumerate() {
+                        // Every product and sum is symmetric in i and j.
+                        *b += c * (s[i] * s[j]) - rho * (s[i] * by[j] + by[i] * s[j]);
                     }
-                });
+                }
+            });
         } else {
             self.b.clear();
         }

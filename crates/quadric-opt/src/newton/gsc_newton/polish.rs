@@ -8,7 +8,7 @@ use quadric_core::{Context, Line, Result, Scalar, SelfConcordant, vector};
 const CHORDS: usize = 8;
 /// The gradient must have fallen to this fraction in a Newton step for another one with the same Hessian to be worth it,
 /// and to the second one in each of these.
-const CONTRACTION: [f64; 2] = [0.05, 0.2];
+const CONTRACTION: [f64; 2] = [0.12, 0.3];
 impl GscNewton {
     /// Further steps with the factorised Hessian of the last point, for one pass over the data each. In the region of
     /// quadratic convergence they take the gradient far below the tolerance, or to its rounding, at a fraction of the price
