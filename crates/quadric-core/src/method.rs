@@ -11,8 +11,8 @@ pub struct Context {
     pub seeds: SeedTree,
     /// What the run counts as optimal, for a method that leaves alone the columns that are.
     pub tolerance: Tolerance,
-    /// The largest gradient entry at which, judging from the newest certificate, the point is so much better than the
-    /// tolerance that going further is for nothing; 0 while that is unknown.
+    /// The largest gradient entry at which, judging from the newest certificate, the unknowns too are as good as the tolerance
+    /// (the gap is its square), so that going further is for nothing; 0 while that is unknown.
     pub goal: f64,
     notes: Vec<(&'static str, f64)>,
 }

@@ -7,13 +7,20 @@ use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::{
     Certificate, ColumnEnd, Context, Control, Driver, Error, Exit, Method, Outcome, Problem,
-    Progress, Reading, Result, Scalar, State, Status,
+    Progress, Reading, Result, Scalar, State, Status, Tolerance,
 };
 use quadric_linalg::random::SeedTree;
 use std::time::Duration;
 
-/// How far below the tolerance a method may refine its point, since errors of the unknowns go with the root of a gap.
+/// How far below the tolerance a method may refine its point at least.
 const REFINED: f64 = 1e-4;
+
+/// The certificate's value at which refining a point ends. Errors of the unknowns go with the root of a gap: its square
+/// leaves them as small as the tolerance.
+fn refined(tolerance: Tolerance, scale: f64) -> f64 {
+    let target = tolerance.target(scale);
+    target * (target / scale).min(REFINED)
+}
 
 /// Why the loop ended.
 pub(crate) struct End {
@@ -249,10 +256,9 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     /// See [`Context::goal`].
     fn goal(&self) -> f64 {
         let memory = &self.memory;
-        let goal = memory.certificate.map(|c| {
-            let target = REFINED * self.driver.tolerance.target(c.scale);
-            memory.certified_at * c.ratio_to(target)
-        });
+        let goal = memory
+            .certificate
+            .map(|c| memory.certified_at * c.ratio_to(refined(self.driver.tolerance, c.scale)));
         goal.filter(|g| g.is_finite()).unwrap_or(0.0)
     }
 
@@ -284,7 +290,8 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
                 .certificate
                 .is_some_and(|c| tolerance.met(&c, factor))
         };
-        let may_refine = memory.reading.refines && !met(REFINED);
+        let is_refined = |c: Certificate| c.value <= refined(tolerance, c.scale);
+        let may_refine = memory.reading.refines && !memory.certificate.is_some_and(is_refined);
         if memory.certified_here && met(1.0) && !may_refine {
             memory.take_as_best();
             return Some(Status::Converged.into());

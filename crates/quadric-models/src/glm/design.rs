@@ -5,6 +5,7 @@
 //! Coefficients scale back without rounding, so the problem that is solved is the one that was given; only its
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
+use super::spread::{self, exponent, power_of_two};
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{DataMatrix, Result, Scalar};
@@ -45,179 +46,6 @@ pub(crate) struct Design<T> {
     transposed: Option<Arc<DataMatrix<T>>>,
 }
 
-/// 2^e with the exponent kept where both it and its inverse are normal numbers.
-fn power_of_two(exponent: i32) -> f64 {
-    2f64.powi(exponent.clamp(-1000, 1000))
-}
-
-/// The exponent of the power of two nearest to a positive finite number, on a logarithmic scale.
-fn exponent(v: f64) -> i32 {
-    v.log2().round() as i32
-}
-
-/// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
-const FEW: usize = 4;
-
-/// Location and spread of the columns under the weights, without overflow at either end of the range.
-struct Columns {
-    mean: Vec<f64>,
-    /// Standard deviation, or root mean square where nothing is subtracted. 0 for a column that carries nothing.
-    spread: Vec<f64>,
-    /// Largest magnitude of a column of few nonzeros, else the spread.
-    size: Vec<f64>,
-}
-
-/// What a first pass learns about a column.
-#[derive(Clone, Copy)]
-struct Extent {
-    low: f64,
-    high: f64,
-    /// Share of the weights on stored values.
-    stored: f64,
-    count: u32,
-    nonzeros: u32,
-}
-
-/// Weighted sums of the second pass, about `pivot` and in units of a power of two, so that squares neither overflow nor
-/// vanish.
-#[derive(Clone, Copy)]
-struct Moments {
-    unit: f64,
-    pivot: f64,
-    sum: f64,
-    square: f64,
-}
-
-impl Extent {
-    const NONE: Self = Self {
-        low: f64::INFINITY,
-        high: f64::NEG_INFINITY,
-        stored: 0.0,
-        count: 0,
-        nonzeros: 0,
-    };
-
-    /// Of every column.
-    fn measure<T: Scalar>(
-        x: &DataMatrix<T>,
-        rows: &[usize],
-        weights: &[f64],
-        total: f64,
-    ) -> Vec<Self> {
-        let mut all = vec![Self::NONE; x.cols()];
-        for (&i, &s) in rows.iter().zip(weights) {
-            let share = s / total;
-            x.for_row(i, |j, v| {
-                let (v, column) = (v.to_f64(), &mut all[j]);
-                column.low = if v < column.low { v } else { column.low };
-                column.high = if v > column.high { v } else { column.high };
-                column.stored += share;
-                column.count += 1;
-                column.nonzeros += u32::from(v != 0.0);
-            });
-        }
-        for column in &mut all {
-            if (column.count as usize) < rows.len() {
-                column.low = column.low.min(0.0);
-                column.high = column.high.max(0.0);
-            }
-        }
-        all
-    }
-
-    /// Share of the weights on values that are zero because they are not stored.
-    fn implicit(&self, rows: usize) -> f64 {
-        if (self.count as usize) < rows {
-            (1.0 - self.stored).max(0.0)
-        } else {
-            0.0
-        }
-    }
-
-    /// Mean and standard deviation, or zero and the root mean square.
-    fn location(&self, m: &Moments, centre: bool) -> (f64, f64) {
-        if !centre {
-            return (0.0, m.square.sqrt() / m.unit);
-        }
-        if self.low == self.high {
-            // A constant column must become exactly zero.
-            return (self.low, 0.0);
-        }
-        // A mean outside the range is rounding. The square loses digits to that of the mean, of which a power of two needs
-        // few; it must not lose them all.
-        let (low, high) = (self.low * m.unit, self.high * m.unit);
-        let mean = (m.pivot + m.sum).clamp(low, high);
-        let least = f64::EPSILON * (high - low).powi(2);
-        let square = (m.square - m.sum * m.sum).max(least);
-        (mean / m.unit, square.sqrt() / m.unit)
-    }
-
-    /// What the values that are not stored add to the sums, about the middle of the range or about zero.
-    fn moments(&self, rows: usize, centre: bool) -> Moments {
-        let size = self.low.abs().max(self.high.abs());
-        let unit = if size > 0.0 {
-            power_of_two(-exponent(size))
-        } else {
-            1.0
-        };
-        let pivot = if centre {
-            0.5 * (self.low * unit) + 0.5 * (self.high * unit)
-        } else {
-            0.0
-        };
-        let implicit = self.implicit(rows);
-        Moments {
-            unit,
-            pivot,
-            sum: -implicit * pivot,
-            square: implicit * pivot * pivot,
-        }
-    }
-}
-
-impl Columns {
-    /// `rows` are the rows that count, `weights` their weights, of sum `total`.
-    fn measure<T: Scalar>(
-        x: &DataMatrix<T>,
-        rows: &[usize],
-        weights: &[f64],
-        total: f64,
-        centre: bool,
-    ) -> Self {
-        let extents = Extent::measure(x, rows, weights, total);
-        let n = rows.len();
-        let mut moments: Vec<Moments> = extents.iter().map(|e| e.moments(n, centre)).collect();
-        for (&i, &s) in rows.iter().zip(weights) {
-            let share = s / total;
-            x.for_row(i, |j, v| {
-                let m = &mut moments[j];
-                let v = v.to_f64() * m.unit - m.pivot;
-                m.sum += share * v;
-                m.square += share * v * v;
-            });
-        }
-        let mut found = Self {
-            mean: Vec::with_capacity(extents.len()),
-            spread: Vec::with_capacity(extents.len()),
-            size: Vec::with_capacity(extents.len()),
-        };
-        for (extent, m) in extents.iter().zip(&moments) {
-            let (mean, spread) = extent.location(m, centre);
-            // The spread of a column of few nonzeros is far below its nonzeros, and rows of rare features would become huge.
-            let few = FEW * (extent.nonzeros as usize) < n;
-            let size = if spread > 0.0 && few {
-                extent.low.abs().max(extent.high.abs())
-            } else {
-                spread
-            };
-            found.mean.push(mean);
-            found.spread.push(spread);
-            found.size.push(size);
-        }
-        found
-    }
-}
-
 /// The scale of a column: near one over the root of `spread² + penalty / curvature`, which gives the Hessian a diagonal
 /// near `curvature` whether the data or the penalty dominates.
 fn column_scale(spread: f64, penalty: f64) -> f64 {
@@ -241,17 +69,19 @@ impl<T: Scalar> Design<T> {
         penalty: f64,
     ) -> Result<Self> {
         let total: f64 = weights.iter().sum();
-        let columns = Columns::measure(&x, rows, weights, total, intercept);
+        let columns = spread::measure(&x, rows, weights, total, intercept);
         let dense = matches!(x, DataMatrix::Dense(_));
-        let size = columns.size.iter();
-        let scale: Vec<f64> = size.map(|s| column_scale(*s, penalty)).collect();
-        let constant: Vec<bool> = columns.spread.iter().map(|s| *s == 0.0).collect();
+        let scale: Vec<f64> = columns
+            .iter()
+            .map(|c| column_scale(c.size, penalty))
+            .collect();
+        let constant: Vec<bool> = columns.iter().map(|c| c.spread == 0.0).collect();
         let shift = (intercept && !dense).then(|| {
             let moved = |j: usize| {
                 if constant[j] {
                     0.0
                 } else {
-                    columns.mean[j] * scale[j]
+                    columns[j].mean * scale[j]
                 }
             };
             (0..scale.len()).map(moved).collect()
@@ -260,7 +90,7 @@ impl<T: Scalar> Design<T> {
             features: x.cols(),
             intercept,
             scale,
-            mean: columns.mean,
+            mean: columns.iter().map(|c| c.mean).collect(),
             shift,
             constant,
         };

@@ -12,7 +12,7 @@
 
 use super::Glm;
 use super::intercept::minimise_intercept;
-use super::metric::Metric;
+use super::metric::{Effort, Metric};
 use crate::Loss;
 use faer::{Mat, MatMut};
 use quadric_core::{Gap, LinearOperator, Result, Scalar, vector};
@@ -22,6 +22,9 @@ const NOTHING: f64 = 1e-12;
 
 /// The largest number of unknowns for which the Hessian is factorised to prove a bound.
 const DIRECT: usize = 3000;
+
+/// The exact radius is worth its price where a bound below this, relative to the scale, depends on it.
+const CLOSE: f64 = 1e-6;
 
 /// The strong-convexity bound is good enough below this, relative to the scale.
 const SHARP: f64 = 1e-11;
@@ -115,7 +118,7 @@ impl<T: Scalar> Glm<T> {
         let scale = settled.scale;
         let mut rest = self.strong_convexity_bound(gradient);
         if rest > SHARP * scale && self.is_nearly_optimal(gradient, scale) {
-            rest = rest.min(self.newton_bound(x, products, &settled.lift, gradient)?);
+            rest = rest.min(self.newton_bound(x, products, settled, gradient)?);
         }
         Ok(Gap {
             bound: settled.fall + rest,
@@ -148,7 +151,14 @@ impl<T: Scalar> Glm<T> {
     }
 
     /// A bound on `F(x') - F*` from the Newton step at x'.
-    fn newton_bound(&self, x: &[T], products: &[T], lift: &[f64], gradient: &[T]) -> Result<f64> {
+    fn newton_bound(
+        &self,
+        x: &[T],
+        products: &[T],
+        settled: &Settled<T>,
+        gradient: &[T],
+    ) -> Result<f64> {
+        let lift = &settled.lift;
         let dim = gradient.len();
         if dim > DIRECT {
             return Ok(f64::INFINITY);
@@ -170,10 +180,18 @@ impl<T: Scalar> Glm<T> {
                     0.5 * square,
                 )
             }
-            _ => (
-                self.is_inside(square.sqrt(), hessian.curvatures(), &metric),
-                square,
-            ),
+            _ => {
+                let effort = if square <= CLOSE * settled.scale {
+                    Effort::Exact
+                } else {
+                    Effort::Bounds
+                };
+                let decrement = square.sqrt();
+                (
+                    self.is_inside(decrement, hessian.curvatures(), &metric, effort),
+                    square,
+                )
+            }
         };
         if !holds || bound.is_nan() {
             return Ok(f64::INFINITY);
@@ -187,15 +205,21 @@ impl<T: Scalar> Glm<T> {
         Ok(bound + unseen)
     }
 
-    /// Whether a Newton decrement is at most a seventh of the radius: by the cheap lower bound of the radius, else by the
-    /// exact one.
-    fn is_inside(&self, decrement: f64, curvatures: &[T], metric: &Metric<T>) -> bool {
+    /// Whether a Newton decrement is at most a seventh of the radius: by cheap lower bounds of the radius, else by the exact
+    /// one.
+    fn is_inside(
+        &self,
+        decrement: f64,
+        curvatures: &[T],
+        metric: &Metric<T>,
+        effort: Effort,
+    ) -> bool {
         let Some(factor) = self.concordance_factor() else {
             return false;
         };
         let limit = 7.0 * factor * decrement;
         limit <= self.radius_from_curvatures(curvatures)
-            || metric.rows_are_within(1.0 / limit, &self.design, &self.samples)
+            || metric.rows_are_within(1.0 / limit, &self.design, &self.samples, effort)
     }
 
     /// Whether the Newton step `-step` moves no residual across the threshold of Huber's loss.

@@ -10,6 +10,15 @@ use quadric_linalg::parallel::map_ranges;
 /// Rows that are transformed together.
 const ROWS: usize = 64;
 
+/// How hard to look for the longest row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// An upper bound must do.
+    Bounds,
+    /// Row by row if need be.
+    Exact,
+}
+
 /// The metric of the inverse of H, or of the inverse on the range of H.
 pub(crate) enum Metric<T> {
     Regular(EquilibratedCholesky<T>),
@@ -122,13 +131,14 @@ impl<T: Scalar> Metric<T> {
             .fold(0.0, larger)
     }
 
-    /// Whether nothing that a sample can contribute to a third derivative is longer than `ceiling`: z_i for one predictor;
-    /// z_i times the difference of two classes for softmax.
+    /// Whether nothing that a sample can contribute to a third derivative is longer than `ceiling`, as far as the effort
+    /// shows: z_i for one predictor; z_i times the difference of two classes for softmax.
     pub(crate) fn rows_are_within(
         &self,
         ceiling: f64,
         design: &Design<T>,
         samples: &Samples,
+        effort: Effort,
     ) -> bool {
         let all: Vec<usize> = samples.weighted_rows().collect();
         let (n, outputs) = (all.len(), samples.outputs());
@@ -138,8 +148,11 @@ impl<T: Scalar> Metric<T> {
             return false;
         }
         let pays = design.columns() <= n;
-        (pays && self.rows_bound(&all, design, outputs) <= ceiling)
-            || map_ranges(n, 16 * ROWS, |_, rows| {
+        if pays && self.rows_bound(&all, design, outputs) <= ceiling {
+            return true;
+        }
+        effort == Effort::Exact
+            && map_ranges(n, 16 * ROWS, |_, rows| {
                 self.longest_row(&all[rows], design, outputs) <= ceiling
             })
             .into_iter()

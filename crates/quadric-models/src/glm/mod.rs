@@ -26,6 +26,7 @@ mod recession;
 mod rows_inverse;
 mod samples;
 mod selection;
+mod spread;
 
 pub use batch::GlmBatch;
 pub use build::GlmOptions;
