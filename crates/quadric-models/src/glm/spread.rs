@@ -29,7 +29,8 @@ struct Extent {
     stored: f64,
 }
 
-/// Weighted sums of the second pass about `pivot` and in units that keep squares from overflow.
+/// Weighted sums of the second pass, in units that keep squares from overflow: of the values, which gives a dense and a
+/// sparse column the same mean, and of squares about `pivot`.
 #[derive(Clone, Copy)]
 struct Moments {
     unit: f64,
@@ -113,9 +114,9 @@ fn add_dense<T: Scalar>(
         let about = units.iter().zip(&pivots);
         let targets = sums.iter_mut().zip(&mut squares);
         for ((v, (unit, pivot)), (sum, square)) in x.row(i).iter().zip(about).zip(targets) {
-            let v = v.to_f64() * unit - pivot;
+            let v = v.to_f64() * unit;
             *sum += share * v;
-            *square += share * v * v;
+            *square += share * (v - pivot) * (v - pivot);
         }
     }
     for (m, (sum, square)) in moments.iter_mut().zip(sums.iter().zip(&squares)) {
@@ -170,15 +171,15 @@ fn add_sparse<T: Scalar>(
         let share = weight / total;
         x.for_row(i, |j, v| {
             let m = &mut moments[j];
-            let v = v.to_f64() * m.unit - m.pivot;
+            let v = v.to_f64() * m.unit;
             m.sum += share * v;
-            m.square += share * v * v;
+            m.square += share * (v - m.pivot) * (v - m.pivot);
         });
     }
 }
 
 impl Extent {
-    /// What the values that are not stored add to the sums, about the middle of the range or about zero.
+    /// What the values that are not stored add to the sums; squares are about the middle of the range or about zero.
     fn moments(&self, rows: usize, centre: bool) -> Moments {
         let size = self.low.abs().max(self.high.abs());
         let unit = if size > 0.0 {
@@ -199,7 +200,7 @@ impl Extent {
         Moments {
             unit,
             pivot,
-            sum: -implicit * pivot,
+            sum: 0.0,
             square: implicit * pivot * pivot,
         }
     }
@@ -227,9 +228,9 @@ impl Extent {
         }
         // A mean outside the range is rounding. The square loses digits to that of the mean, but must not lose them all.
         let (low, high) = (self.low * m.unit, self.high * m.unit);
-        let mean = (m.pivot + m.sum).clamp(low, high);
+        let mean = m.sum.clamp(low, high);
         let least = f64::EPSILON * (high - low).powi(2);
-        let square = (m.square - m.sum * m.sum).max(least);
+        let square = (m.square - (mean - m.pivot).powi(2)).max(least);
         (mean / m.unit, square.sqrt() / m.unit)
     }
 }
