@@ -85,15 +85,18 @@ impl Jet {
 
     /// The derivatives of a function of this number.
     fn chain(&mut self, slope: f64, curvature: f64) {
-        let mut entries = self.hessian.iter_mut();
+        let gradient: &[f64] = &self.gradient;
+        let mut rest: &mut [f64] = &mut self.hessian;
         if curvature == 0.0 {
-            entries.for_each(|h| *h *= slope);
-        } else {
-            for (i, f) in self.gradient.iter().enumerate() {
+            rest.iter_mut().for_each(|h| *h *= slope);
+        } else if !rest.is_empty() {
+            for (i, f) in gradient.iter().enumerate() {
                 let bend = curvature * f;
-                for (g, h) in self.gradient[..=i].iter().zip(entries.by_ref()) {
+                let (row, below) = std::mem::take(&mut rest).split_at_mut(i + 1);
+                for (h, g) in row.iter_mut().zip(gradient) {
                     *h = slope * *h + bend * g;
                 }
+                rest = below;
             }
         }
         self.gradient.iter_mut().for_each(|g| *g *= slope);
@@ -121,13 +124,19 @@ impl Jet {
 
     fn multiply(&mut self, other: &Self) {
         let (v, w) = (self.value, other.value);
-        let (f, g) = (&self.gradient, &other.gradient);
-        if f.len() == g.len() && self.hessian.len() == other.hessian.len() {
-            let mut entries = self.hessian.iter_mut().zip(&other.hessian);
-            for i in 0..f.len() {
-                for (j, (h, k)) in (0..=i).zip(entries.by_ref()) {
-                    *h = (w * *h + v * k) + (f[i] * g[j] + f[j] * g[i]);
+        if self.gradient.len() == other.gradient.len() && self.hessian.len() == other.hessian.len()
+        {
+            let (f, g): (&[f64], &[f64]) = (&self.gradient, &other.gradient);
+            let (mut rest, mut others): (&mut [f64], &[f64]) = (&mut self.hessian, &other.hessian);
+            let rows = if rest.is_empty() { 0 } else { f.len() };
+            for (i, (a, b)) in f.iter().zip(g).enumerate().take(rows) {
+                let (row, below) = std::mem::take(&mut rest).split_at_mut(i + 1);
+                let (others_row, others_below) = others.split_at(i + 1);
+                let pairs = row.iter_mut().zip(others_row);
+                for ((h, k), (f, g)) in pairs.zip(f.iter().zip(g)) {
+                    *h = (w * *h + v * k) + (a * g + f * b);
                 }
+                (rest, others) = (below, others_below);
             }
             for (f, g) in self.gradient.iter_mut().zip(g) {
                 *f = w * *f + v * g;
