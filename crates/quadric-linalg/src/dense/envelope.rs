@@ -4,11 +4,19 @@
 //! of a row of A the row of L is zero too, so that a banded matrix costs what its band costs. Row after row, by sums over
 //! contiguous entries, in `f64`, without a call for small blocks: made for up to some hundred unknowns.
 
-use super::NotPositiveDefinite;
 use crate::kernels::envelope::{Layout, factor_rows, solve_lower, solve_upper};
 use crate::vector::{dot, norm2};
 use crate::{Error, Result, Scalar};
 use faer::Mat;
+
+/// A pivot that is too small for a positive definite matrix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RefusedPivot {
+    /// Its row.
+    pub index: usize,
+    /// What elimination left of the diagonal entry.
+    pub value: f64,
+}
 
 /// The factorisation `A + shift I = L Lᵀ` within the envelope of A.
 #[derive(Clone, Debug, Default)]
@@ -92,16 +100,12 @@ impl EnvelopeCholesky {
         })
     }
 
-    /// Factors `A + shift I`; a pivot must exceed `resolution` times the diagonal entry that it is the rest of. Returns
-    /// the index of a pivot that does not, and its value; the rows of L before it can be used.
+    /// Factors `A + shift I`, in as many operations as the squares of the lengths of its rows sum to. A pivot must exceed
+    /// `resolution` times the diagonal entry that it is the rest of.
     ///
     /// # Errors
-    /// A pivot that is too small.
-    pub fn factor(
-        &mut self,
-        shift: f64,
-        resolution: f64,
-    ) -> std::result::Result<(), (NotPositiveDefinite, f64)> {
+    /// The first pivot that does not; L holds the rows up to it.
+    pub fn factor(&mut self, shift: f64, resolution: f64) -> std::result::Result<(), RefusedPivot> {
         self.factor.copy_from_slice(&self.matrix);
         let layout = Layout {
             first: &self.first,
@@ -109,7 +113,7 @@ impl EnvelopeCholesky {
         };
         match factor_rows(&mut self.factor, layout, shift, resolution) {
             None => Ok(()),
-            Some((index, pivot)) => Err((NotPositiveDefinite { index }, pivot)),
+            Some((index, value)) => Err(RefusedPivot { index, value }),
         }
     }
 
@@ -162,13 +166,14 @@ impl EnvelopeCholesky {
         (half / normalize(z)).powi(2)
     }
 
-    /// Writes into `u` the direction with `u_index = 1` along which the leading rows of `A + shift I`, up to the pivot
-    /// that was refused, curve as much as that pivot; returns its squared length.
+    /// Writes into `u` the direction with an entry 1 in the row of a refused pivot, and 0 after it, along which `A + shift I`
+    /// curves as much as the pivot; returns its squared length.
     ///
     /// # Panics
     /// A vector of another length.
-    pub fn refused(&self, index: usize, u: &mut [f64]) -> f64 {
+    pub fn direction_of(&self, pivot: RefusedPivot, u: &mut [f64]) -> f64 {
         assert_eq!(u.len(), self.dim(), "one entry per unknown");
+        let index = pivot.index;
         u.fill(0.0);
         let (first, row, _) = self.split(index);
         for (u, l) in u[first..index].iter_mut().zip(row) {

@@ -131,10 +131,10 @@ impl<T: Scalar> Ball<T> {
             }
             self.lambda = lambda;
             self.factorizations += 1;
-            if let Err((at, pivot)) = self.cholesky.factor(lambda, resolution) {
+            if let Err(pivot) = self.cholesky.factor(lambda, resolution) {
                 // At least where the direction of the pivot stops curving down; if that is all rounding, λ itself.
-                let square = self.cholesky.refused(at.index, &mut self.z);
-                let straight = lambda - pivot / square;
+                let square = self.cholesky.direction_of(pivot, &mut self.z);
+                let straight = lambda - pivot.value / square;
                 self.singular = self.singular.max(lambda).max(straight);
                 self.low = self.low.max(self.singular);
                 continue;
