@@ -5,10 +5,10 @@
 //! directions of negative curvature to the boundary and so leaves saddle points. A step that does not decrease F enough is
 //! shortened along its direction instead of thrown away (Nocedal, Yuan, "Combining trust region and line search
 //! techniques", 1998). Up to 128 unknowns whose Hessian is cheap to write down, steps minimise the model exactly within the
-//! region instead (Moré, Sorensen, "Computing a trust region step", 1983; `ball.rs`). Deviations: the radius judges a step
-//! by the decrease that the slope alone predicts where that is less, as negative curvature seldom lasts as long as the step;
-//! for more unknowns, where the Hessian may be factorised and is positive definite, the direction is the exact Newton
-//! direction and its length is left to that shortening.
+//! region instead (Moré, Sorensen, "Computing a trust region step", 1983; `ball.rs`). Deviations: the radius grows after a
+//! step that gains what the slope alone predicts, where that is less than the model's decrease, as negative curvature
+//! seldom lasts as long as the step; for more unknowns, where the Hessian may be factorised and is positive definite, the
+//! direction is the exact Newton direction and its length is left to that shortening.
 
 use super::ball::{Ball, Minimum};
 use super::reduced::Reduced;
@@ -335,7 +335,7 @@ impl TrustRegionNewton {
         let ratio = -change / predicted;
         let norm = proposal.norm.unwrap_or(radius);
         let gained = -change / predicted.min(proposal.slope.max(0.0));
-        let next = if gained < self.shrink_below {
+        let next = if ratio < self.shrink_below {
             0.5 * norm
         } else if gained > self.grow_above && proposal.on_boundary {
             2.0 * radius
