@@ -53,7 +53,8 @@ pub type Callback<'c> = Box<dyn FnMut(&Progress<'_>) -> Result<Control> + 'c>;
 ///
 /// A certificate costs a pass over the data, so it is measured when the method's own optimality has fallen to 0.3 times
 /// what it was at the last certificate, when the last certificate predicts that the tolerance is now met, and when the
-/// method cannot go on. The passes of certificates are not counted as the method's.
+/// method cannot go on. The passes of certificates are not counted as the method's. Where the problem has no gap, the
+/// certificate is the gradient that the method tells, which costs nothing, and is measured afresh before the run ends on it.
 pub struct Driver<'c> {
     /// Limits.
     pub budget: Budget,

@@ -112,6 +112,11 @@ impl Certificate {
         (value / self.value).powf(1.0 / f64::from(self.power()))
     }
 
+    /// True if the gradient was measured, for want of a gap.
+    pub(crate) fn is_of_gradient(&self) -> bool {
+        self.kind == "gradient_norm"
+    }
+
     fn power(self) -> i32 {
         if self.kind == "gap_bound" { 2 } else { 1 }
     }

@@ -206,16 +206,31 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     fn complete_step(&mut self, state: &mut dyn State, cx: &mut Context) -> Result<Option<End>> {
         self.memory.keep_best();
         if self.is_certificate_due() {
-            let start = self.memory.start;
-            self.memory.certificate = certify(self.problem, &self.memory.x, start, None)?;
+            self.memory.certificate = self.certificate_here()?;
             self.memory.certified_here = true;
             self.memory.certified_at = self.memory.reading.optimality.unwrap_or(f64::INFINITY);
             self.look_for_recession()?;
         }
-        let control = self.call_back(&cx.take_notes())?;
+        let control = self.call_back(cx.notes())?;
+        cx.forget_notes();
         let end = self.verdict(control);
         self.remember(state, end.is_none())?;
         Ok(end)
+    }
+
+    /// The certificate of the point. Without a gap it is the gradient that the method tells, measured afresh where the run
+    /// could end on it.
+    fn certificate_here(&self) -> Result<Option<Certificate>> {
+        let Memory {
+            x, start, reading, ..
+        } = &self.memory;
+        let told = reading.optimality.filter(|_| reading.exit.is_none());
+        let certificate = certify(self.problem, x, *start, told)?;
+        let rests_on_told = |c: Certificate| told.is_some() && c.is_of_gradient();
+        if certificate.is_some_and(|c| rests_on_told(c) && self.driver.tolerance.met(&c, 1.0)) {
+            return certify(self.problem, x, *start, None);
+        }
+        Ok(certificate)
     }
 
     /// The way to an infimum that no point attains becomes a direction of recession at last: asked where progress is not
@@ -263,6 +278,9 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     }
 
     fn call_back(&mut self, notes: &[(&'static str, f64)]) -> Result<Control> {
+        if self.driver.callbacks.is_empty() {
+            return Ok(Control::Continue);
+        }
         let progress = Progress {
             iteration: self.memory.iteration,
             elapsed: self.meter.elapsed(),

@@ -6,6 +6,7 @@
 
 mod blocked;
 mod cholesky;
+mod envelope;
 mod spectral;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub use cholesky::{
     CholeskyInfo, EquilibratedCholesky, NotPositiveDefinite, cholesky_in_place,
     cholesky_solve_in_place, solve_lower_in_place, solve_lower_transposed_in_place,
 };
+pub use envelope::{EnvelopeCholesky, RefusedPivot};
 pub use spectral::{Svd, SymmetricEigen, ThinQr, svd, symmetric_eigen, thin_qr};
 
 use crate::Result;

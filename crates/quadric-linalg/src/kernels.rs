@@ -12,6 +12,7 @@
 
 pub(crate) mod blas1;
 mod csr;
+pub(crate) mod envelope;
 mod gram;
 mod grams;
 mod panel;

@@ -18,6 +18,8 @@ const BASE: usize = 256;
 const TILE: usize = 256;
 /// Unknowns that a triangular solve with one right-hand side settles before it turns to the rest.
 const PANEL: usize = 128;
+/// Products that are done before another thread could help.
+const ALONE: usize = 1 << 16;
 
 /// Overwrites the lower triangle of `a` with its Cholesky factor; the index of a bad pivot if there is none.
 pub(super) fn factor<T: Scalar>(mut a: MatMut<'_, T>) -> Result<(), usize> {
@@ -150,11 +152,19 @@ pub(super) fn lower_transposed<T: Scalar>(l: MatRef<'_, T>, mut b: MatMut<'_, T>
         let (head, tail) = b.rb_mut().split_at_row_mut(end);
         let tail = &*contiguous(tail);
         let (_, mut head) = head.split_at_row_mut(start);
-        // One row per unknown becomes one column.
-        by_columns(head.rb_mut().transpose_mut(), start, &|j, mut x| {
+        let settle = |j: usize, x: &mut T| {
             let column = column_below(l, j, end, n);
-            x[0] = T::of(x[0].to_f64() - dot_scaled(column, tail, 1.0));
-        });
+            *x = T::of(x.to_f64() - dot_scaled(column, tail, 1.0));
+        };
+        if (end - start) * tail.len() > ALONE {
+            // One row per unknown becomes one column.
+            by_columns(head.rb_mut().transpose_mut(), start, &|j, mut x| {
+                settle(j, &mut x[0]);
+            });
+        } else if !tail.is_empty() {
+            let rows = contiguous(head.rb_mut());
+            (start..end).zip(rows).for_each(|(j, x)| settle(j, x));
+        }
         let head = contiguous(head);
         for j in (start..end).rev() {
             let (x, rest) = head[j - start..].split_at_mut(1);

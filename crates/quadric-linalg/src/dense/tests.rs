@@ -417,3 +417,68 @@ fn entries_that_are_not_finite_are_refused() {
     }
     assert!(symmetric_eigen(Mat::<f64>::zeros(2, 3).as_ref()).is_err());
 }
+
+/// Bands, arrows and full matrices: the factor, solves, and a shift.
+#[test]
+fn envelope_factors_agree_with_full_ones() {
+    for n in [1, 2, 3, 7, 20, 70] {
+        let full = with_spectrum(&logspace(n, 1e4));
+        let kinds = [n, 1, n.min(3)].map(|band| {
+            let is_in =
+                |i: usize, j: usize| i.abs_diff(j) < band || (band == 3 && i.max(j) + 1 == n);
+            Mat::from_fn(n, n, |i, j| {
+                let lift = if i == j { n as f64 } else { 0.0 };
+                if is_in(i, j) {
+                    full[(i, j)] + lift
+                } else {
+                    0.0
+                }
+            })
+        });
+        for (kind, a) in kinds.iter().enumerate() {
+            let mut envelope = EnvelopeCholesky::default();
+            envelope.load(a).unwrap();
+            envelope.factor(0.25, 0.0).unwrap();
+            let shifted = a + 0.25 * Mat::<f64>::identity(n, n);
+            let b: Vec<f64> = (0..n).map(|i| (i as f64).cos()).collect();
+            let mut x = b.clone();
+            envelope.solve_lower_in_place(&mut x);
+            envelope.solve_upper_in_place(&mut x);
+            let back = &shifted * faer::ColRef::from_slice(&x);
+            for i in 0..n {
+                assert!(
+                    (back[i] - b[i]).abs() < 1e-13 * (1.0 + n as f64),
+                    "{n}, {kind}"
+                );
+            }
+            let mut z = vec![0.0; n];
+            let curvature = envelope.flattest(&mut z);
+            let image = &shifted * faer::ColRef::from_slice(&z);
+            let along: f64 = z.iter().zip(image.iter()).map(|(z, v)| z * v).sum();
+            assert!(
+                (crate::vector::norm2(&z) - 1.0).abs() < 1e-14,
+                "{n}, {kind}"
+            );
+            assert!((along - curvature).abs() < 1e-12 * curvature, "{n}, {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_pivot_of_an_envelope_tells_a_direction() {
+    let mut a = with_spectrum(&logspace(6, 10.0));
+    a[(3, 3)] -= 2.0;
+    let mut envelope = EnvelopeCholesky::default();
+    envelope.load(&a).unwrap();
+    let pivot = envelope.factor(0.0, 0.0).unwrap_err();
+    assert!(pivot.index == 3 && pivot.value < 0.0);
+    let mut u = vec![0.0; 6];
+    let square = envelope.direction_of(pivot, &mut u);
+    let image = &a * faer::ColRef::from_slice(&u);
+    let along: f64 = u.iter().zip(image.iter()).map(|(u, v)| u * v).sum();
+    assert!((along - pivot.value).abs() < 1e-12, "{along} {pivot:?}");
+    assert!((square - crate::vector::dot(&u, &u)).abs() < 1e-14);
+    a[(4, 2)] = f64::NAN;
+    a[(2, 4)] = f64::NAN;
+    assert!(envelope.load(&a).is_err());
+}

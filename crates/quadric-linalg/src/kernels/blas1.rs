@@ -12,8 +12,9 @@ pub(crate) fn dot_scaled<T: Scalar>(a: &[T], b: &[T], s: f64) -> f64 {
     dispatch!(dot_body::<T>(a: &[T], b: &[T], s: f64) -> f64)
 }
 
+/// [`dot_scaled`] within a function that is compiled for wide vectors itself.
 #[inline(always)]
-fn dot_body<T: Scalar, const FMA: bool>(a: &[T], b: &[T], s: f64) -> f64 {
+pub(crate) fn dot_body<T: Scalar, const FMA: bool>(a: &[T], b: &[T], s: f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let (a_body, a_tail) = a.as_chunks::<LANES>();
     let (b_body, b_tail) = b.as_chunks::<LANES>();

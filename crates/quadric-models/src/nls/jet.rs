@@ -1,6 +1,6 @@
 //! Numbers that carry their first and second derivatives.
 
-use smallvec::SmallVec;
+use smallvec::{Array, SmallVec};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Which derivatives an evaluation wants.
@@ -13,7 +13,7 @@ pub(super) enum Order {
 
 /// A value with its gradient and Hessian in n variables. Without derivatives (n = 0) it is a plain number; jets of one
 /// computation carry derivatives of one order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Jet {
     pub(super) value: f64,
     pub(super) gradient: SmallVec<[f64; 4]>,
@@ -21,8 +21,25 @@ pub struct Jet {
     pub(super) hessian: SmallVec<[f64; 10]>,
 }
 
-/// `mine <- a mine + b theirs`; what theirs lacks is 0.
-fn mix(a: f64, mine: &mut [f64], b: f64, theirs: &[f64]) {
+impl Clone for Jet {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self {
+            value: self.value,
+            gradient: SmallVec::from_slice(&self.gradient),
+            hessian: SmallVec::from_slice(&self.hessian),
+        }
+    }
+}
+
+/// `mine <- a mine + b theirs`; what one of them lacks is 0.
+fn mix<const N: usize>(a: f64, mine: &mut SmallVec<[f64; N]>, b: f64, theirs: &[f64])
+where
+    [f64; N]: Array<Item = f64>,
+{
+    if mine.len() < theirs.len() {
+        mine.resize(theirs.len(), 0.0);
+    }
     let (both, rest) = mine.split_at_mut(theirs.len());
     for (v, w) in both.iter_mut().zip(theirs) {
         *v = a * *v + b * w;
@@ -59,50 +76,83 @@ impl Jet {
     }
 
     /// A function of this number, by its value, slope and curvature there.
+    #[inline]
     fn map(mut self, value: f64, slope: f64, curvature: f64) -> Self {
-        let mut entries = self.hessian.iter_mut();
-        for (i, f) in self.gradient.iter().enumerate() {
-            for (g, h) in self.gradient[..=i].iter().zip(entries.by_ref()) {
-                *h = slope.mul_add(*h, curvature * f * g);
+        self.value = value;
+        self.chain(slope, curvature);
+        self
+    }
+
+    /// The derivatives of a function of this number.
+    fn chain(&mut self, slope: f64, curvature: f64) {
+        let gradient: &[f64] = &self.gradient;
+        let mut rest: &mut [f64] = &mut self.hessian;
+        if curvature == 0.0 {
+            rest.iter_mut().for_each(|h| *h *= slope);
+        } else if !rest.is_empty() {
+            for (i, f) in gradient.iter().enumerate() {
+                let bend = curvature * f;
+                let (row, below) = std::mem::take(&mut rest).split_at_mut(i + 1);
+                for (h, g) in row.iter_mut().zip(gradient) {
+                    *h = slope * *h + bend * g;
+                }
+                rest = below;
             }
         }
         self.gradient.iter_mut().for_each(|g| *g *= slope);
-        self.value = value;
-        self
     }
 
     /// `a self + b other`.
+    #[inline]
     fn combine(mut self, a: f64, b: f64, other: &Self) -> Self {
         self.value = a * self.value + b * other.value;
-        self.gradient
-            .resize(self.gradient.len().max(other.gradient.len()), 0.0);
-        self.hessian
-            .resize(self.hessian.len().max(other.hessian.len()), 0.0);
-        mix(a, &mut self.gradient, b, &other.gradient);
-        mix(a, &mut self.hessian, b, &other.hessian);
+        self.mix(a, b, other);
         self
     }
 
-    fn product(&self, other: &Self) -> Self {
-        let value = self.value * other.value;
-        let mut out = self.clone().combine(other.value, self.value, other);
-        out.value = value;
-        let (f, g) = (&self.gradient, &other.gradient);
-        if f.len() == g.len() {
-            let mut entries = out.hessian.iter_mut();
-            for i in 0..f.len() {
-                for (j, h) in (0..=i).zip(entries.by_ref()) {
-                    *h += f[i] * g[j] + f[j] * g[i];
+    /// The derivatives of `a self + b other`.
+    fn mix(&mut self, a: f64, b: f64, other: &Self) {
+        mix(a, &mut self.gradient, b, &other.gradient);
+        mix(a, &mut self.hessian, b, &other.hessian);
+    }
+
+    #[inline]
+    fn product(mut self, other: &Self) -> Self {
+        self.multiply(other);
+        self
+    }
+
+    fn multiply(&mut self, other: &Self) {
+        let (v, w) = (self.value, other.value);
+        if self.gradient.len() == other.gradient.len() && self.hessian.len() == other.hessian.len()
+        {
+            let (f, g): (&[f64], &[f64]) = (&self.gradient, &other.gradient);
+            let (mut rest, mut others): (&mut [f64], &[f64]) = (&mut self.hessian, &other.hessian);
+            let rows = if rest.is_empty() { 0 } else { f.len() };
+            for (i, (a, b)) in f.iter().zip(g).enumerate().take(rows) {
+                let (row, below) = std::mem::take(&mut rest).split_at_mut(i + 1);
+                let (others_row, others_below) = others.split_at(i + 1);
+                let pairs = row.iter_mut().zip(others_row);
+                for ((h, k), (f, g)) in pairs.zip(f.iter().zip(g)) {
+                    *h = (w * *h + v * k) + (a * g + f * b);
                 }
+                (rest, others) = (below, others_below);
             }
+            for (f, g) in self.gradient.iter_mut().zip(g) {
+                *f = w * *f + v * g;
+            }
+        } else {
+            // One of them is a constant.
+            self.mix(w, v, other);
         }
-        out
+        self.value = v * w;
     }
 
     /// The square.
     #[must_use]
     pub fn square(&self) -> Self {
-        self.product(self)
+        let v = self.value;
+        self.clone().map(v * v, 2.0 * v, 2.0)
     }
 
     /// A power with a constant exponent.
@@ -181,49 +231,60 @@ macro_rules! operators {
     ($($trait:ident $method:ident: $jets:expr, $number:expr, $reverse:expr;)*) => { $(
         impl $trait for Jet {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: Jet) -> Jet { $jets(self, &other) }
         }
         impl $trait<&Jet> for Jet {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: &Jet) -> Jet { $jets(self, other) }
         }
         impl $trait<Jet> for &Jet {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: Jet) -> Jet { $jets(self.clone(), &other) }
         }
         impl $trait<&Jet> for &Jet {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: &Jet) -> Jet { $jets(self.clone(), other) }
         }
         impl $trait<f64> for Jet {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: f64) -> Jet { $number(self, other) }
         }
         impl $trait<f64> for &Jet {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: f64) -> Jet { $number(self.clone(), other) }
         }
         impl $trait<Jet> for f64 {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: Jet) -> Jet { $reverse(self, other) }
         }
         impl $trait<&Jet> for f64 {
             type Output = Jet;
+            #[inline]
             fn $method(self, other: &Jet) -> Jet { $reverse(self, other.clone()) }
         }
     )* };
 }
 
+#[inline]
 fn shifted(mut a: Jet, by: f64) -> Jet {
     a.value += by;
     a
 }
 
+#[inline]
 fn scaled(a: Jet, by: f64) -> Jet {
     let value = by * a.value;
     a.map(value, by, 0.0)
 }
 
+#[inline]
 fn inverse(a: Jet) -> Jet {
     let v = 1.0 / a.value;
     a.map(v, -v * v, 2.0 * v * v * v)

@@ -5,6 +5,7 @@
 //! region, [`RegularizedNewton`] with the gradient's norm, [`NewtonMr`] with the least of all solutions, and
 //! [`SketchedNewton`] for sums over many rows, from few of them.
 
+mod ball;
 mod cubic;
 mod damping;
 mod direct;

@@ -5,10 +5,12 @@
 //! directions of negative curvature to the boundary and so leaves saddle points. A step that does not decrease F enough is
 //! shortened along its direction instead of thrown away (Nocedal, Yuan, "Combining trust region and line search
 //! techniques", 1998). Up to 128 unknowns whose Hessian is cheap to write down, steps minimise the model exactly within the
-//! region instead (Moré, Sorensen, "Computing a trust region step", 1983), in the Hessian's eigenbasis, which serves all
-//! radii tried at a point. Deviation: for more unknowns, where the Hessian may be factorised and is positive definite, the
+//! region instead (Moré, Sorensen, "Computing a trust region step", 1983; `ball.rs`). Deviations: the radius grows after a
+//! step that gains what the slope alone predicts, where that is less than the model's decrease, as negative curvature
+//! seldom lasts as long as the step; for more unknowns, where the Hessian may be factorised and is positive definite, the
 //! direction is the exact Newton direction and its length is left to that shortening.
 
+use super::ball::{Ball, Minimum};
 use super::reduced::Reduced;
 use super::standing::Standing;
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
@@ -127,9 +129,10 @@ quadric_core::state! {
 }
 
 /// Buffers of one step.
-pub struct Buffers<T> {
+pub struct Buffers<T: Scalar> {
     d: Vec<T>,
     trial: Trial<T>,
+    ball: Option<Ball<T>>,
 }
 
 impl<T: Scalar> Buffers<T> {
@@ -137,7 +140,38 @@ impl<T: Scalar> Buffers<T> {
         Self {
             d: vec![T::of(0.0); dim],
             trial: Trial::default(),
+            ball: None,
         }
+    }
+
+    /// The model at a new point.
+    fn load(&mut self, hessian: &dyn LinearOperator<T>, g: &[T]) -> Result<()> {
+        let ball = self.ball.get_or_insert_with(|| Ball::new(g.len()));
+        ball.load(hessian, g)
+    }
+
+    /// Writes the minimiser of the model within a radius.
+    fn minimise(
+        &mut self,
+        hessian: &dyn LinearOperator<T>,
+        g: &[T],
+        radius: f64,
+    ) -> Result<Minimum> {
+        if let Some(ball) = &mut self.ball
+            && let Some(found) = ball.within(radius)
+        {
+            ball.write(&mut self.d);
+            return Ok(found);
+        }
+        // Rounding hides λ: the eigenbasis has it.
+        let reduced = Reduced::whole(hessian, g)?;
+        let (step, on_boundary) = reduced.spectrum.within(radius);
+        reduced.write(None, &step, &mut self.d);
+        Ok(Minimum {
+            norm: step.norm,
+            predicted: step.predicted(),
+            on_boundary,
+        })
     }
 }
 
@@ -300,9 +334,10 @@ impl TrustRegionNewton {
         }
         let ratio = -change / predicted;
         let norm = proposal.norm.unwrap_or(radius);
+        let gained = -change / predicted.min(proposal.slope.max(0.0));
         let next = if ratio < self.shrink_below {
             0.5 * norm
-        } else if ratio > self.grow_above && proposal.on_boundary {
+        } else if gained > self.grow_above && proposal.on_boundary {
             2.0 * radius
         } else {
             radius
@@ -362,32 +397,21 @@ impl TrustRegionNewton {
                 vector::max_abs(x).max(1.0)
             };
         }
-        let mut proposal = self.newton_inside(x.len(), s, hessian)?;
-        let mut reduced: Option<Reduced> = None;
+        let work = s.work.get(|| Buffers::new(x.len()));
+        work.load(hessian, &s.at.gradient)?;
         for trial in 1..=TRIALS {
             let work = s.work.get(|| Buffers::new(x.len()));
-            let ready = match proposal.take() {
-                Some(newton) => newton,
-                None => {
-                    let reduced = match &mut reduced {
-                        Some(reduced) => reduced,
-                        none => none.insert(Reduced::whole(hessian, &s.at.gradient)?),
-                    };
-                    let (step, on_boundary) = reduced.spectrum.within(s.radius);
-                    reduced.write(None, &step, &mut work.d);
-                    let slope = -vector::dot(&work.d, &s.at.gradient);
-                    Proposal {
-                        slope,
-                        curvature: 2.0 * (slope - step.predicted()),
-                        norm: Some(step.norm),
-                        on_boundary,
-                    }
-                }
-            };
-            let norm = ready.norm.unwrap_or(s.radius);
-            if !(ready.predicted() > 0.0 && norm > 0.0 && norm.is_finite()) {
+            let least = work.minimise(hessian, &s.at.gradient, s.radius)?;
+            if !(least.predicted > 0.0 && least.norm > 0.0 && least.norm.is_finite()) {
                 return Ok(false);
             }
+            let slope = -vector::dot(&work.d, &s.at.gradient);
+            let ready = Proposal {
+                slope,
+                curvature: 2.0 * (slope - least.predicted),
+                norm: Some(least.norm),
+                on_boundary: least.on_boundary,
+            };
             let buffers = std::mem::take(&mut work.trial);
             let mut line = Line::reusing(p, x, &work.d, s.at.value, buffers)?;
             let moves = line.moves(1.0);
@@ -395,6 +419,8 @@ impl TrustRegionNewton {
             work.trial = line.into_trial();
             if let Some(radius) = good {
                 s.radius = radius;
+                let factorizations = work.ball.as_ref().map_or(0, |b| b.factorizations);
+                cx.note("cholesky", factorizations as f64);
                 cx.note("trials", trial as f64);
                 cx.note("radius", radius);
                 Self::advance(p, x, s, 1.0)?;
@@ -403,31 +429,9 @@ impl TrustRegionNewton {
             if !moves {
                 break;
             }
-            s.radius = norm * least_of_parabola(1.0, change, ready.slope);
+            s.radius = least.norm * least_of_parabola(1.0, change, slope);
         }
         Ok(false)
-    }
-
-    /// The Newton direction, written into the buffers, if it is a minimiser of the model inside the region.
-    fn newton_inside<T: Scalar>(
-        &self,
-        dim: usize,
-        s: &mut TrustRegionState<T>,
-        hessian: &dyn LinearOperator<T>,
-    ) -> Result<Option<Proposal>> {
-        let factor = s.system.factor(dim)?;
-        if !factor.update_definite(hessian)? {
-            return Ok(None);
-        }
-        let d = &mut s.work.get(|| Buffers::new(dim)).d;
-        let model = factor.direction(&s.at.gradient, d);
-        let norm = vector::norm2(d);
-        Ok((model.is_usable() && norm <= s.radius).then_some(Proposal {
-            slope: model.slope,
-            curvature: model.curvature,
-            norm: Some(norm),
-            on_boundary: false,
-        }))
     }
 
     /// Moves to the accepted point and measures F there.
@@ -454,7 +458,7 @@ impl TrustRegionNewton {
     }
 }
 
-/// Unknowns up to which steps are exact: there an eigendecomposition costs less than what it saves in evaluations.
+/// Unknowns up to which steps are exact: there their factorisations cost less than what they save in evaluations.
 const EXACT: usize = 128;
 /// Work of writing the Hessian down for that, at most.
 const EXACT_COST: f64 = 1e8;
@@ -533,7 +537,9 @@ impl<T: Scalar> Method<T> for TrustRegionNewton {
     }
 
     fn memory(&self, p: &dyn Problem<T>) -> usize {
-        self.settings().memory::<T>(p.dim()) + 5 * p.dim() * size_of::<T>()
+        let n = p.dim();
+        let exact = if n <= EXACT { Ball::<T>::memory(n) } else { 0 };
+        self.settings().memory::<T>(n) + exact + 5 * n * size_of::<T>()
     }
 
     fn recover(&self, s: &mut TrustRegionState<T>) -> bool {
