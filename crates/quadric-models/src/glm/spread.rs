@@ -10,7 +10,7 @@ const FEW: usize = 4;
 
 /// Where a column lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spread {
+pub(super) struct Column {
     pub(super) mean: f64,
     /// Standard deviation, or root mean square where nothing is subtracted. 0 for a column that carries nothing.
     pub(super) spread: f64,
@@ -57,7 +57,7 @@ pub(super) fn measure<T: Scalar>(
     weights: &[f64],
     total: f64,
     centre: bool,
-) -> Vec<Spread> {
+) -> Vec<Column> {
     let n = rows.len();
     let extents = match x {
         DataMatrix::Dense(_) => dense_extents(x, rows),
@@ -69,7 +69,7 @@ pub(super) fn measure<T: Scalar>(
         DataMatrix::Sparse(_) => add_sparse(x, rows, weights, total, &mut moments),
     }
     let columns = extents.iter().zip(&moments);
-    columns.map(|(e, m)| e.spread(m, n, centre)).collect()
+    columns.map(|(e, m)| e.column(m, n, centre)).collect()
 }
 
 /// Loops over whole rows are vectorised, so the columns lie in arrays side by side.
@@ -205,7 +205,7 @@ impl Extent {
         }
     }
 
-    fn spread(&self, m: &Moments, rows: usize, centre: bool) -> Spread {
+    fn column(&self, m: &Moments, rows: usize, centre: bool) -> Column {
         let (mean, spread) = self.location(m, centre);
         // The spread of a column of few nonzeros is far below its nonzeros, and rows of rare features would become huge.
         let few = (FEW as f64) * self.nonzeros < rows as f64;
@@ -214,7 +214,7 @@ impl Extent {
         } else {
             spread
         };
-        Spread { mean, spread, size }
+        Column { mean, spread, size }
     }
 
     /// Mean and standard deviation, or zero and the root mean square.
