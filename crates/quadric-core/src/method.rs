@@ -37,17 +37,13 @@ impl Context {
         }
     }
 
-    pub(crate) fn notes(&self) -> &[(&'static str, f64)] {
+    /// What the step recorded so far.
+    pub fn notes(&self) -> &[(&'static str, f64)] {
         &self.notes
     }
 
     pub(crate) fn forget_notes(&mut self) {
         self.notes.clear();
-    }
-
-    /// Takes the notes of this step.
-    pub fn take_notes(&mut self) -> Vec<(&'static str, f64)> {
-        std::mem::take(&mut self.notes)
     }
 }
 

@@ -118,7 +118,7 @@ impl Certificate {
     }
 
     fn power(self) -> i32 {
-        if self.kind == "gap_bound" { 2 } else { 1 }
+        if self.is_of_gradient() { 1 } else { 2 }
     }
 
     /// The measured value relative to its scale.

@@ -152,7 +152,7 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         self.meter.restore(self.memory.counts, before);
         let (mut state, _) = prepared?;
         file.state(&mut state)?;
-        cx.take_notes();
+        cx.forget_notes();
         self.started = true;
         Ok(state)
     }

@@ -158,7 +158,26 @@ impl Samples {
         }
     }
 
-    /// Calls `f(row, loss, slope)` for a range of rows; `u` holds that range only. Elementary functions run over blocks.
+    /// Calls `f(rows, targets, predictors)` for blocks of a range of rows, whose elementary functions are computed together;
+    /// `u` holds that range only.
+    #[inline(always)]
+    fn in_blocks<T: Scalar>(
+        &self,
+        rows: Range<usize>,
+        u: &[T],
+        lift: f64,
+        mut f: impl FnMut(Range<usize>, &[f64], &mut [f64]),
+    ) {
+        let mut eta = [0.0; BLOCK];
+        for piece in ranges(rows.len(), BLOCK) {
+            let eta = &mut eta[..piece.len()];
+            let at_rows = rows.start + piece.start..rows.start + piece.end;
+            lifted(&u[piece], lift, eta);
+            f(at_rows.clone(), &self.reals()[at_rows], eta);
+        }
+    }
+
+    /// Calls `f(row, loss, slope)` for a range of rows; `u` holds that range only.
     #[inline(always)]
     fn for_blocks<T: Scalar>(
         &self,
@@ -168,22 +187,14 @@ impl Samples {
         lift: &[f64],
         mut f: impl FnMut(usize, f64, f64),
     ) {
-        let (mut eta, mut value, mut slope) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
-        for piece in ranges(rows.len(), BLOCK) {
-            let count = piece.len();
-            let at_rows = rows.start + piece.start..rows.start + piece.end;
-            lifted(&u[piece], at(lift, 0), &mut eta[..count]);
-            let (value, slope) = (&mut value[..count], &mut slope[..count]);
-            curve.values_slopes(
-                &self.reals()[at_rows.clone()],
-                &mut eta[..count],
-                value,
-                slope,
-            );
-            for ((i, value), slope) in at_rows.zip(value).zip(slope) {
+        let (mut value, mut slope) = ([0.0; BLOCK], [0.0; BLOCK]);
+        self.in_blocks(rows, u, at(lift, 0), |rows, y, eta| {
+            let (value, slope) = (&mut value[..y.len()], &mut slope[..y.len()]);
+            curve.values_slopes(y, eta, value, slope);
+            for ((i, value), slope) in rows.zip(value).zip(slope) {
                 f(i, *value, *slope);
             }
-        }
+        });
     }
 
     /// Calls `f(row, second derivative)` for a range of rows; `u` holds that range only.
@@ -196,20 +207,14 @@ impl Samples {
         lift: f64,
         mut f: impl FnMut(usize, f64),
     ) {
-        let (mut eta, mut bend) = ([0.0; BLOCK], [0.0; BLOCK]);
-        for piece in ranges(rows.len(), BLOCK) {
-            let count = piece.len();
-            let at_rows = rows.start + piece.start..rows.start + piece.end;
-            lifted(&u[piece], lift, &mut eta[..count]);
-            curve.curvatures(
-                &self.reals()[at_rows.clone()],
-                &mut eta[..count],
-                &mut bend[..count],
-            );
-            for (i, bend) in at_rows.zip(&bend) {
+        let mut bend = [0.0; BLOCK];
+        self.in_blocks(rows, u, lift, |rows, y, eta| {
+            let bend = &mut bend[..y.len()];
+            curve.curvatures(y, eta, bend);
+            for (i, bend) in rows.zip(bend) {
                 f(i, *bend);
             }
-        }
+        });
     }
 
     /// Calls `f(row, slope, second derivative)` for a range of rows; `u` holds that range only.
@@ -222,22 +227,14 @@ impl Samples {
         lift: f64,
         mut f: impl FnMut(usize, f64, f64),
     ) {
-        let (mut eta, mut slope, mut bend) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
-        for piece in ranges(rows.len(), BLOCK) {
-            let count = piece.len();
-            let at_rows = rows.start + piece.start..rows.start + piece.end;
-            lifted(&u[piece], lift, &mut eta[..count]);
-            let (slope, bend) = (&mut slope[..count], &mut bend[..count]);
-            curve.slopes_curvatures(
-                &self.reals()[at_rows.clone()],
-                &mut eta[..count],
-                slope,
-                bend,
-            );
-            for ((i, slope), bend) in at_rows.zip(slope).zip(bend) {
+        let (mut slope, mut bend) = ([0.0; BLOCK], [0.0; BLOCK]);
+        self.in_blocks(rows, u, lift, |rows, y, eta| {
+            let (slope, bend) = (&mut slope[..y.len()], &mut bend[..y.len()]);
+            curve.slopes_curvatures(y, eta, slope, bend);
+            for ((i, slope), bend) in rows.zip(slope).zip(bend) {
                 f(i, *slope, *bend);
             }
-        }
+        });
     }
 
     /// Sum of `f(range)` over the ranges of rows.
@@ -373,21 +370,18 @@ impl Samples {
     /// The change of the mean loss when entry e of the predictors `u` rises by `step(e)`, added up sample by sample.
     pub(crate) fn change<T: Scalar>(&self, u: &[T], step: impl Fn(usize) -> f64 + Sync) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
-            let (mut eta, mut t, mut out) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+            let (mut t, mut out) = ([0.0; BLOCK], [0.0; BLOCK]);
             let mut sum = 0.0;
-            for piece in ranges(rows.len(), BLOCK) {
-                let count = piece.len();
-                let at_rows = rows.start + piece.start..rows.start + piece.end;
-                lifted(&u[at_rows.clone()], 0.0, &mut eta);
-                for (t, i) in t.iter_mut().zip(at_rows.clone()) {
+            self.in_blocks(rows.clone(), &u[rows], 0.0, |rows, y, eta| {
+                let (t, out) = (&mut t[..y.len()], &mut out[..y.len()]);
+                for (t, i) in t.iter_mut().zip(rows.clone()) {
                     *t = step(i);
                 }
-                let out = &mut out[..count];
-                curve.changes(&self.reals()[at_rows.clone()], &mut eta[..count], &mut t[..count], out);
-                for (i, out) in at_rows.zip(out) {
+                curve.changes(y, eta, t, out);
+                for (i, out) in rows.zip(out) {
                     sum += weigh(self.weights[i], *out);
                 }
-            }
+            });
             sum
         }), softmax => self.sum(|rows| {
             let k = self.contrast.classes();

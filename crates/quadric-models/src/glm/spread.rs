@@ -3,7 +3,7 @@
 //! A first pass finds the range of each column, a second one its moments about the middle of the range, in units of a power
 //! of two. Only powers of two and coordinates come of it, so a few digits are enough.
 
-use quadric_core::{DataMatrix, Scalar};
+use quadric_core::{DataMatrix, DenseRows, Scalar};
 
 /// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
 const FEW: usize = 4;
@@ -60,12 +60,12 @@ pub(super) fn measure<T: Scalar>(
 ) -> Vec<Column> {
     let n = rows.len();
     let extents = match x {
-        DataMatrix::Dense(_) => dense_extents(x, rows),
+        DataMatrix::Dense(x) => dense_extents(x, rows),
         DataMatrix::Sparse(_) => sparse_extents(x, rows, weights, total),
     };
     let mut moments: Vec<Moments> = extents.iter().map(|e| e.moments(n, centre)).collect();
     match x {
-        DataMatrix::Dense(_) => add_dense(x, rows, weights, total, &mut moments),
+        DataMatrix::Dense(x) => add_dense(x, rows, weights, total, &mut moments),
         DataMatrix::Sparse(_) => add_sparse(x, rows, weights, total, &mut moments),
     }
     let columns = extents.iter().zip(&moments);
@@ -73,19 +73,17 @@ pub(super) fn measure<T: Scalar>(
 }
 
 /// Loops over whole rows are vectorised, so the columns lie in arrays side by side.
-fn dense_extents<T: Scalar>(x: &DataMatrix<T>, rows: &[usize]) -> Vec<Extent> {
-    let d = x.cols();
+fn dense_extents<T: Scalar>(x: &DenseRows<T>, rows: &[usize]) -> Vec<Extent> {
+    let d = x.view().ncols();
     let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
     let mut nonzeros = vec![0.0; d];
-    if let DataMatrix::Dense(x) = x {
-        for &i in rows {
-            let ranges = low.iter_mut().zip(&mut high).zip(&mut nonzeros);
-            for (v, ((low, high), nonzeros)) in x.row(i).iter().zip(ranges) {
-                let v = v.to_f64();
-                *low = if v < *low { v } else { *low };
-                *high = if v > *high { v } else { *high };
-                *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
-            }
+    for &i in rows {
+        let ranges = low.iter_mut().zip(&mut high).zip(&mut nonzeros);
+        for (v, ((low, high), nonzeros)) in x.row(i).iter().zip(ranges) {
+            let v = v.to_f64();
+            *low = if v < *low { v } else { *low };
+            *high = if v > *high { v } else { *high };
+            *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
         }
     }
     let extent = |j: usize| Extent {
@@ -99,13 +97,12 @@ fn dense_extents<T: Scalar>(x: &DataMatrix<T>, rows: &[usize]) -> Vec<Extent> {
 }
 
 fn add_dense<T: Scalar>(
-    x: &DataMatrix<T>,
+    x: &DenseRows<T>,
     rows: &[usize],
     weights: &[f64],
     total: f64,
     moments: &mut [Moments],
 ) {
-    let DataMatrix::Dense(x) = x else { return };
     let units: Vec<f64> = moments.iter().map(|m| m.unit).collect();
     let pivots: Vec<f64> = moments.iter().map(|m| m.pivot).collect();
     let (mut sums, mut squares) = (vec![0.0; units.len()], vec![0.0; units.len()]);
