@@ -8,7 +8,7 @@ use std::process::Command;
 /// Rows, columns and density of synthetic logistic data, the penalty and the method.
 struct Case(usize, usize, f64, &'static str);
 
-/// Dense rows over four decades, sparse non-zeros over four decades, and two large sparse problems.
+/// Dense rows over four decades, sparse non-zeros over four decades, and three large sparse problems.
 const CASES: &[Case] = &[
     Case(1_000, 50, 1.0, "auto"),
     Case(10_000, 50, 1.0, "auto"),
@@ -20,6 +20,7 @@ const CASES: &[Case] = &[
     Case(100_000, 1_000, 0.01, "auto"),
     Case(1_000_000, 1_000, 0.01, "auto"),
     Case(100_000, 50_000, 1e-3, "auto"),
+    Case(1_000_000, 50_000, 1e-3, "auto"),
     Case(1_000_000, 1_000_000, 1e-5, "auto"),
 ];
 const L2: &str = "1e-4";

@@ -3,7 +3,7 @@
 
 use super::csr::add_scaled;
 use super::panel::{RUN, add};
-use super::plan::chunks;
+use super::plan::{chunks, partial_bytes};
 use super::pool::{Buffer, as_scalar};
 use super::simd::{dispatch, prefetch};
 use crate::matrix::sparse_row;
@@ -20,8 +20,6 @@ const DENSE_TASK: usize = 1 << 20;
 const SPARSE_TASK: usize = 1 << 16;
 /// Partials at most.
 const MOST_PARTIALS: usize = 64;
-/// Partials may always take this much memory, and otherwise as much as the matrix (bytes).
-const PARTIAL_BYTES: usize = 16 << 20;
 /// Tasks that keep any machine busy; with fewer partials the columns are cut as well.
 const ENOUGH_TASKS: usize = 16;
 /// A scattered multiplication takes as long as this many in a dense product.
@@ -59,11 +57,10 @@ impl Plan {
         } else {
             (scattered / SPARSE_TASK, scattered / (12 * d * d))
         };
-        let bytes = (x.stored() * size_of::<T>()).max(PARTIAL_BYTES);
         let partials = tasks
             .min(MOST_PARTIALS)
             .min(useful)
-            .min(bytes / (8 * d * d))
+            .min(partial_bytes(x) / (8 * d * d))
             .max(1);
         let chunks = chunks(x, partials);
         let panels = (ENOUGH_TASKS / chunks.len()).min(tasks / chunks.len());

@@ -11,19 +11,24 @@ use std::ops::Range;
 const MOST_CHUNKS: usize = 256;
 /// Multiplications that are worth a task.
 const TASK: usize = 1 << 15;
-/// Partial sums may always take this much memory, and otherwise as much as the matrix (bytes).
-const PARTIAL_BYTES: usize = 16 << 20;
+/// Partial sums may always take this much memory (bytes), and otherwise one part in this many of the matrix.
+const PARTIAL_BYTES: usize = 8 << 20;
+const PARTIAL_SHARE: usize = 8;
 /// Bytes of X in one block: it is read again for the transposed product and must still be in the cache.
 const BLOCK_BYTES: usize = 64 << 10;
 /// Values that are summed at a time while partial sums meet.
 const TILE: usize = 512;
+
+/// Memory that partial sums over the rows may take, in bytes.
+pub(super) fn partial_bytes<T: Scalar>(x: &DataMatrix<T>) -> usize {
+    (x.stored() * size_of::<T>() / PARTIAL_SHARE).max(PARTIAL_BYTES)
+}
 
 /// How many pieces `work` multiplications over the stored values of `x` are cut into when each needs `partial` values of
 /// its own (0: none).
 pub(super) fn pieces<T: Scalar>(x: &DataMatrix<T>, work: usize, partial: usize) -> usize {
     let mut pieces = (work / TASK).min(MOST_CHUNKS);
     if partial > 0 {
-        let bytes = (x.stored() * size_of::<T>()).max(PARTIAL_BYTES);
         // Clearing and summing a partial should cost less than filling it, unless that leaves nothing to do at once; products
         // of dense blocks are fast from some rows on.
         let rows = match x {
@@ -31,7 +36,7 @@ pub(super) fn pieces<T: Scalar>(x: &DataMatrix<T>, work: usize, partial: usize) 
             _ => 4,
         };
         let useful = (x.stored() / (rows * x.cols().max(1))).max(8);
-        pieces = pieces.min(useful).min(bytes / (8 * partial));
+        pieces = pieces.min(useful).min(partial_bytes(x) / (8 * partial));
     }
     pieces.max(1)
 }

@@ -15,19 +15,21 @@ use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{Cost, DataMatrix, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::dense::EquilibratedCholesky;
-use quadric_linalg::parallel::{by_columns, map_ranges};
+use quadric_linalg::parallel::{by_columns, map_ranges, ranges};
 use quadric_linalg::vector::dot;
 use quadric_linalg::{check_apply, kernels};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Entries of the matrix between the terms, and of the copies of their rows if these are dense, at most (32 MB each).
+/// Entries of the matrix between the terms, and of the copies of their rows if these are dense, at most (128 MB each in f64).
 const ENTRIES: usize = 1 << 24;
 /// Terms whose curvature in the metric of the penalty is below this change nothing.
 const RELEVANT: f64 = 0.1;
 /// Terms that hold less than this part of the curvature are not worth their matrix.
 const PART: f64 = 0.2;
-/// Rows per task.
+/// Rows per task, and tasks between two choices of the terms that are kept.
 const ROWS: usize = 1024;
+const TASKS: usize = 16;
 /// Parts of sums over rows.
 const PARTS: usize = 4;
 
@@ -41,10 +43,12 @@ struct Term {
 
 /// Where the curvature of a model sits.
 struct Spread {
-    /// Relevant terms, by row.
+    /// The largest of the relevant terms.
     terms: Vec<Term>,
     /// Traces of what the terms leave of the `A_i`.
     rest: Vec<f64>,
+    /// The score of all relevant terms.
+    score: f64,
 }
 
 /// The terms that are inverted exactly.
@@ -88,7 +92,7 @@ impl<T: Scalar> Glm<T> {
         // Nothing but the data bends F along a free intercept. Counting that curvature twice keeps M invertible.
         let all: f64 = spread.rest.iter().sum::<f64>()
             + spread.terms.iter().map(|t| dot(&t.w, &t.w)).sum::<f64>();
-        self.choose(&mut spread);
+        spread.weigh();
         let squares = self.squares(&spread.rest);
         let inverse: Vec<f64> = (0..p)
             .map(|j| {
@@ -108,38 +112,65 @@ impl<T: Scalar> Glm<T> {
         }
     }
 
-    /// Splits the curvature of every row into terms.
+    /// Splits the curvature of every row into terms, and keeps the largest.
     fn spread(&self, curvatures: &[T], penalty: &[f64]) -> Spread {
-        let features = self.features();
-        let width = curvatures.len() / self.samples.len().max(1);
-        let parts = map_ranges(self.samples.len(), ROWS, |_, rows| {
-            let mut part = (Vec::new(), Vec::with_capacity(rows.len()));
-            for i in rows {
-                let mut length = 0.0;
-                self.design.for_stored(i, |j, v| {
-                    if j < features && penalty[j] > 0.0 {
-                        length += v * v / penalty[j];
-                    }
-                });
-                let bends = &curvatures[i * width..(i + 1) * width];
-                let rest = if self.samples.loss == Loss::Softmax {
-                    self.split_classes(i, bends, length, &mut part.0)
-                } else {
-                    split_one(i, bends[0].to_f64(), length, &mut part.0)
-                };
-                part.1.push(rest);
-            }
-            part
-        });
         let mut spread = Spread {
             terms: Vec::new(),
-            rest: Vec::new(),
+            rest: Vec::with_capacity(self.samples.len()),
+            score: 0.0,
         };
-        for (terms, rest) in parts {
-            spread.terms.extend(terms);
-            spread.rest.extend(rest);
+        let limit = self.most_terms();
+        for block in ranges(self.samples.len(), ROWS * TASKS) {
+            let parts = map_ranges(block.len(), ROWS, |_, rows| {
+                let rows = block.start + rows.start..block.start + rows.end;
+                self.split(rows, curvatures, penalty)
+            });
+            for (terms, rest) in parts {
+                spread.score += terms.iter().map(|t| t.score).sum::<f64>();
+                spread.terms.extend(terms);
+                spread.rest.extend(rest);
+            }
+            spread.keep(limit);
         }
         spread
+    }
+
+    /// The terms of some rows, and what they leave of each.
+    fn split(
+        &self,
+        rows: Range<usize>,
+        curvatures: &[T],
+        penalty: &[f64],
+    ) -> (Vec<Term>, Vec<f64>) {
+        let features = self.features();
+        let width = curvatures.len() / self.samples.len();
+        let mut terms = Vec::new();
+        let rest = rows.map(|i| {
+            let mut length = 0.0;
+            self.design.for_stored(i, |j, v| {
+                if j < features && penalty[j] > 0.0 {
+                    length += v * v / penalty[j];
+                }
+            });
+            let bends = &curvatures[i * width..(i + 1) * width];
+            if self.samples.loss == Loss::Softmax {
+                self.split_classes(i, bends, length, &mut terms)
+            } else {
+                split_one(i, bends[0].to_f64(), length, &mut terms)
+            }
+        });
+        let rest = rest.collect();
+        (terms, rest)
+    }
+
+    /// How many terms may be kept.
+    fn most_terms(&self) -> usize {
+        let most = ENTRIES.isqrt();
+        if self.design.is_sparse() {
+            most
+        } else {
+            most.min(ENTRIES / self.design.columns().max(1))
+        }
     }
 
     /// Pivoted Cholesky of `diag p - p pᵀ`, as far as it is relevant; returns the trace of what is left.
@@ -179,29 +210,6 @@ impl<T: Scalar> Glm<T> {
         weight * left.iter().sum::<f64>()
     }
 
-    /// Keeps the largest terms and counts the others among the rest.
-    fn choose(&self, spread: &mut Spread) {
-        let mut limit = ENTRIES.isqrt();
-        if !self.design.is_sparse() {
-            limit = limit.min(ENTRIES / self.design.columns().max(1));
-        }
-        let score = |terms: &[Term]| terms.iter().map(|t| t.score).sum::<f64>();
-        let all = score(&spread.terms);
-        let terms = &mut spread.terms;
-        if terms.len() > limit {
-            // A stable sort: ties keep the order of the rows.
-            terms.sort_by(|a, b| b.score.total_cmp(&a.score));
-        }
-        let mut keep = limit.min(terms.len());
-        if score(&terms[..keep]) < PART * all {
-            keep = 0;
-        }
-        for term in terms.drain(keep..) {
-            spread.rest[term.row] += dot(&term.w, &term.w);
-        }
-        terms.sort_by_key(|t| t.row);
-    }
-
     /// `Σ_i bends_i z_ij²`, from the stored values: centring is left out.
     fn squares(&self, bends: &[f64]) -> Vec<f64> {
         let (n, p) = (self.design.rows(), self.design.columns());
@@ -218,6 +226,27 @@ impl<T: Scalar> Glm<T> {
             sum.iter_mut().zip(&part).for_each(|(s, v)| *s += v);
         }
         sum
+    }
+}
+
+impl Spread {
+    /// Keeps the largest terms, by row, and counts the others among the rest.
+    fn keep(&mut self, limit: usize) {
+        if self.terms.len() > limit {
+            // A stable sort: ties keep the order of the rows.
+            self.terms.sort_by(|a, b| b.score.total_cmp(&a.score));
+            for term in self.terms.drain(limit..) {
+                self.rest[term.row] += dot(&term.w, &term.w);
+            }
+            self.terms.sort_by_key(|t| t.row);
+        }
+    }
+
+    /// Drops the terms if they are not worth their matrix.
+    fn weigh(&mut self) {
+        if self.terms.iter().map(|t| t.score).sum::<f64>() < PART * self.score {
+            self.keep(0);
+        }
     }
 }
 
