@@ -2,9 +2,10 @@
 
     python contestant.py SOLVER
 
-A job is {"file", "l2", "tol", "repetitions"}; the answer {"seconds", "coef", "intercept"}. Everybody minimises
-mean loss + l2/2 |w|^2 with a free intercept (logistic for two labels, softmax for more). The time is that of the fit from
-arrays in memory; no repetitions only read them. Dense where more than a quarter of the entries is stored.
+A job is {"file", "loss", "l2", "tol", "repetitions"}; the answer {"seconds", "coef", "intercept"}. Everybody minimises
+mean loss + l2/2 |w|^2 with a free intercept (logistic for two labels, softmax for more, half the square for real targets).
+The time is that of the fit from arrays in memory; no repetitions only read them. Dense where more than a quarter of the
+entries is stored.
 """
 
 import json
@@ -29,6 +30,17 @@ def sklearn_fit(solver):
     return fit
 
 
+def ridge_fit(solver):
+    from sklearn.linear_model import Ridge
+
+    def fit(x, y, l2, tol):
+        model = Ridge(alpha=x.shape[0] * l2, solver=solver, tol=tol, max_iter=MOST_STEPS)
+        model.fit(x, y)
+        return np.atleast_2d(model.coef_), model.intercept_
+
+    return fit
+
+
 def liblinear_fit(x, y, l2, tol, known={}):
     from liblinear import liblinearutil
 
@@ -46,16 +58,42 @@ def glum_fit(solver):
     from glum import GeneralizedLinearRegressor
 
     def fit(x, y, l2, tol):
+        classes = is_classes(y)
         model = GeneralizedLinearRegressor(
-            family="binomial", alpha=l2, l1_ratio=0, solver=solver, gradient_tol=tol, max_iter=MOST_STEPS, scale_predictors=False
+            family="binomial" if classes else "normal", alpha=l2, l1_ratio=0, solver=solver, gradient_tol=tol,
+            max_iter=MOST_STEPS, scale_predictors=False,
         )
-        model.fit(x, (y + 1) / 2)
+        model.fit(x, (y + 1) / 2 if classes else y)
         return np.array([model.coef_]), np.array([model.intercept_])
 
     return fit
 
 
+def is_classes(y):
+    return bool(np.all(np.abs(y) == 1))
+
+
+def scipy_least_squares(x, y, l2, tol):
+    from scipy.optimize import minimize
+
+    n, d = x.shape
+
+    def fun(v):
+        r = x @ v[:d] + v[d] - y
+        g = r / n
+        return 0.5 * (r @ g) + 0.5 * l2 * (v[:d] @ v[:d]), np.append(x.T @ g + l2 * v[:d], g.sum())
+
+    def hessp(v, p):
+        r = (x @ p[:d] + p[d]) / n
+        return np.append(x.T @ r + l2 * p[:d], r.sum())
+
+    v = minimize(fun, np.zeros(d + 1), jac=True, hessp=hessp, method="trust-ncg", options={"gtol": tol, "maxiter": MOST_STEPS}).x
+    return v[None, :d], v[d:]
+
+
 def scipy_fit(x, y, l2, tol):
+    if not is_classes(y):
+        return scipy_least_squares(x, y, l2, tol)
     from scipy.optimize import minimize
     from scipy.special import expit
 
@@ -84,16 +122,20 @@ SOLVERS = {
     "scikit-learn newton-cholesky": lambda: sklearn_fit("newton-cholesky"),
     "scikit-learn newton-cg": lambda: sklearn_fit("newton-cg"),
     "scikit-learn saga": lambda: sklearn_fit("saga"),
+    "scikit-learn Ridge cholesky": lambda: ridge_fit("cholesky"),
+    "scikit-learn Ridge svd": lambda: ridge_fit("svd"),
+    "scikit-learn Ridge lsqr": lambda: ridge_fit("lsqr"),
     "liblinear": lambda: liblinear_fit,
     "glum irls-ls": lambda: glum_fit("irls-ls"),
     "SciPy trust-ncg": lambda: scipy_fit,
 }
 
 
-def load(file):
-    x, labels = load_svmlight_file(file)
-    classes, y = np.unique(labels, return_inverse=True)
-    if len(classes) == 2:
+def load(file, loss):
+    x, y = load_svmlight_file(file)
+    if loss != "squared":
+        y = np.unique(y, return_inverse=True)[1]
+    if loss == "logistic":
         y = 2.0 * y - 1.0
     if x.nnz > 0.25 * x.shape[0] * x.shape[1]:
         x = x.toarray()
@@ -108,7 +150,7 @@ def main():
         job = json.loads(line)
         if job["file"] != file:
             file = job["file"]
-            x, y = load(file)
+            x, y = load(file, job["loss"])
         try:
             times, coef, intercept = [], np.empty(0), 0.0
             for _ in range(job["repetitions"]):

@@ -1,6 +1,6 @@
 //! Our side of `cargo xtask bench glm`: a job per line of standard input, the answer per line of standard output.
 //!
-//! A job is `{"file", "l2", "solver", "tol", "repetitions"}`; the answer `{"seconds", "coef", "intercept", "status", "passes"}`. The
+//! A job is `{"file", "loss", "l2", "solver", "tol", "repetitions"}`; the answer `{"seconds", "coef", "intercept", "status", "passes"}`. The
 //! time is that of building the problem from data in memory, solving it, and taking the weights out.
 
 #![allow(clippy::print_stdout)]
@@ -44,14 +44,12 @@ fn answer(job: &Value, loaded: &mut Option<(String, Dataset)>) -> Result<Value> 
         ));
     }
     let (_, data) = loaded.as_ref().ok_or_else(|| missing("file"))?;
-    let mut labels = data.target.clone();
-    labels.sort_by(f64::total_cmp);
-    labels.dedup();
     let options = GlmOptions {
-        loss: if labels.len() == 2 {
-            Loss::Logistic
-        } else {
-            Loss::Softmax
+        loss: match job["loss"].as_str() {
+            Some("logistic") => Loss::Logistic,
+            Some("softmax") => Loss::Softmax,
+            Some("squared") => Loss::Squared,
+            _ => return Err(missing("loss")),
         },
         l2: job["l2"].as_f64().ok_or_else(|| missing("l2"))?,
         intercept: true,

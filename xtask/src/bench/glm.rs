@@ -1,15 +1,17 @@
-//! The suite `glm`: time to a given accuracy on classification sets, beside every solver that people use for them.
+//! The suite `glm`: time to a given accuracy on classification and regression sets, beside every solver that people use for
+//! them.
 //!
 //! Each contestant gets the loosest of its own tolerances at which its answer is within the accuracy, by one referee; its
 //! time is the median over the repetitions at that tolerance.
 
 use super::contestant::{Answer, Contestant, Where};
+use super::jobs::{Job, Loss, jobs};
 use super::referee::Referee;
 use super::{Size, build_example, duration, markdown, median, memory_rate, python};
 use crate::{Result, tools};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,38 +20,43 @@ const ACCURACY: f64 = 1e-8;
 const REPETITIONS: usize = 5;
 /// A contestant that needs this many times our time (or two seconds) is not waited for.
 const PATIENCE: f64 = 20.0;
-/// Smaller penalties leave most peers without an answer within the time they have.
-const LEAST_L2: f64 = 1e-6;
 /// How long starting and reading may take.
 const READING: Duration = Duration::from_secs(600);
-/// Sets that take minutes per fit, measured only when they are named.
-const LONG: &[&str] = &["mnist", "news20", "cifar10"];
 
 /// Someone who takes part.
 struct Entrant {
     name: &'static str,
     version: &'static str,
-    /// True if it can do more than two classes.
-    softmax: bool,
+    losses: &'static [Loss],
 }
 
-const fn peer(name: &'static str, version: &'static str, softmax: bool) -> Entrant {
+const fn peer(name: &'static str, version: &'static str, losses: &'static [Loss]) -> Entrant {
     Entrant {
         name,
         version,
-        softmax,
+        losses,
     }
 }
 
+const ALL: &[Loss] = &[Loss::Logistic, Loss::Softmax, Loss::Squared];
+const CLASSES: &[Loss] = &[Loss::Logistic, Loss::Softmax];
+const ONE: &[Loss] = &[Loss::Logistic, Loss::Squared];
+
 const PEERS: &[Entrant] = &[
-    peer("scikit-learn lbfgs", "1.9.1", true),
-    peer("scikit-learn newton-cholesky", "1.9.1", true),
-    peer("scikit-learn newton-cg", "1.9.1", true),
-    peer("scikit-learn saga", "1.9.1", true),
-    peer("liblinear", "2.50.0", false),
-    peer("glum irls-ls", "3.4.1", false),
-    peer("SciPy trust-ncg", "1.17.1", false),
+    peer("scikit-learn lbfgs", "1.9.1", CLASSES),
+    peer("scikit-learn newton-cholesky", "1.9.1", CLASSES),
+    peer("scikit-learn newton-cg", "1.9.1", CLASSES),
+    peer("scikit-learn saga", "1.9.1", CLASSES),
+    peer("scikit-learn Ridge cholesky", "1.9.1", &[Loss::Squared]),
+    peer("scikit-learn Ridge svd", "1.9.1", &[Loss::Squared]),
+    peer("scikit-learn Ridge lsqr", "1.9.1", &[Loss::Squared]),
+    peer("liblinear", "2.50.0", &[Loss::Logistic]),
+    peer("glum irls-ls", "3.4.1", ONE),
+    peer("SciPy trust-ncg", "1.17.1", ONE),
+    peer(ARGMIN, "0.11.0", ALL),
 ];
+/// The only peer that is not in Python.
+const ARGMIN: &str = "argmin L-BFGS";
 const PACKAGES: &[&str] = &[
     "scikit-learn==1.9.1",
     "scipy==1.17.1",
@@ -65,14 +72,6 @@ const OURS: &[&str] = &[
     "l-bfgs",
 ];
 
-/// One problem.
-struct Job {
-    set: String,
-    file: PathBuf,
-    l2: f64,
-    optimum: f64,
-}
-
 /// The best time of a contestant on a job.
 struct Time {
     seconds: f64,
@@ -81,6 +80,21 @@ struct Time {
 
 pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
     build_example("contestant")?;
+    let manifest = tools::root().join("bench/minimize/Cargo.toml");
+    let mut build = Command::new("cargo");
+    build
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--bin",
+            "fit",
+            "--manifest-path",
+        ])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(tools::root().join("target/bench"));
+    tools::run(build)?;
     let Some(python) = python(PACKAGES, size)? else {
         return Ok(Vec::new());
     };
@@ -103,77 +117,6 @@ pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
         }
     }
     Ok(rows)
-}
-
-/// The sets with an independent optimum: the embedded ones, and those in the folder that QUADRIC_DATA names.
-fn jobs(size: Size, only: &[String]) -> Result<Vec<Job>> {
-    let text =
-        std::fs::read_to_string(tools::root().join("testdata/reference/classification.toml"))
-            .map_err(|e| e.to_string())?;
-    let table: toml::Table = text.parse().map_err(|e| format!("the reference: {e}"))?;
-    let mut jobs = Vec::new();
-    for row in table["optimum"]
-        .as_array()
-        .ok_or("the reference has no optima")?
-    {
-        let set = row["set"].as_str().ok_or("an optimum without a set")?;
-        let (l2, optimum) = (row["l2"].as_float(), row["objective"].as_float());
-        let (Some(l2), Some(optimum)) = (l2, optimum) else {
-            return Err(format!("an optimum of {set} without numbers"));
-        };
-        if l2 < LEAST_L2 {
-            continue;
-        }
-        let wanted = match size {
-            Size::Tiny => set == "wdbc" && l2 == 1e-2,
-            Size::Full if only.is_empty() => !LONG.contains(&set),
-            Size::Full => only.iter().any(|o| o == set),
-        };
-        if wanted && let Some(file) = converted(set)? {
-            jobs.push(Job {
-                set: set.to_owned(),
-                file,
-                l2,
-                optimum,
-            });
-        }
-    }
-    Ok(jobs)
-}
-
-/// The set as svmlight text; none if it is neither embedded nor in the folder.
-fn converted(set: &str) -> Result<Option<PathBuf>> {
-    let folder = tools::root().join("target/bench");
-    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let file = folder.join(format!("{set}.svm"));
-    if file.exists() {
-        return Ok(Some(file));
-    }
-    let outside = std::env::var_os("QUADRIC_DATA").map(|f| Path::new(&f).join(set));
-    let names = [
-        format!("{set}.gz"),
-        format!("{set}.csv.gz"),
-        format!("{set}.train.tsv.gz"),
-        "train-images-idx3-ubyte.gz".into(),
-        "train_10k.bin.xz".into(),
-    ];
-    let found = outside.and_then(|f| names.iter().map(|n| f.join(n)).find(|p| p.exists()));
-    let mut convert = Command::new(tools::root().join("target/release/quadric"));
-    convert
-        .args(["data", "convert"])
-        .arg(found.as_deref().unwrap_or(Path::new(set)))
-        .arg(&file);
-    if set == "higgs_sample" || set == "group_colon" {
-        convert.args(["--target", "1"]);
-    }
-    let output = convert
-        .output()
-        .map_err(|e| format!("cannot run quadric: {e}"))?;
-    if !output.status.success() {
-        println!("skipped: {set} is not embedded; name its folder with QUADRIC_DATA");
-        return Ok(None);
-    }
-    Ok(Some(file))
 }
 
 /// Everybody, each in a process of its own.
@@ -230,11 +173,12 @@ impl Hall {
             times.push((name, env!("CARGO_PKG_VERSION"), time));
         }
         let second = own(&mut self.ours)?;
-        for p in PEERS.iter().filter(|p| p.softmax || referee.labels == 2) {
+        for p in PEERS.iter().filter(|p| p.losses.contains(&job.loss)) {
+            let start = if p.name == ARGMIN { argmin } else { theirs };
             let contestant = self
                 .peers
                 .entry(p.name)
-                .or_insert_with(|| Contestant::new(p.name, theirs));
+                .or_insert_with(|| Contestant::new(p.name, start));
             let time = trial.time(contestant, place, p.name, most)?;
             times.push((p.name.to_owned(), p.version, time));
         }
@@ -270,7 +214,8 @@ fn row(
     let work = format!("{}, l2 = {:e}", job.set, job.l2);
     println!("{work}, {threads} threads: {name}: {said}");
     json!({
-        "work": work, "quantity": format!("seconds to {ACCURACY:e} relative suboptimality"), "threads": threads,
+        "work": work, "loss": job.loss.name(), "quantity": format!("seconds to {ACCURACY:e} relative suboptimality"),
+        "threads": threads,
         "peer": name, "peer_version": version, "ours_seconds": ours.seconds, "peer_seconds": seconds,
         "ratio": ratio, "limit_ratio": limit,
     })
@@ -280,6 +225,10 @@ fn ours(_: &str, place: &Where<'_>) -> Command {
     let mut command = Command::new(tools::root().join("target/release/examples/contestant"));
     command.arg(place.threads.to_string());
     command
+}
+
+fn argmin(_: &str, _: &Where<'_>) -> Command {
+    Command::new(tools::root().join("target/bench/release/fit"))
 }
 
 fn theirs(name: &str, place: &Where<'_>) -> Command {
@@ -313,7 +262,7 @@ impl Trial<'_> {
     ) -> Result<Option<Time>> {
         let good = self.job.optimum + ACCURACY * self.job.optimum.abs();
         let ask = |k: i32, repetitions: usize| {
-            json!({ "file": self.job.file, "l2": self.job.l2, "solver": solver,
+            json!({ "file": self.job.file, "loss": self.job.loss.name(), "l2": self.job.l2, "solver": solver,
                 "tol": 10f64.powi(-k), "repetitions": repetitions })
         };
         // Starting and reading take time that is nobody's.
@@ -331,7 +280,7 @@ impl Trial<'_> {
                     return Ok(None);
                 }
             };
-            if self.referee.objective(&once, self.job.l2)? > good {
+            if self.referee.objective(&once, self.job.loss, self.job.l2)? > good {
                 continue;
             }
             let all = most * u32::try_from(self.repetitions).unwrap_or(u32::MAX);
@@ -351,72 +300,124 @@ impl Trial<'_> {
     }
 }
 
-/// One line per problem and number of threads: our time, and every peer's as a multiple of it.
+/// A table for classes and one for regression, each with a line per problem and number of threads: our time, and every
+/// peer's as a multiple of it.
 pub(super) fn table(rows: &[Value]) -> String {
-    let names: Vec<&str> = PEERS.iter().map(|p| p.name).collect();
-    let mut problems: Vec<(&Value, &Value)> =
-        rows.iter().map(|r| (&r["work"], &r["threads"])).collect();
-    problems.dedup();
-    let mut header = vec!["problem", "threads", "ours", "limit", "best of our own"];
-    header.extend(&names);
-    let lines = problems.iter().map(|(work, threads)| {
-        let of = |name: &str| {
-            rows.iter()
-                .find(|r| (&r["work"], &r["threads"]) == (work, threads) && r["peer"] == name)
-        };
-        let ratio = |name: &str| match of(name) {
-            None => String::new(),
-            Some(r) => r["ratio"]
-                .as_f64()
-                .map_or("never".into(), |r| format!("{r:.1}")),
-        };
-        let any = of(&format!("quadric {}", OURS[0])).expect("every problem has our own methods");
-        let own = OURS.iter().filter_map(|m| {
-            of(&format!("quadric {m}"))?["ratio"]
-                .as_f64()
-                .map(|r| (r, m))
-        });
-        let own = own.min_by(|a, b| a.0.total_cmp(&b.0));
-        let mut line = vec![
-            work.as_str().unwrap_or_default().to_owned(),
-            threads.to_string(),
-            duration(any["ours_seconds"].as_f64().unwrap_or(f64::NAN)),
-            format!("{:.2}", any["limit_ratio"].as_f64().unwrap_or(f64::NAN)),
-            own.map_or(String::new(), |(r, m)| format!("{m} {r:.2}")),
-        ];
-        line.extend(names.iter().map(|n| ratio(n)));
-        line
-    });
-    let mut text = markdown(&header, lines);
-    text += &summary(rows, &problems);
+    let mut text = String::new();
+    for (title, losses) in [
+        ("Classification", CLASSES),
+        ("Regression", &[Loss::Squared]),
+    ] {
+        let of_these = |r: &&Value| losses.iter().any(|l| r["loss"] == l.name());
+        let rows: Vec<&Value> = rows.iter().filter(of_these).collect();
+        if !rows.is_empty() {
+            let takes = |p: &&Entrant| losses.iter().any(|l| p.losses.contains(l));
+            let peers: Vec<&str> = PEERS.iter().filter(takes).map(|p| p.name).collect();
+            text += &format!("{title}\n\n{}\n", comparison(&rows, &peers));
+        }
+    }
     text
 }
 
-/// How the default method stands in all: against each problem's best peer.
-fn summary(rows: &[Value], problems: &[(&Value, &Value)]) -> String {
-    let best = |(work, threads): &(&Value, &Value)| {
-        let ratios = rows
-            .iter()
-            .filter(|r| (&r["work"], &r["threads"]) == (*work, *threads))
-            .filter(|r| {
-                !r["peer"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .starts_with("quadric ")
-            })
-            .filter_map(|r| r["ratio"].as_f64());
-        ratios.min_by(f64::total_cmp).unwrap_or(PATIENCE)
-    };
-    let mut ratios: Vec<f64> = problems.iter().map(best).collect();
-    if ratios.is_empty() {
-        return String::new();
+/// The rows of one problem and number of threads.
+struct Contest<'a> {
+    work: &'a Value,
+    threads: &'a Value,
+    rows: Vec<&'a Value>,
+}
+
+impl<'a> Contest<'a> {
+    fn all(rows: &[&'a Value]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for row in rows {
+            let (work, threads) = (&row["work"], &row["threads"]);
+            match all
+                .iter_mut()
+                .find(|c| (c.work, c.threads) == (work, threads))
+            {
+                Some(contest) => contest.rows.push(row),
+                None => all.push(Self {
+                    work,
+                    threads,
+                    rows: vec![row],
+                }),
+            }
+        }
+        all
     }
+
+    fn of(&self, name: &str) -> Option<&'a Value> {
+        self.rows.iter().find(|r| r["peer"] == name).copied()
+    }
+
+    /// The time of a contestant in units of ours.
+    fn ratio(&self, name: &str) -> Option<f64> {
+        self.of(name)?["ratio"].as_f64()
+    }
+
+    /// Our fastest method that was chosen by name.
+    fn own(&self) -> Option<(f64, &'static str)> {
+        let times = OURS
+            .iter()
+            .filter_map(|m| Some((self.ratio(&format!("quadric {m}"))?, *m)));
+        times.min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// The fastest peer; one that never gets there counts as the patience with it.
+    fn best_peer(&self) -> f64 {
+        let is_peer = |r: &&&Value| {
+            !r["peer"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with("quadric ")
+        };
+        let ratios = self.rows.iter().filter(is_peer);
+        let ratios = ratios.filter_map(|r| r["ratio"].as_f64());
+        ratios.min_by(f64::total_cmp).unwrap_or(PATIENCE)
+    }
+}
+
+fn comparison(rows: &[&Value], peers: &[&str]) -> String {
+    let contests = Contest::all(rows);
+    let mut header = vec!["problem", "threads", "ours", "limit", "best of our own"];
+    header.extend(peers);
+    let lines = contests.iter().map(|c| {
+        let any = c.rows[0];
+        let mut line = vec![
+            c.work.as_str().unwrap_or_default().to_owned(),
+            c.threads.to_string(),
+            duration(any["ours_seconds"].as_f64().unwrap_or(f64::NAN)),
+            format!("{:.2}", any["limit_ratio"].as_f64().unwrap_or(f64::NAN)),
+            c.own()
+                .map_or(String::new(), |(r, m)| format!("{m} {r:.2}")),
+        ];
+        line.extend(peers.iter().map(|name| {
+            match c.of(name) {
+                None => String::new(),
+                Some(r) => r["ratio"]
+                    .as_f64()
+                    .map_or("never".into(), |r| format!("{r:.1}")),
+            }
+        }));
+        line
+    });
+    let mut text = markdown(&header, lines);
+    text += &summary(&contests);
+    text
+}
+
+/// How the default method stands in all: against each problem's best peer, and against the best of our own.
+fn summary(contests: &[Contest<'_>]) -> String {
+    let mut ratios: Vec<f64> = contests.iter().map(Contest::best_peer).collect();
     let middle = median(&mut ratios);
     let ahead = ratios.iter().filter(|r| **r >= 1.0).count();
+    let own = contests.iter().filter_map(Contest::own);
+    let close = own.filter(|(r, _)| *r >= 1.0 / 1.3).count();
     format!(
-        "\nAgainst the fastest peer of each line: {ahead} of {} times ahead, {middle:.1} times faster in the median, {:.1} at least and {:.1} at most.\n",
-        ratios.len(),
+        "\nAgainst the fastest peer of each line: {ahead} of {all} times ahead, {middle:.1} times faster in the median, {:.2} at \
+         least and {:.1} at most. Within 1.3 times the best of our own {close} of {all} times.\n",
         ratios[0],
-        ratios[ratios.len() - 1]
+        ratios[ratios.len() - 1],
+        all = ratios.len(),
     )
 }

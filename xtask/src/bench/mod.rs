@@ -2,6 +2,7 @@
 
 mod contestant;
 mod glm;
+mod jobs;
 mod minimize;
 mod read;
 mod referee;
