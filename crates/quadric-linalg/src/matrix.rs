@@ -1,8 +1,13 @@
 //! The data matrix X (n rows, d columns): dense by rows, or sparse by rows.
 
+use crate::parallel::{for_each, map};
 use crate::{Error, ErrorKind, Result, Scalar};
 use faer::MatRef;
 use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
+
+/// Rows, or stored values, per task.
+const ROWS: usize = 4096;
+const PIECE: usize = 1 << 16;
 
 /// A data matrix, one sample per row.
 #[derive(Clone, Debug)]
@@ -194,14 +199,17 @@ impl<T: Scalar> DataMatrix<T> {
     /// Every stored value of column j becomes `f(j, value)`, in place; a sparse matrix drops those that become `None`, a
     /// dense one sets them to zero.
     #[must_use]
-    pub fn map_stored(self, f: impl Fn(usize, T) -> Option<T>) -> Self {
+    pub fn map_stored(self, f: impl Fn(usize, T) -> Option<T> + Sync) -> Self {
         let x = match self {
             Self::Dense(mut x) => {
-                for row in x.values.chunks_exact_mut(x.cols.max(1)) {
-                    for (j, v) in row.iter_mut().enumerate() {
-                        *v = f(j, *v).unwrap_or(T::of(0.0));
+                let cols = x.cols.max(1);
+                for_each(x.values.chunks_mut(ROWS * cols), |_, rows| {
+                    for row in rows.chunks_exact_mut(cols) {
+                        for (j, v) in row.iter_mut().enumerate() {
+                            *v = f(j, *v).unwrap_or(T::of(0.0));
+                        }
                     }
-                }
+                });
                 return Self::Dense(x);
             }
             Self::Sparse(x) => x,
@@ -321,7 +329,10 @@ impl<T: Scalar> DataMatrix<T> {
                 .iter()
                 .fold(true, |all, v| all & v.to_f64().is_finite())
         };
-        if values.chunks(1024).all(is_finite) {
+        let pieces = map(values.chunks(PIECE), |_, piece| {
+            piece.chunks(1024).all(is_finite)
+        });
+        if pieces.into_iter().all(|finite| finite) {
             return None;
         }
         let mut found = None;

@@ -1,6 +1,6 @@
 //! Minimising over the intercept alone, to rounding: a convex problem in one number (K - 1 numbers for softmax).
 
-use super::samples::{Samples, extremes, softmax_loss};
+use super::samples::{Samples, class_loss, extremes};
 use crate::Loss;
 use faer::{Mat, MatMut};
 use quadric_core::{Scalar, vector};
@@ -132,13 +132,16 @@ fn class_part<T: Scalar>(
         pairs: Mat::zeros(classes, classes),
         magnitude: 0.0,
     };
-    let mut eta = vec![0.0; classes];
-    for i in rows.filter(|&i| samples.weights[i] > 0.0) {
+    let k = samples.outputs();
+    let u = &u[rows.start * k..rows.end * k];
+    samples.for_classes(rows, u, shift, |i, below, eta| {
+        if samples.weights[i] == 0.0 {
+            return;
+        }
         let weight = samples.weights[i] * samples.norm;
-        samples.predictors(u, shift, i, &mut eta);
         let y = samples.class(i);
-        softmax_loss(&mut eta, y);
-        for (t, r) in part.slopes.iter_mut().zip(&eta) {
+        class_loss(below, eta, y);
+        for (t, r) in part.slopes.iter_mut().zip(eta.iter()) {
             *t += weight * r;
         }
         part.magnitude += weight * eta[y].abs();
@@ -149,7 +152,7 @@ fn class_part<T: Scalar>(
                 part.pairs[(a, b)] += weight * eta[a] * eta[b];
             }
         }
-    }
+    });
     part
 }
 

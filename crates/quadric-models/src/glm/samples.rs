@@ -39,14 +39,12 @@ fn lifted<T: Scalar>(u: &[T], lift: f64, out: &mut [f64]) {
     }
 }
 
-/// `e <- exp(e - top)`.
-fn exp_from(top: f64, e: &mut [f64]) {
+/// `e <- exp(e)`.
+fn exp_in_place(e: &mut [f64]) {
     let mut from = [0.0; CLASSES];
     for e in e.chunks_mut(CLASSES) {
         let from = &mut from[..e.len()];
-        for (from, e) in from.iter_mut().zip(e.iter()) {
-            *from = e - top;
-        }
+        from.copy_from_slice(e);
         exp_all(from, e);
     }
 }
@@ -177,6 +175,35 @@ impl Samples {
         }
     }
 
+    /// Calls `f(row, below, exponentials)` for a range of rows of softmax: `below` are the predictors `u + lift` minus the
+    /// largest one. `u` holds that range only. Exponentials of several samples are computed together.
+    #[inline(always)]
+    pub(crate) fn for_classes<T: Scalar>(
+        &self,
+        rows: Range<usize>,
+        u: &[T],
+        lift: &[f64],
+        mut f: impl FnMut(usize, &[f64], &mut [f64]),
+    ) {
+        let classes = self.contrast.classes();
+        let most = (BLOCK / classes).clamp(1, rows.len().max(1));
+        let (mut below, mut e) = (vec![0.0; most * classes], vec![0.0; most * classes]);
+        for piece in ranges(rows.len(), most) {
+            let entries = piece.len() * classes;
+            let (below, e) = (&mut below[..entries], &mut e[..entries]);
+            for (i, eta) in piece.clone().zip(below.chunks_exact_mut(classes)) {
+                self.predictors(u, lift, i, eta);
+                let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                eta.iter_mut().for_each(|e| *e -= top);
+            }
+            exp_all(below, e);
+            let samples = below.chunks_exact(classes).zip(e.chunks_exact_mut(classes));
+            for (i, (below, e)) in piece.zip(samples) {
+                f(rows.start + i, below, e);
+            }
+        }
+    }
+
     /// Calls `f(row, loss, slope)` for a range of rows; `u` holds that range only.
     #[inline(always)]
     fn for_blocks<T: Scalar>(
@@ -249,12 +276,11 @@ impl Samples {
             self.for_blocks(curve, rows.clone(), &u[rows], lift, |i, value, _| sum += weigh(self.weights[i], value));
             sum
         }), softmax => self.sum(|rows| {
-            let mut eta = vec![0.0; self.contrast.classes()];
+            let k = self.outputs();
             let mut sum = 0.0;
-            for i in rows {
-                self.predictors(u, lift, i, &mut eta);
-                sum += weigh(self.weights[i], softmax_loss(&mut eta, self.class(i)));
-            }
+            self.for_classes(rows.clone(), &u[rows.start * k..rows.end * k], lift, |i, below, e| {
+                sum += weigh(self.weights[i], class_loss(below, e, self.class(i)));
+            });
             sum
         }));
         total * self.norm
@@ -287,14 +313,12 @@ impl Samples {
             sum
         }, softmax => {
             let k = self.outputs();
-            let mut eta = vec![0.0; k + 1];
             let mut sum = 0.0;
-            for i in rows {
+            self.for_classes(rows, u, lift, |i, below, e| {
                 let (at, weight) = (i - start, self.weights[i] * self.norm);
-                self.predictors(u, lift, at, &mut eta);
-                sum += weigh(self.weights[i], softmax_loss(&mut eta, self.class(i)));
-                self.contrast.reduce(&eta, |c, y| r[at * k + c] = T::of(weigh(weight, y)));
-            }
+                sum += weigh(self.weights[i], class_loss(below, e, self.class(i)));
+                self.contrast.reduce(e, |c, y| r[at * k + c] = T::of(weigh(weight, y)));
+            });
             sum
         });
         total * self.norm
@@ -326,14 +350,13 @@ impl Samples {
                     out[i - start] = T::of(weigh(self.weights[i] * self.norm, bend));
                 });
             }, softmax => {
-                let mut eta = vec![0.0; width];
-                for (i, o) in (start..).zip(out.chunks_exact_mut(width)) {
-                    self.predictors(u, lift, i, &mut eta);
-                    softmax(&mut eta);
-                    for (o, p) in o.iter_mut().zip(&eta) {
-                        *o = T::of(*p);
+                let rows = start..start + out.len() / width;
+                self.for_classes(rows.clone(), &u[rows.start * k..rows.end * k], lift, |i, _, e| {
+                    let sum: f64 = e.iter().sum();
+                    for (o, e) in out[(i - start) * width..].iter_mut().zip(e) {
+                        *o = T::of(*e / sum);
                     }
-                }
+                });
             });
         });
         out
@@ -384,14 +407,13 @@ impl Samples {
             });
             sum
         }), softmax => self.sum(|rows| {
-            let k = self.contrast.classes();
-            let (mut eta, mut t) = (vec![0.0; k], vec![0.0; k]);
+            let k = self.outputs();
+            let mut t = vec![0.0; k + 1];
             let mut sum = 0.0;
-            for i in rows {
-                self.predictors(u, &[], i, &mut eta);
-                self.contrast.expand(|c| step(i * (k - 1) + c), &mut t);
-                sum += weigh(self.weights[i], softmax_change(&mut eta, &mut t, self.class(i)));
-            }
+            self.for_classes(rows.clone(), &u[rows.start * k..rows.end * k], &[], |i, below, e| {
+                self.contrast.expand(|c| step(i * k + c), &mut t);
+                sum += weigh(self.weights[i], change_of_class(below, e, &mut t, self.class(i)));
+            });
             sum
         }));
         total * self.norm
@@ -498,49 +520,58 @@ pub(crate) fn extremes(v: &[f64]) -> (f64, f64) {
 /// The loss of class y at predictors `eta`; turns the predictors into the derivatives `probability - [c = y]`.
 ///
 /// Loss and derivative of a sample that is almost surely right keep their relative accuracy: neither is a difference.
-pub(crate) fn softmax_loss(eta: &mut [f64], y: usize) -> f64 {
-    let own = eta[y];
+fn softmax_loss(eta: &mut [f64], y: usize) -> f64 {
     let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    exp_from(top, eta);
-    let rest = eta.iter().enumerate().filter(|(c, _)| *c != y);
+    eta.iter_mut().for_each(|e| *e -= top);
+    let below = eta[y];
+    exp_in_place(eta);
+    loss_of_class(below, eta, y)
+}
+
+/// The same from the predictors minus the largest one, and their exponentials, which become the derivatives.
+pub(crate) fn class_loss(below: &[f64], e: &mut [f64], y: usize) -> f64 {
+    loss_of_class(below[y], e, y)
+}
+
+fn loss_of_class(below: f64, e: &mut [f64], y: usize) -> f64 {
+    let rest = e.iter().enumerate().filter(|(c, _)| *c != y);
     let others: f64 = rest.map(|(_, e)| e).sum();
-    let mine = eta[y];
-    let sum = others + mine;
-    for e in eta.iter_mut() {
+    let sum = others + e[y];
+    for e in e.iter_mut() {
         *e /= sum;
     }
-    eta[y] = -others / sum;
-    if own == top {
+    e[y] = -others / sum;
+    if below == 0.0 {
         others.ln_1p()
     } else {
-        (top - own) + sum.ln()
+        sum.ln() - below
     }
 }
 
 /// Turns predictors into probabilities.
 pub(crate) fn softmax(eta: &mut [f64]) {
     let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    exp_from(top, eta);
+    eta.iter_mut().for_each(|e| *e -= top);
+    exp_in_place(eta);
     let sum: f64 = eta.iter().sum();
     for e in eta.iter_mut() {
         *e /= sum;
     }
 }
 
-/// The change of the loss of class y from predictors `eta` to `eta + step`; overwrites both.
-fn softmax_change(eta: &mut [f64], step: &mut [f64], y: usize) -> f64 {
+/// The change of the loss of class y when predictors rise by `step`, from the predictors minus the largest one and their
+/// exponentials; overwrites the last two.
+fn change_of_class(below: &[f64], e: &mut [f64], step: &mut [f64], y: usize) -> f64 {
     let own = step[y];
     let largest = step.iter().fold(0.0f64, |m, s| m.max((s - own).abs()));
     if largest >= SMALL {
-        for (s, e) in step.iter_mut().zip(eta.iter()) {
-            *s += e;
+        for (s, b) in step.iter_mut().zip(below) {
+            *s += b;
         }
-        return softmax_loss(step, y) - softmax_loss(eta, y);
+        return softmax_loss(step, y) - class_loss(below, e, y);
     }
-    softmax(eta);
-    let terms = eta
-        .iter()
-        .zip(step.iter())
-        .map(|(p, s)| p * (s - own).exp_m1());
+    let sum: f64 = e.iter().sum();
+    let terms = e.iter().zip(step.iter());
+    let terms = terms.map(|(e, s)| e / sum * (s - own).exp_m1());
     terms.sum::<f64>().ln_1p()
 }

@@ -4,9 +4,13 @@
 //! of two. Only powers of two and coordinates come of it, so a few digits are enough.
 
 use quadric_core::{DataMatrix, DenseRows, Scalar};
+use quadric_linalg::parallel::map;
 
 /// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
 const FEW: usize = 4;
+
+/// Dense rows per task.
+const ROWS: usize = 4096;
 
 /// Where a column lies.
 #[derive(Clone, Copy, Debug)]
@@ -73,27 +77,55 @@ pub(super) fn measure<T: Scalar>(
 }
 
 /// Loops over whole rows are vectorised, so the columns lie in arrays side by side.
+struct Ranges {
+    low: Vec<f64>,
+    high: Vec<f64>,
+    nonzeros: Vec<f64>,
+}
+
 fn dense_extents<T: Scalar>(x: &DenseRows<T>, rows: &[usize]) -> Vec<Extent> {
-    let d = x.view().ncols();
-    let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
-    let mut nonzeros = vec![0.0; d];
-    for &i in rows {
-        let ranges = low.iter_mut().zip(&mut high).zip(&mut nonzeros);
-        for (v, ((low, high), nonzeros)) in x.row(i).iter().zip(ranges) {
-            let v = v.to_f64();
-            *low = if v < *low { v } else { *low };
-            *high = if v > *high { v } else { *high };
-            *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
-        }
-    }
+    let mut parts = map(rows.chunks(ROWS), |_, rows| Ranges::of(x, rows)).into_iter();
+    let mut all = parts.next().unwrap_or_else(|| Ranges::of(x, &[]));
+    parts.for_each(|part| all.join(&part));
     let extent = |j: usize| Extent {
-        low: low[j],
-        high: high[j],
+        low: all.low[j],
+        high: all.high[j],
         count: rows.len() as f64,
-        nonzeros: nonzeros[j],
+        nonzeros: all.nonzeros[j],
         stored: 1.0,
     };
-    (0..d).map(extent).collect()
+    (0..all.low.len()).map(extent).collect()
+}
+
+impl Ranges {
+    fn of<T: Scalar>(x: &DenseRows<T>, rows: &[usize]) -> Self {
+        let d = x.view().ncols();
+        let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
+        let mut nonzeros = vec![0.0; d];
+        for &i in rows {
+            let ranges = low.iter_mut().zip(&mut high).zip(&mut nonzeros);
+            for (v, ((low, high), nonzeros)) in x.row(i).iter().zip(ranges) {
+                let v = v.to_f64();
+                *low = if v < *low { v } else { *low };
+                *high = if v > *high { v } else { *high };
+                *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
+            }
+        }
+        Self {
+            low,
+            high,
+            nonzeros,
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        let columns = other.low.iter().zip(&other.high).zip(&other.nonzeros);
+        for (j, ((low, high), nonzeros)) in columns.enumerate() {
+            self.low[j] = self.low[j].min(*low);
+            self.high[j] = self.high[j].max(*high);
+            self.nonzeros[j] += nonzeros;
+        }
+    }
 }
 
 fn add_dense<T: Scalar>(
@@ -105,20 +137,26 @@ fn add_dense<T: Scalar>(
 ) {
     let units: Vec<f64> = moments.iter().map(|m| m.unit).collect();
     let pivots: Vec<f64> = moments.iter().map(|m| m.pivot).collect();
-    let (mut sums, mut squares) = (vec![0.0; units.len()], vec![0.0; units.len()]);
-    for (&i, weight) in rows.iter().zip(weights) {
-        let share = weight / total;
-        let about = units.iter().zip(&pivots);
-        let targets = sums.iter_mut().zip(&mut squares);
-        for ((v, (unit, pivot)), (sum, square)) in x.row(i).iter().zip(about).zip(targets) {
-            let v = v.to_f64() * unit;
-            *sum += share * v;
-            *square += share * (v - pivot) * (v - pivot);
+    let pieces = rows.chunks(ROWS).zip(weights.chunks(ROWS));
+    let parts = map(pieces, |_, (rows, weights)| {
+        let (mut sums, mut squares) = (vec![0.0; units.len()], vec![0.0; units.len()]);
+        for (&i, weight) in rows.iter().zip(weights) {
+            let share = weight / total;
+            let about = units.iter().zip(&pivots);
+            let targets = sums.iter_mut().zip(&mut squares);
+            for ((v, (unit, pivot)), (sum, square)) in x.row(i).iter().zip(about).zip(targets) {
+                let v = v.to_f64() * unit;
+                *sum += share * v;
+                *square += share * (v - pivot) * (v - pivot);
+            }
         }
-    }
-    for (m, (sum, square)) in moments.iter_mut().zip(sums.iter().zip(&squares)) {
-        m.sum += sum;
-        m.square += square;
+        (sums, squares)
+    });
+    for (sums, squares) in parts {
+        for (m, (sum, square)) in moments.iter_mut().zip(sums.iter().zip(&squares)) {
+            m.sum += sum;
+            m.square += square;
+        }
     }
 }
 
