@@ -78,12 +78,47 @@ fn one_vs_rest_is_one_logistic_model_per_class() {
     assert_eq!(said["score"]["value"], together.json["accuracy"]);
 }
 
+/// The penalty of one-vs-rest is chosen on rows held out, whether the folds and classes are fitted together or not.
+#[test]
+fn one_vs_rest_chooses_its_penalty() {
+    let q = Quadric::new();
+    let choices: Vec<Value> = ["auto", "batched-l-bfgs"]
+        .iter()
+        .map(|method| {
+            let fit = q
+                .fit(&[
+                    "wine_recognition",
+                    "--loss",
+                    "one-vs-rest",
+                    "--l2",
+                    "1,1e-2,1e-4",
+                    "--cv",
+                    "3",
+                    "--method",
+                    method,
+                    "--force",
+                ])
+                .unwrap();
+            assert_eq!(fit.code, 0, "{:#}", fit.json);
+            fit.json["selection"].clone()
+        })
+        .collect();
+    assert_eq!(choices[0]["l2"], choices[1]["l2"]);
+    let points = |choice: &Value| choice["points"].as_array().unwrap().clone();
+    assert_eq!(points(&choices[0]).len(), 3);
+    for (a, b) in points(&choices[0]).iter().zip(&points(&choices[1])) {
+        assert_eq!(a["l2"], b["l2"]);
+        assert_eq!(a["accuracy"], b["accuracy"]);
+        let loss = |p: &Value| p["loss"].as_f64().unwrap();
+        close("loss held out", loss(a), loss(b), 0.0, 1e-4).unwrap();
+    }
+}
+
 #[test]
 fn what_one_vs_rest_cannot_do_is_refused() {
     let q = Quadric::new();
     for arguments in [
         &["fit", "wdbc", "--loss", "one-vs-rest"][..],
-        &["fit", "iris", "--loss", "one-vs-rest", "--cv", "3"],
         &["compare", "iris", "--loss", "one-vs-rest"],
         &["fit", "iris", "--loss", "one-vs-rest", "--trace", "t.jsonl"],
     ] {

@@ -8,6 +8,8 @@ use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
 /// Rows, or stored values, per task.
 const ROWS: usize = 4096;
 const PIECE: usize = 1 << 16;
+/// A dense matrix of at most so many values is copied by several threads rather than moved in its memory by one.
+const LITTLE: usize = 1 << 21;
 
 /// A data matrix, one sample per row.
 #[derive(Clone, Debug)]
@@ -40,6 +42,52 @@ impl<T: Scalar> DenseRows<T> {
             ));
         }
         Ok(Self { values, rows, cols })
+    }
+
+    /// Column j times `scale[j]` minus `shift[j]`; with `ones` a last column of ones follows.
+    fn affine(mut self, scale: &[f64], shift: &[f64], ones: bool) -> Self {
+        let (rows, d) = (self.rows, self.cols);
+        let change =
+            |v: T, j: usize, scale: &[f64], shift: &[f64]| T::of(v.to_f64() * scale[j] - shift[j]);
+        let (scale, shift) = (&scale[..d], &shift[..d]);
+        if !ones {
+            for_each(self.values.chunks_mut(ROWS * d.max(1)), |_, rows| {
+                for row in rows.chunks_exact_mut(d.max(1)) {
+                    (0..d).for_each(|j| row[j] = change(row[j], j, scale, shift));
+                }
+            });
+            return self;
+        }
+        let one = T::of(1.0);
+        let write = |from: &[T], to: &mut [T]| {
+            let (from, to) = (&from[..d], &mut to[..=d]);
+            (0..d).for_each(|j| to[j] = change(from[j], j, scale, shift));
+            to[d] = one;
+        };
+        let mut values = self.values;
+        if values.len() <= LITTLE {
+            let mut wider = vec![one; rows * (d + 1)];
+            let pieces = wider.chunks_mut(ROWS * (d + 1));
+            for_each(pieces, |piece, wider| {
+                for (i, to) in wider.chunks_exact_mut(d + 1).enumerate() {
+                    write(&values[(piece * ROWS + i) * d..], to);
+                }
+            });
+            values = wider;
+        } else {
+            values.reserve_exact(rows);
+            values.resize(rows * (d + 1), one);
+            let mut row = vec![one; d];
+            for i in (0..rows).rev() {
+                row.copy_from_slice(&values[i * d..(i + 1) * d]);
+                write(&row, &mut values[i * (d + 1)..]);
+            }
+        }
+        Self {
+            values,
+            rows,
+            cols: d + 1,
+        }
     }
 
     /// All values, row after row.
@@ -196,86 +244,19 @@ impl<T: Scalar> DataMatrix<T> {
         }
     }
 
-    /// Every stored value of column j becomes `f(j, value)`, in place; a sparse matrix drops those that become `None`, a
-    /// dense one sets them to zero.
-    #[must_use]
-    pub fn map_stored(self, f: impl Fn(usize, T) -> Option<T> + Sync) -> Self {
-        let x = match self {
-            Self::Dense(mut x) => {
-                let cols = x.cols.max(1);
-                for_each(x.values.chunks_mut(ROWS * cols), |_, rows| {
-                    for row in rows.chunks_exact_mut(cols) {
-                        for (j, v) in row.iter_mut().enumerate() {
-                            *v = f(j, *v).unwrap_or(T::of(0.0));
-                        }
-                    }
-                });
-                return Self::Dense(x);
-            }
-            Self::Sparse(x) => x,
-        };
-        let (symbolic, mut values) = x.into_parts();
-        let (rows, cols, mut starts, _, mut indices) = symbolic.into_parts();
-        let (mut kept, mut from) = (0, 0);
-        for start in &mut starts[1..] {
-            let to = *start as usize;
-            for at in from..to {
-                if let Some(v) = f(indices[at] as usize, values[at]) {
-                    (indices[kept], values[kept]) = (indices[at], v);
-                    kept += 1;
-                }
-            }
-            from = to;
-            *start = kept as u32;
-        }
-        indices.truncate(kept);
-        values.truncate(kept);
-        let symbolic = SymbolicSparseRowMat::new_checked(rows, cols, starts, None, indices);
-        Self::Sparse(SparseRowMat::new(symbolic, values))
-    }
-
-    /// The matrix with a last column of ones, in the memory it has where that can grow.
+    /// Column j times `scale[j]`, in a dense matrix minus `shift[j]`; a sparse one loses the values of the columns in `drop`.
+    /// With `ones` a last column of ones follows. Happens in the memory of the matrix where that can grow.
     ///
     /// # Errors
     /// A sparse matrix that would have more than 2³² - 1 values.
-    pub fn with_ones(self) -> Result<Self> {
-        let (rows, d) = (self.rows(), self.cols());
-        let one = T::of(1.0);
-        let x = match self {
-            Self::Dense(x) => {
-                let mut values = x.values;
-                values.reserve_exact(rows);
-                values.resize(rows * (d + 1), one);
-                for i in (0..rows).rev() {
-                    values.copy_within(i * d..(i + 1) * d, i * (d + 1));
-                    values[i * (d + 1) + d] = one;
-                }
-                return Self::dense(values, rows, d + 1);
+    pub fn affine(self, scale: &[f64], shift: &[f64], drop: &[bool], ones: bool) -> Result<Self> {
+        match self {
+            Self::Dense(x) => Ok(Self::Dense(x.affine(scale, shift, ones))),
+            Self::Sparse(x) => {
+                let x = scaled(x, scale, drop);
+                Ok(Self::Sparse(if ones { with_ones(x)? } else { x }))
             }
-            Self::Sparse(x) => x,
-        };
-        let stored = x.val().len();
-        if u32::try_from(stored + rows).is_err() {
-            let message = format!(
-                "a sparse matrix of {stored} values and one more in each of {rows} rows has more than 2^32 - 1 entries"
-            );
-            return Err(Error::new(ErrorKind::Resource, message));
         }
-        let (symbolic, mut values) = x.into_parts();
-        let (_, _, mut starts, _, mut indices) = symbolic.into_parts();
-        values.reserve_exact(rows);
-        values.resize(stored + rows, one);
-        indices.reserve_exact(rows);
-        indices.resize(stored + rows, d as u32);
-        for i in (0..rows).rev() {
-            let (from, to) = (starts[i] as usize, starts[i + 1] as usize);
-            values.copy_within(from..to, from + i);
-            indices.copy_within(from..to, from + i);
-            (values[to + i], indices[to + i]) = (one, d as u32);
-            starts[i + 1] += i as u32 + 1;
-        }
-        let symbolic = SymbolicSparseRowMat::new_checked(rows, d + 1, starts, None, indices);
-        Ok(Self::Sparse(SparseRowMat::new(symbolic, values)))
     }
 
     /// The transposed matrix, of the same kind.
@@ -376,6 +357,60 @@ pub(crate) fn sparse_row<T>(x: SparseRowMatRef<'_, u32, T>, i: usize) -> (&[u32]
     (&x.symbolic().col_idx()[range.clone()], &x.val()[range])
 }
 
+/// Column j times `scale[j]`, without those in `drop`, in place.
+fn scaled<T: Scalar>(
+    x: SparseRowMat<u32, T>,
+    scale: &[f64],
+    drop: &[bool],
+) -> SparseRowMat<u32, T> {
+    let (symbolic, mut values) = x.into_parts();
+    let (rows, cols, mut starts, _, mut indices) = symbolic.into_parts();
+    let (mut kept, mut from) = (0, 0);
+    for start in &mut starts[1..] {
+        let to = *start as usize;
+        for at in from..to {
+            let j = indices[at] as usize;
+            if !drop[j] {
+                let v = T::of(values[at].to_f64() * scale[j]);
+                (indices[kept], values[kept]) = (indices[at], v);
+                kept += 1;
+            }
+        }
+        from = to;
+        *start = kept as u32;
+    }
+    indices.truncate(kept);
+    values.truncate(kept);
+    let symbolic = SymbolicSparseRowMat::new_checked(rows, cols, starts, None, indices);
+    SparseRowMat::new(symbolic, values)
+}
+
+/// A last column of ones, in the memory of the matrix where that can grow.
+fn with_ones<T: Scalar>(x: SparseRowMat<u32, T>) -> Result<SparseRowMat<u32, T>> {
+    let (stored, one) = (x.val().len(), T::of(1.0));
+    let (symbolic, mut values) = x.into_parts();
+    let (rows, d, mut starts, _, mut indices) = symbolic.into_parts();
+    if u32::try_from(stored + rows).is_err() {
+        let message = format!(
+            "a sparse matrix of {stored} values and one more in each of {rows} rows has more than 2^32 - 1 entries"
+        );
+        return Err(Error::new(ErrorKind::Resource, message));
+    }
+    values.reserve_exact(rows);
+    values.resize(stored + rows, one);
+    indices.reserve_exact(rows);
+    indices.resize(stored + rows, d as u32);
+    for i in (0..rows).rev() {
+        let (from, to) = (starts[i] as usize, starts[i + 1] as usize);
+        values.copy_within(from..to, from + i);
+        indices.copy_within(from..to, from + i);
+        (values[to + i], indices[to + i]) = (one, d as u32);
+        starts[i + 1] += i as u32 + 1;
+    }
+    let symbolic = SymbolicSparseRowMat::new_checked(rows, d + 1, starts, None, indices);
+    Ok(SparseRowMat::new(symbolic, values))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,23 +435,46 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_ones_is_added() {
+    fn columns_are_scaled_and_ones_follow() {
+        let (scale, drop) = ([10.0, 1.0, -2.0], [false, true, false]);
         for x in pair() {
-            let with = x.with_ones().expect("small");
-            let expected = [1.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 3.0, 4.0, 1.0];
-            assert_eq!((with.rows(), with.cols()), (3, 4));
-            assert_eq!(written(&with), expected);
+            let sparse = matches!(x, DataMatrix::Sparse(_));
+            let shift = if sparse { [0.0; 3] } else { [1.0, 0.0, 0.0] };
+            let with = |ones| {
+                x.clone()
+                    .affine(&scale, &shift, &drop, ones)
+                    .expect("small")
+            };
+            let s = shift[0];
+            let three = if sparse { 0.0 } else { 3.0 };
+            let expected = [10.0 - s, 0.0, -4.0, -s, 0.0, 0.0, -s, three, -8.0];
+            assert_eq!(written(&with(false)), expected);
+            assert_eq!((with(true).rows(), with(true).cols()), (3, 4));
+            let rows = written(&with(true));
+            for (row, expected) in rows.chunks(4).zip(expected.chunks(3)) {
+                assert_eq!((&row[..3], row[3]), (expected, 1.0));
+            }
         }
     }
 
+    /// Large matrices are moved in their own memory, small ones copied: with the same result.
     #[test]
-    fn stored_values_change_and_vanish() {
-        let [dense, sparse] = pair();
-        let f = |j: usize, v: f64| (j != 2).then_some(10.0 * v);
-        let expected = [10.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 30.0, 0.0];
-        let sparse = sparse.map_stored(f);
-        assert_eq!(sparse.stored(), 2);
-        assert_eq!(written(&sparse), expected);
-        assert_eq!(written(&dense.map_stored(f)), expected);
+    fn large_matrices_are_widened_in_place() {
+        let (rows, d) = (LITTLE / 4 + 5, 4);
+        let values: Vec<f64> = (0..rows * d).map(|i| (i % 1013) as f64).collect();
+        let x = DataMatrix::dense(values, rows, d).expect("rows x 4");
+        let (scale, shift) = ([2.0, 1.0, 0.5, -1.0], [3.0, 0.0, 1.0, 2.0]);
+        let with = x.affine(&scale, &shift, &[false; 4], true).expect("dense");
+        for i in 0..rows {
+            with.for_row(i, |j, v| {
+                let raw = ((i * d + j) % 1013) as f64;
+                let expected = if j < d {
+                    raw * scale[j] - shift[j]
+                } else {
+                    1.0
+                };
+                assert_eq!(v, expected, "{i} {j}");
+            });
+        }
     }
 }

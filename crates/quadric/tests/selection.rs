@@ -1,8 +1,9 @@
 //! Cross-validation against the same thing done by hand.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use quadric::core::Columns;
 use quadric::data::{Dataset, embedded};
-use quadric::models::HeldOut;
+use quadric::models::{Fits, Fitted, GlmBatch, HeldOut, OneVsRest};
 use quadric::opt::registry;
 use quadric::prelude::*;
 use serde_json::Value;
@@ -84,6 +85,85 @@ fn cross_validation_is_what_one_does_by_hand() {
         }
         let best = HeldOut::best(&points).unwrap();
         assert!(points.iter().all(|p| p.loss >= best.loss));
+    }
+}
+
+/// Fits all folds and classes of a strength in one batch.
+struct Together;
+
+impl Fits<f64> for Together {
+    fn alone(&mut self, problem: &Glm<f64>, start: Vec<f64>) -> Result<Fitted<f64>> {
+        Ok(fit(problem, start)?.into())
+    }
+
+    fn together(&mut self, all: &GlmBatch<f64>, start: Vec<f64>) -> Result<Option<Fitted<f64>>> {
+        assert_eq!(all.columns(), 12, "four folds of three classes");
+        let method = registry::build::<f64>("batched-l-bfgs", &Value::Null)?;
+        let outcome = method.run(&mut Driver::default(), start, all)?;
+        Ok(Some(outcome.into()))
+    }
+}
+
+/// The sum over the classes of the mean logistic losses held out, and the share of rows that the model of all classes gets
+/// right, from models that have only seen the other rows.
+#[test]
+fn classes_against_the_rest_are_judged_as_one_does_by_hand() {
+    let data = embedded("wine_recognition").unwrap();
+    let fold = data.folds(4, 3, true).unwrap();
+    let rest = OneVsRest::<f64>::new(
+        data.x.clone(),
+        &data.target,
+        None,
+        &options(Loss::Logistic, 0.0),
+    )
+    .unwrap();
+    assert!(rest.l2_path().len() > 3);
+    let alone = rest.cross_validate(&STRENGTHS, &fold, &mut fit).unwrap();
+    let together = rest
+        .cross_validate(&STRENGTHS, &fold, &mut Together)
+        .unwrap();
+    for (s, l2) in STRENGTHS.into_iter().enumerate() {
+        for held in 0..4 {
+            let rows = |inside: bool| -> Vec<usize> {
+                let of_fold = |i: &usize| (fold[*i] == held) == inside;
+                (0..data.rows()).filter(of_fold).collect()
+            };
+            let train = data.select_rows(&rows(false)).unwrap();
+            let test = data.select_rows(&rows(true)).unwrap();
+            let (mut loss, mut scores) = (0.0, vec![Vec::new(); test.rows()]);
+            for class in rest.classes() {
+                let against = |target: &[f64]| -> Vec<f64> {
+                    target
+                        .iter()
+                        .map(|y| f64::from(u8::from(y == class)))
+                        .collect()
+                };
+                let labels = against(&train.target);
+                let own = options(Loss::Logistic, l2);
+                let problem = Glm::<f64>::new(train.x.clone(), &labels, None, &own).unwrap();
+                let x = fit(&problem, problem.start()).unwrap().x;
+                let said = problem.model(&x).predict(&test.x).unwrap();
+                for (i, y) in against(&test.target).into_iter().enumerate() {
+                    let p = said.probabilities.as_ref().unwrap()[i][1];
+                    scores[i].push(p);
+                    let own = if y == 1.0 { p } else { 1.0 - p };
+                    loss -= own.ln() / test.rows() as f64;
+                }
+            }
+            let is_hit = |i: &usize| {
+                let best = (0..3).max_by(|a, b| scores[*i][*a].total_cmp(&scores[*i][*b]));
+                rest.classes()[best.unwrap()] == test.target[*i]
+            };
+            let hits = (0..test.rows()).filter(is_hit).count() as f64 / test.rows() as f64;
+            for points in [&alone, &together] {
+                let ours = &points[s].folds[held];
+                assert_eq!(ours.status, Status::Converged);
+                let error = (ours.loss - loss).abs();
+                assert!(error <= 1e-5 * loss, "{l2} {held}: {error:e} of {loss}");
+                let apart = (ours.accuracy.unwrap() - hits).abs();
+                assert!(apart < 1e-12, "{l2} {held}: {apart:e}");
+            }
+        }
     }
 }
 

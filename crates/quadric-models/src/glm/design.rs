@@ -99,11 +99,9 @@ impl<T: Scalar> Design<T> {
         } else {
             x.select_rows(rows)
         };
-        let x = x.map_stored(|j, v| {
-            let kept = dense || !frame.constant[j];
-            kept.then(|| T::of(transform(&frame, j, v.to_f64(), dense)))
-        });
-        let x = if intercept { x.with_ones()? } else { x };
+        let moved = frame.mean.iter().zip(&frame.scale);
+        let moved: Vec<f64> = moved.map(|(mean, scale)| mean * scale).collect();
+        let x = x.affine(&frame.scale, &moved, &frame.constant, intercept)?;
         Ok(Self {
             frame: Arc::new(frame),
             x: Arc::new(x),
@@ -194,6 +192,17 @@ impl<T: Scalar> Design<T> {
             }
             f(j, v.to_f64() - shift.get(j).copied().unwrap_or(0.0));
             next = j + 1;
+        });
+    }
+
+    /// Writes row i as it is meant into `out` (p), which holds zeros.
+    pub(crate) fn write_row(&self, i: usize, out: &mut [T]) {
+        let shift = self.centre();
+        for (o, m) in out.iter_mut().zip(shift) {
+            *o = T::of(-m);
+        }
+        self.for_stored(i, |j, v| {
+            out[j] = T::of(v - shift.get(j).copied().unwrap_or(0.0));
         });
     }
 
@@ -346,17 +355,5 @@ impl<T: Scalar> Design<T> {
             out[(d, b)] = T::of(centred[b]);
             out[(b, d)] = T::of(centred[b]);
         }
-    }
-}
-
-/// The transformed value, its mean taken off if `centre`; subtracting after scaling avoids overflow and loses nothing
-/// else, the scale being a power of two.
-#[inline(always)]
-fn transform(frame: &Frame, j: usize, v: f64, centre: bool) -> f64 {
-    let v = v * frame.scale[j];
-    if centre {
-        v - frame.mean[j] * frame.scale[j]
-    } else {
-        v
     }
 }

@@ -215,11 +215,10 @@ impl<T: Scalar> Metric<T> {
         for rows in rows.chunks(ROWS.div_ceil(outputs)) {
             let mut columns = vec![T::of(0.0); rows.len() * outputs * dim];
             for (at, i) in rows.iter().enumerate() {
-                design.for_row(*i, |j, v| {
-                    for c in 0..outputs {
-                        columns[(at * outputs + c) * dim + c * p + j] = T::of(v);
-                    }
-                });
+                for c in 0..outputs {
+                    let column = &mut columns[(at * outputs + c) * dim..][..dim];
+                    design.write_row(*i, &mut column[c * p..(c + 1) * p]);
+                }
             }
             let single = self.lengths(&mut columns, dim);
             let samples = columns.chunks_exact(dim * outputs);
@@ -292,17 +291,18 @@ impl<T: Scalar> Range<T> {
         });
         let mut seen = vec![T::of(0.0); design.rows() * count];
         design.multiply(v.as_ref(), &mut seen);
-        (0..design.rows()).all(|i| {
+        let largest = |j: usize| (0..count).fold(0.0f64, |m, c| m.max(v[(j, c)].to_f64().abs()));
+        let largest: Vec<f64> = (0..p).map(largest).collect();
+        let is_null = |i: usize| {
             // The products are small against the terms that they add up.
             let mut size = 0.0f64;
-            design.for_row(i, |j, z| {
-                for c in 0..count {
-                    size = size.max((z * v[(j, c)].to_f64()).abs());
-                }
-            });
-            let largest = vector::max_abs(&seen[i * count..(i + 1) * count]);
-            largest <= T::EPSILON.sqrt() * size
-        })
+            design.for_row(i, |j, z| size = size.max((z * largest[j]).abs()));
+            let product = vector::max_abs(&seen[i * count..(i + 1) * count]);
+            product <= T::EPSILON.sqrt() * size
+        };
+        map_ranges(design.rows(), 16 * ROWS, |_, mut rows| rows.all(is_null))
+            .into_iter()
+            .all(|null| null)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::build::{check_data, prepare_labels, rows_that_count};
 use super::samples::Targets;
+use super::selection::{self, Fits, HeldOut};
 use super::{Glm, GlmBatch, GlmOptions, LinearModel};
 use crate::Loss;
 use quadric_core::{DataMatrix, Error, Result, Scalar};
@@ -91,6 +92,25 @@ impl<T: Scalar> OneVsRest<T> {
     /// The labels, ascending.
     pub fn classes(&self) -> &[f64] {
         &self.classes
+    }
+
+    /// [`Glm::l2_path`], the same for all classes.
+    pub fn l2_path(&self) -> Vec<f64> {
+        self.batch.models()[0].l2_path()
+    }
+
+    /// [`Glm::cross_validate`] of all classes under the same strengths: the loss is the sum over the classes, a hit a row whose
+    /// class has the largest predictor.
+    ///
+    /// # Errors
+    /// Those of [`Glm::cross_validate`].
+    pub fn cross_validate(
+        &self,
+        path: &[f64],
+        fold: &[usize],
+        fits: &mut dyn Fits<T>,
+    ) -> Result<Vec<HeldOut>> {
+        selection::cross_validate(self.batch.models(), path, fold, fits)
     }
 
     /// The model that the unknowns `x` of all columns stand for, in the units of the data. Its probabilities are those of

@@ -32,6 +32,25 @@ fn weigh(weight: f64, v: f64) -> f64 {
     if weight == 0.0 { 0.0 } else { weight * v }
 }
 
+/// Sums that are built side by side.
+const LANES: usize = 8;
+
+/// `Σ w v`, in lanes; rows of weight zero say nothing.
+fn weighted_sum(weights: &[f64], values: &[f64]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (blocks, rest) = weights.as_chunks::<LANES>();
+    let (of_blocks, of_rest) = values[..weights.len()].as_chunks::<LANES>();
+    for (weights, values) in blocks.iter().zip(of_blocks) {
+        for l in 0..LANES {
+            lanes[l] += weigh(weights[l], values[l]);
+        }
+    }
+    for ((lane, weight), v) in lanes.iter_mut().zip(rest).zip(of_rest) {
+        *lane += weigh(*weight, *v);
+    }
+    tree_sum(&lanes)
+}
+
 /// `out <- u + lift`.
 fn lifted<T: Scalar>(u: &[T], lift: f64, out: &mut [f64]) {
     for (o, u) in out.iter_mut().zip(u) {
@@ -204,7 +223,7 @@ impl Samples {
         }
     }
 
-    /// Calls `f(row, loss, slope)` for a range of rows; `u` holds that range only.
+    /// Calls `f(rows, losses, slopes)` for blocks of a range of rows; `u` holds that range only.
     #[inline(always)]
     fn for_blocks<T: Scalar>(
         &self,
@@ -212,55 +231,13 @@ impl Samples {
         rows: Range<usize>,
         u: &[T],
         lift: &[f64],
-        mut f: impl FnMut(usize, f64, f64),
+        mut f: impl FnMut(Range<usize>, &[f64], &[f64]),
     ) {
         let (mut value, mut slope) = ([0.0; BLOCK], [0.0; BLOCK]);
         self.in_blocks(rows, u, at(lift, 0), |rows, y, eta| {
             let (value, slope) = (&mut value[..y.len()], &mut slope[..y.len()]);
             curve.values_slopes(y, eta, value, slope);
-            for ((i, value), slope) in rows.zip(value).zip(slope) {
-                f(i, *value, *slope);
-            }
-        });
-    }
-
-    /// Calls `f(row, second derivative)` for a range of rows; `u` holds that range only.
-    #[inline(always)]
-    fn for_curvatures<T: Scalar>(
-        &self,
-        curve: impl Curve,
-        rows: Range<usize>,
-        u: &[T],
-        lift: f64,
-        mut f: impl FnMut(usize, f64),
-    ) {
-        let mut bend = [0.0; BLOCK];
-        self.in_blocks(rows, u, lift, |rows, y, eta| {
-            let bend = &mut bend[..y.len()];
-            curve.curvatures(y, eta, bend);
-            for (i, bend) in rows.zip(bend) {
-                f(i, *bend);
-            }
-        });
-    }
-
-    /// Calls `f(row, slope, second derivative)` for a range of rows; `u` holds that range only.
-    #[inline(always)]
-    fn for_derivatives<T: Scalar>(
-        &self,
-        curve: impl Curve,
-        rows: Range<usize>,
-        u: &[T],
-        lift: f64,
-        mut f: impl FnMut(usize, f64, f64),
-    ) {
-        let (mut slope, mut bend) = ([0.0; BLOCK], [0.0; BLOCK]);
-        self.in_blocks(rows, u, lift, |rows, y, eta| {
-            let (slope, bend) = (&mut slope[..y.len()], &mut bend[..y.len()]);
-            curve.slopes_curvatures(y, eta, slope, bend);
-            for ((i, slope), bend) in rows.zip(slope).zip(bend) {
-                f(i, *slope, *bend);
-            }
+            f(rows, value, slope);
         });
     }
 
@@ -273,7 +250,9 @@ impl Samples {
     pub(crate) fn value<T: Scalar>(&self, u: &[T], lift: &[f64]) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
             let mut sum = 0.0;
-            self.for_blocks(curve, rows.clone(), &u[rows], lift, |i, value, _| sum += weigh(self.weights[i], value));
+            self.for_blocks(curve, rows.clone(), &u[rows], lift, |rows, values, _| {
+                sum += weighted_sum(&self.weights[rows], values);
+            });
             sum
         }), softmax => self.sum(|rows| {
             let k = self.outputs();
@@ -306,9 +285,13 @@ impl Samples {
         let start = rows.start;
         let total = with_curve!(self.loss, curve => {
             let mut sum = 0.0;
-            self.for_blocks(curve, rows, u, lift, |i, value, slope| {
-                sum += weigh(self.weights[i], value);
-                r[i - start] = T::of(weigh(self.weights[i] * self.norm, slope));
+            self.for_blocks(curve, rows, u, lift, |rows, values, slopes| {
+                let weights = &self.weights[rows.clone()];
+                sum += weighted_sum(weights, values);
+                let out = &mut r[rows.start - start..rows.end - start];
+                for ((r, weight), slope) in out.iter_mut().zip(weights).zip(slopes) {
+                    *r = T::of(weigh(weight * self.norm, *slope));
+                }
             });
             sum
         }, softmax => {
@@ -346,8 +329,14 @@ impl Samples {
             let start = piece * ROWS;
             with_curve!(self.loss, curve => {
                 let rows = start..start + out.len();
-                self.for_curvatures(curve, rows.clone(), &u[rows], at(lift, 0), |i, bend| {
-                    out[i - start] = T::of(weigh(self.weights[i] * self.norm, bend));
+                let mut bend = [0.0; BLOCK];
+                self.in_blocks(rows.clone(), &u[rows], at(lift, 0), |rows, y, eta| {
+                    let bend = &mut bend[..y.len()];
+                    curve.curvatures(y, eta, bend);
+                    let out = &mut out[rows.start - start..rows.end - start];
+                    for ((o, weight), bend) in out.iter_mut().zip(&self.weights[rows]).zip(bend) {
+                        *o = T::of(weigh(weight * self.norm, *bend));
+                    }
                 });
             }, softmax => {
                 let rows = start..start + out.len() / width;
@@ -401,9 +390,7 @@ impl Samples {
                     *t = step(i);
                 }
                 curve.changes(y, eta, t, out);
-                for (i, out) in rows.zip(out) {
-                    sum += weigh(self.weights[i], *out);
-                }
+                sum += weighted_sum(&self.weights[rows], out);
             });
             sum
         }), softmax => self.sum(|rows| {
@@ -423,11 +410,15 @@ impl Samples {
     pub(crate) fn shifted<T: Scalar>(&self, u: &[T], shift: f64) -> Shifted {
         let parts = with_curve!(self.loss, curve => map_ranges(self.len(), ROWS, |_, rows| {
             let mut part = Shifted::default();
-            self.for_derivatives(curve, rows.clone(), &u[rows], shift, |i, slope, bend| {
-                let slope = weigh(self.weights[i], slope);
-                part.slope += slope;
-                part.magnitude += slope.abs();
-                part.curvature += weigh(self.weights[i], bend);
+            let (mut slope, mut bend) = ([0.0; BLOCK], [0.0; BLOCK]);
+            self.in_blocks(rows.clone(), &u[rows], shift, |rows, y, eta| {
+                let (slope, bend) = (&mut slope[..y.len()], &mut bend[..y.len()]);
+                curve.slopes_curvatures(y, eta, slope, bend);
+                let weights = &self.weights[rows];
+                part.slope += weighted_sum(weights, slope);
+                part.curvature += weighted_sum(weights, bend);
+                slope.iter_mut().for_each(|s| *s = s.abs());
+                part.magnitude += weighted_sum(weights, slope);
             });
             part
         }), softmax => Vec::new());

@@ -2,7 +2,7 @@
 //!
 //! Every fold walks the path from the strongest penalty to the weakest, each fit starting from the last optimum. All folds
 //! share the coordinates of the whole data set, so an optimum of one is a start of another. As long as whoever fits wants
-//! it so, the folds walk together, as the columns of one batch.
+//! it so, the folds (of all classes, where each has a model against the rest) walk together, as the columns of one batch.
 
 use super::{Glm, GlmBatch};
 use crate::Loss;
@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub struct HeldOut {
     /// The strength.
     pub l2: f64,
-    /// Weighted mean loss over all rows, each under the model that had not seen it; the penalty is no part of it.
+    /// Weighted mean loss over all rows, each under the model that had not seen it, added up over the models of the classes
+    /// where each has its own; the penalty is no part of it.
     pub loss: f64,
     /// Standard error of the folds' mean losses about their mean.
     pub standard_error: f64,
@@ -24,20 +25,20 @@ pub struct HeldOut {
     pub folds: Vec<FoldFit>,
 }
 
-/// The fit without one fold.
+/// The fit without one fold, or the fits of all classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldFit {
     /// Weighted mean loss over the fold.
     pub loss: f64,
     /// Weighted share of the fold classified right.
     pub accuracy: Option<f64>,
-    /// How the fit ended.
+    /// How the fit ended, of several the first that did not converge.
     pub status: Status,
-    /// Its steps.
+    /// The steps.
     pub iterations: u64,
-    /// Its passes over the data.
+    /// The passes over the data.
     pub passes: f64,
-    /// Its wall-clock time.
+    /// The wall-clock time.
     pub seconds: f64,
 }
 
@@ -81,7 +82,7 @@ pub trait Fits<T: Scalar> {
     /// Whatever forbids the fit, or ends the cross-validation.
     fn alone(&mut self, problem: &Glm<T>, start: Vec<T>) -> Result<Fitted<T>>;
 
-    /// Minimises the folds of one strength together, as far as that is worth it: if a column has not converged, each fold
+    /// Minimises the folds of one strength (of all classes) together, as far as that is worth it: if a column has not converged, each fold
     /// goes on alone from here, for this strength and all weaker ones. `None` if it is not worth it at all.
     ///
     /// # Errors
@@ -185,93 +186,185 @@ impl<T: Scalar> Glm<T> {
         fold: &[usize],
         fits: &mut dyn Fits<T>,
     ) -> Result<Vec<HeldOut>> {
-        let n = self.samples.len();
-        if fold.len() != n {
-            return Err(Error::shape("the folds", fold.len(), n));
-        }
-        let count = fold.iter().max().map_or(0, |most| most + 1);
-        if count < 2 {
-            return Err(Error::argument("folds", count, "at least 2"));
-        }
-        let parts: Result<Vec<_>> = (0..count)
-            .map(|held| {
-                Ok((
-                    self.only(|i| fold[i] != held)?,
-                    self.only(|i| fold[i] == held)?,
-                ))
-            })
-            .collect();
-        let (train, test): (Vec<Self>, Vec<Self>) = parts?.into_iter().unzip();
-        let mut points: Vec<Vec<FoldFit>> = vec![Vec::with_capacity(count); path.len()];
-        let mut starts: Vec<Vec<T>> = train.iter().map(Self::start).collect();
-        let first = walk_together(path, &train, &test, fits, &mut starts, &mut points)?;
-        for (held, mut x) in starts.into_iter().enumerate() {
-            if first == path.len() {
-                break;
-            }
-            let rows: Vec<usize> = (0..n).filter(|&i| fold[i] != held).collect();
-            let mut train = self.subset(&rows)?;
-            for (l2, point) in path.iter().zip(&mut points).skip(first) {
-                train.set_l2(*l2)?;
-                let fitted = fits.alone(&train, x)?;
-                point.push(FoldFit::of(&test[held], &fitted, 0, &fitted.x)?);
-                x = fitted.x;
-            }
-        }
-        let weights: Vec<f64> = test
-            .iter()
-            .map(|part| part.samples.weights.iter().sum())
-            .collect();
-        let points = path.iter().zip(points);
-        Ok(points
-            .map(|(l2, folds)| HeldOut::of(*l2, folds, &weights))
-            .collect())
+        cross_validate(std::slice::from_ref(self), path, fold, fits)
     }
 }
 
-/// Walks down the path with all folds at once, as far as that goes; `starts` is where the folds then stand. Returns the
-/// first strength that remains.
+/// Judges models of the same rows as one: a single model, or those of the classes against the rest.
+pub(super) fn cross_validate<T: Scalar>(
+    models: &[Glm<T>],
+    path: &[f64],
+    fold: &[usize],
+    fits: &mut dyn Fits<T>,
+) -> Result<Vec<HeldOut>> {
+    let n = models[0].samples.len();
+    if fold.len() != n {
+        return Err(Error::shape("the folds", fold.len(), n));
+    }
+    let count = fold.iter().max().map_or(0, |most| most + 1);
+    if count < 2 {
+        return Err(Error::argument("folds", count, "at least 2"));
+    }
+    let part = |held: usize, inside: bool| -> Result<Vec<Glm<T>>> {
+        let parts = models.iter();
+        parts
+            .map(|m| m.only(|i| (fold[i] == held) == inside))
+            .collect()
+    };
+    let folds: Result<Vec<Fold<T>>> = (0..count)
+        .map(|held| {
+            let train = part(held, false)?;
+            Ok(Fold {
+                x: train.iter().map(Glm::start).collect(),
+                train,
+                test: part(held, true)?,
+            })
+        })
+        .collect();
+    let mut folds = folds?;
+    let mut points: Vec<Vec<FoldFit>> = vec![Vec::with_capacity(count); path.len()];
+    let first = walk_together(path, &mut folds, fits, &mut points)?;
+    for (held, fold_of_rows) in folds.iter_mut().enumerate() {
+        if first == path.len() {
+            break;
+        }
+        let rows: Vec<usize> = (0..n).filter(|&i| fold[i] != held).collect();
+        fold_of_rows.train = subsets(models, &rows)?;
+        for (l2, point) in path.iter().zip(&mut points).skip(first) {
+            point.push(fold_of_rows.alone(*l2, fits)?);
+        }
+    }
+    let weights = folds.iter().map(|fold| &fold.test[0].samples.weights);
+    let weights: Vec<f64> = weights.map(|w| w.iter().sum()).collect();
+    let points = path.iter().zip(points);
+    Ok(points
+        .map(|(l2, folds)| HeldOut::of(*l2, folds, &weights))
+        .collect())
+}
+
+/// [`Glm::subset`] of models that share their data.
+fn subsets<T: Scalar>(models: &[Glm<T>], rows: &[usize]) -> Result<Vec<Glm<T>>> {
+    let first = models[0].subset(rows)?;
+    let rest = models[1..].iter().map(|model| {
+        let mut samples = model.samples.select(rows);
+        samples.norm = first.samples.norm;
+        model.with(first.design.clone(), Arc::new(samples))
+    });
+    let rest: Vec<Glm<T>> = rest.collect();
+    Ok(std::iter::once(first).chain(rest).collect())
+}
+
+/// The models of one fold.
+struct Fold<T: Scalar> {
+    /// Without the fold's rows.
+    train: Vec<Glm<T>>,
+    /// With them only.
+    test: Vec<Glm<T>>,
+    /// Where they stand.
+    x: Vec<Vec<T>>,
+}
+
+impl<T: Scalar> Fold<T> {
+    /// Fits the models one after another.
+    fn alone(&mut self, l2: f64, fits: &mut dyn Fits<T>) -> Result<FoldFit> {
+        let (mut status, mut iterations) = (Status::Converged, 0);
+        let (mut passes, mut seconds) = (0.0, 0.0);
+        for (model, x) in self.train.iter_mut().zip(&mut self.x) {
+            model.set_l2(l2)?;
+            let fitted = fits.alone(model, std::mem::take(x))?;
+            *x = fitted.x;
+            status = first_failure([status, fitted.status[0]]);
+            iterations += fitted.iterations;
+            passes += fitted.counts.passes;
+            seconds += fitted.seconds;
+        }
+        let (loss, accuracy) = self.judge()?;
+        Ok(FoldFit {
+            loss,
+            accuracy,
+            status,
+            iterations,
+            passes,
+            seconds,
+        })
+    }
+
+    /// Loss and accuracy on the rows held out.
+    fn judge(&self) -> Result<(f64, Option<f64>)> {
+        let mut loss = 0.0;
+        for (model, x) in self.test.iter().zip(&self.x) {
+            loss += model.mean_loss(x)?;
+        }
+        let accuracy = match (self.test.as_slice(), self.x.as_slice()) {
+            ([model], [x]) => model.accuracy(x)?,
+            (models, x) => Some(hits_of_classes(models, x)),
+        };
+        Ok((loss, accuracy))
+    }
+}
+
+fn first_failure(ends: impl IntoIterator<Item = Status>) -> Status {
+    let mut failures = ends.into_iter().filter(|s| *s != Status::Converged);
+    failures.next().unwrap_or(Status::Converged)
+}
+
+/// The weighted share of the rows whose own class, of one model each, has the largest predictor, the first of equals.
+fn hits_of_classes<T: Scalar>(models: &[Glm<T>], x: &[Vec<T>]) -> f64 {
+    let products = models.iter().zip(x).map(|(model, x)| model.products(x));
+    let products: Vec<_> = products.collect();
+    let samples = &models[0].samples;
+    let is_hit = |i: usize| {
+        let predictor = |c: usize| products[c][i].to_f64();
+        let best = (1..models.len()).fold(0, |best, c| {
+            if predictor(c) > predictor(best) {
+                c
+            } else {
+                best
+            }
+        });
+        models[best].samples.real(i) > 0.0
+    };
+    let hits = samples.weighted_rows().filter(|i| is_hit(*i));
+    samples.norm * hits.map(|i| samples.weights[i]).sum::<f64>()
+}
+
+/// Walks down the path with all folds at once, as far as that goes. Returns the first strength that remains.
 fn walk_together<T: Scalar>(
     path: &[f64],
-    train: &[Glm<T>],
-    test: &[Glm<T>],
+    folds: &mut [Fold<T>],
     fits: &mut dyn Fits<T>,
-    starts: &mut [Vec<T>],
     points: &mut [Vec<FoldFit>],
 ) -> Result<usize> {
+    let each = folds[0].train.len();
     for (at, l2) in path.iter().enumerate() {
-        let models: Result<Vec<_>> = train.iter().map(|model| model.with_l2(*l2)).collect();
+        let models = folds.iter().flat_map(|fold| &fold.train);
+        let models: Result<Vec<_>> = models.map(|model| model.with_l2(*l2)).collect();
         let batch = GlmBatch::new(models?)?;
-        let Some(fitted) = fits.together(&batch, starts.concat())? else {
+        let starts = folds.iter().flat_map(|fold| fold.x.concat());
+        let Some(fitted) = fits.together(&batch, starts.collect())? else {
             return Ok(at);
         };
-        for (held, start) in starts.iter_mut().enumerate() {
-            start.copy_from_slice(&fitted.x[batch.range(held)]);
+        for (c, x) in folds.iter_mut().flat_map(|fold| &mut fold.x).enumerate() {
+            x.copy_from_slice(&fitted.x[batch.range(c)]);
         }
-        if !fitted.status.iter().all(|s| *s == Status::Converged) {
+        if first_failure(fitted.status.iter().copied()) != Status::Converged {
             return Ok(at);
         }
-        for (held, test) in test.iter().enumerate() {
-            let x = &fitted.x[batch.range(held)];
-            points[at].push(FoldFit::of(test, &fitted, held, x)?);
+        // Passes and time of a batch are shared.
+        let share = each as f64 / fitted.status.len() as f64;
+        for fold in &*folds {
+            let (loss, accuracy) = fold.judge()?;
+            points[at].push(FoldFit {
+                loss,
+                accuracy,
+                status: Status::Converged,
+                iterations: fitted.iterations,
+                passes: fitted.counts.passes * share,
+                seconds: fitted.seconds * share,
+            });
         }
     }
     Ok(path.len())
-}
-
-impl FoldFit {
-    /// Judges column c of a run, which ended at `x`, on the rows held out. Passes and time of a batch are shared.
-    fn of<T: Scalar>(test: &Glm<T>, fitted: &Fitted<T>, c: usize, x: &[T]) -> Result<Self> {
-        let share = 1.0 / fitted.status.len() as f64;
-        Ok(Self {
-            loss: test.mean_loss(x)?,
-            accuracy: test.accuracy(x)?,
-            status: fitted.status[c],
-            iterations: fitted.iterations,
-            passes: fitted.counts.passes * share,
-            seconds: fitted.seconds * share,
-        })
-    }
 }
 
 impl HeldOut {

@@ -1,7 +1,8 @@
 //! Location and spread of the columns under the weights, without overflow at either end of the range.
 //!
-//! A first pass finds the range of each column, a second one its moments about the middle of the range, in units of a power
-//! of two. Only powers of two and coordinates come of it, so a few digits are enough.
+//! Of sparse columns a first pass finds the range, a second one the moments about the middle of the range, in units of a power
+//! of two. Dense ones take a single pass, with moments about the first row, unless values are near an end of the range of
+//! numbers. Only powers of two and coordinates come of it, so a few digits are enough.
 
 use quadric_core::{DataMatrix, DenseRows, Scalar};
 use quadric_linalg::parallel::map;
@@ -9,8 +10,9 @@ use quadric_linalg::parallel::map;
 /// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
 const FEW: usize = 4;
 
-/// Dense rows per task.
+/// Dense rows per task, and values that are summed side by side.
 const ROWS: usize = 4096;
+const WIDE: usize = 64;
 
 /// Where a column lies.
 #[derive(Clone, Copy, Debug)]
@@ -63,101 +65,151 @@ pub(super) fn measure<T: Scalar>(
     centre: bool,
 ) -> Vec<Column> {
     let n = rows.len();
-    let extents = match x {
-        DataMatrix::Dense(x) => dense_extents(x, rows),
-        DataMatrix::Sparse(_) => sparse_extents(x, rows, weights, total),
+    let measured = match x {
+        DataMatrix::Dense(x) => dense(x, rows, weights, total, centre),
+        DataMatrix::Sparse(_) => sparse(x, rows, weights, total, centre),
     };
-    let mut moments: Vec<Moments> = extents.iter().map(|e| e.moments(n, centre)).collect();
-    match x {
-        DataMatrix::Dense(x) => add_dense(x, rows, weights, total, &mut moments),
-        DataMatrix::Sparse(_) => add_sparse(x, rows, weights, total, &mut moments),
-    }
-    let columns = extents.iter().zip(&moments);
+    let columns = measured.iter();
     columns.map(|(e, m)| e.column(m, n, centre)).collect()
 }
 
-/// Loops over whole rows are vectorised, so the columns lie in arrays side by side.
-struct Ranges {
+/// Ranges and sums over dense rows, of all columns side by side so that loops over rows are vectorised.
+struct Sums {
     low: Vec<f64>,
     high: Vec<f64>,
     nonzeros: Vec<f64>,
+    sum: Vec<f64>,
+    square: Vec<f64>,
 }
 
-fn dense_extents<T: Scalar>(x: &DenseRows<T>, rows: &[usize]) -> Vec<Extent> {
-    let mut parts = map(rows.chunks(ROWS), |_, rows| Ranges::of(x, rows)).into_iter();
-    let mut all = parts.next().unwrap_or_else(|| Ranges::of(x, &[]));
-    parts.for_each(|part| all.join(&part));
-    let extent = |j: usize| Extent {
-        low: all.low[j],
-        high: all.high[j],
-        count: rows.len() as f64,
-        nonzeros: all.nonzeros[j],
-        stored: 1.0,
-    };
-    (0..all.low.len()).map(extent).collect()
-}
-
-impl Ranges {
-    fn of<T: Scalar>(x: &DenseRows<T>, rows: &[usize]) -> Self {
-        let d = x.view().ncols();
-        let (mut low, mut high) = (vec![f64::INFINITY; d], vec![f64::NEG_INFINITY; d]);
-        let mut nonzeros = vec![0.0; d];
-        for &i in rows {
-            let ranges = low.iter_mut().zip(&mut high).zip(&mut nonzeros);
-            for (v, ((low, high), nonzeros)) in x.row(i).iter().zip(ranges) {
-                let v = v.to_f64();
-                *low = if v < *low { v } else { *low };
-                *high = if v > *high { v } else { *high };
-                *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
-            }
-        }
+impl Sums {
+    fn new(len: usize) -> Self {
         Self {
-            low,
-            high,
-            nonzeros,
+            low: vec![f64::INFINITY; len],
+            high: vec![f64::NEG_INFINITY; len],
+            nonzeros: vec![0.0; len],
+            sum: vec![0.0; len],
+            square: vec![0.0; len],
         }
     }
 
-    fn join(&mut self, other: &Self) {
-        let columns = other.low.iter().zip(&other.high).zip(&other.nonzeros);
-        for (j, ((low, high), nonzeros)) in columns.enumerate() {
-            self.low[j] = self.low[j].min(*low);
-            self.high[j] = self.high[j].max(*high);
-            self.nonzeros[j] += nonzeros;
+    fn add<T: Scalar>(&mut self, values: &[T], share: f64, unit: &[f64], pivot: &[f64]) {
+        let ranges = self.low.iter_mut().zip(&mut self.high);
+        let sums = self.sum.iter_mut().zip(&mut self.square);
+        let targets = ranges.zip(sums).zip(&mut self.nonzeros);
+        let about = unit.iter().zip(pivot);
+        for ((v, (unit, pivot)), (((low, high), (sum, square)), nonzeros)) in
+            values.iter().zip(about).zip(targets)
+        {
+            let v = v.to_f64();
+            *low = if v < *low { v } else { *low };
+            *high = if v > *high { v } else { *high };
+            *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
+            let v = v * unit;
+            *sum += share * v;
+            *square += share * (v - pivot) * (v - pivot);
+        }
+    }
+
+    /// Adds columns `from..` of others to the first ones, their sums times `share`.
+    fn join(&mut self, other: &Self, from: usize, share: f64) {
+        for j in 0..self.low.len() {
+            let k = from + j;
+            self.low[j] = self.low[j].min(other.low[k]);
+            self.high[j] = self.high[j].max(other.high[k]);
+            self.nonzeros[j] += other.nonzeros[k];
+            self.sum[j] += share * other.sum[k];
+            self.square[j] += share * other.square[k];
         }
     }
 }
 
-fn add_dense<T: Scalar>(
+/// What a pass over dense rows is about.
+struct Pass<'a, T> {
+    x: &'a DenseRows<T>,
+    rows: &'a [usize],
+    weights: &'a [f64],
+    total: f64,
+}
+
+impl<T: Scalar> Pass<'_, T> {
+    fn run(&self, unit: &[f64], pivot: &[f64]) -> Sums {
+        let d = unit.len();
+        let first = self.weights.first().copied().unwrap_or(0.0);
+        let is_whole = self.rows.len() == self.x.view().nrows();
+        let plain = is_whole && self.weights.iter().all(|w| *w == first);
+        // Several narrow rows count as one wide row, whose loops have no ends.
+        let wide = if plain { (WIDE / d.max(1)).max(1) } else { 1 };
+        let (unit, pivot) = (unit.repeat(wide), pivot.repeat(wide));
+        let pieces = self.rows.chunks(ROWS).zip(self.weights.chunks(ROWS));
+        let parts = map(pieces, |_, (rows, weights)| {
+            let mut part = Sums::new(d * wide);
+            if plain && d > 0 {
+                let (start, end) = (rows[0], rows[rows.len() - 1] + 1);
+                for values in self.x.values()[start * d..end * d].chunks(d * wide) {
+                    part.add(values, 1.0, &unit, &pivot);
+                }
+            } else {
+                for (&i, weight) in rows.iter().zip(weights) {
+                    part.add(self.x.row(i), weight / self.total, &unit, &pivot);
+                }
+            }
+            part
+        });
+        let share = if plain { first / self.total } else { 1.0 };
+        let mut all = Sums::new(d);
+        for part in &parts {
+            (0..wide).for_each(|copy| all.join(part, copy * d, share));
+        }
+        all
+    }
+}
+
+fn dense<T: Scalar>(
     x: &DenseRows<T>,
     rows: &[usize],
     weights: &[f64],
     total: f64,
-    moments: &mut [Moments],
-) {
-    let units: Vec<f64> = moments.iter().map(|m| m.unit).collect();
-    let pivots: Vec<f64> = moments.iter().map(|m| m.pivot).collect();
-    let pieces = rows.chunks(ROWS).zip(weights.chunks(ROWS));
-    let parts = map(pieces, |_, (rows, weights)| {
-        let (mut sums, mut squares) = (vec![0.0; units.len()], vec![0.0; units.len()]);
-        for (&i, weight) in rows.iter().zip(weights) {
-            let share = weight / total;
-            let about = units.iter().zip(&pivots);
-            let targets = sums.iter_mut().zip(&mut squares);
-            for ((v, (unit, pivot)), (sum, square)) in x.row(i).iter().zip(about).zip(targets) {
-                let v = v.to_f64() * unit;
-                *sum += share * v;
-                *square += share * (v - pivot) * (v - pivot);
-            }
-        }
-        (sums, squares)
-    });
-    for (sums, squares) in parts {
-        for (m, (sum, square)) in moments.iter_mut().zip(sums.iter().zip(&squares)) {
-            m.sum += sum;
-            m.square += square;
-        }
+    centre: bool,
+) -> Vec<(Extent, Moments)> {
+    let d = x.view().ncols();
+    let pass = Pass {
+        x,
+        rows,
+        weights,
+        total,
+    };
+    let extents = |sums: &Sums| -> Vec<Extent> {
+        let extent = |j: usize| Extent {
+            low: sums.low[j],
+            high: sums.high[j],
+            count: rows.len() as f64,
+            nonzeros: sums.nonzeros[j],
+            stored: 1.0,
+        };
+        (0..d).map(extent).collect()
+    };
+    let mut unit = vec![1.0; d];
+    let mut pivot: Vec<f64> = match rows.first() {
+        Some(&i) if centre => x.row(i).iter().map(|v| v.to_f64()).collect(),
+        _ => vec![0.0; d],
+    };
+    let mut sums = pass.run(&unit, &pivot);
+    let mut all = extents(&sums);
+    if all.iter().any(Extent::is_extreme) {
+        let moments: Vec<Moments> = all.iter().map(|e| e.moments(rows.len(), centre)).collect();
+        unit = moments.iter().map(|m| m.unit).collect();
+        pivot = moments.iter().map(|m| m.pivot).collect();
+        sums = pass.run(&unit, &pivot);
+        all = extents(&sums);
     }
+    let moments = (0..d).map(|j| Moments {
+        unit: unit[j],
+        pivot: pivot[j],
+        sum: sums.sum[j],
+        square: sums.square[j],
+    });
+    all.into_iter().zip(moments).collect()
 }
 
 /// Values are scattered, so what belongs to a column lies together.
@@ -195,13 +247,16 @@ fn sparse_extents<T: Scalar>(
     all
 }
 
-fn add_sparse<T: Scalar>(
+fn sparse<T: Scalar>(
     x: &DataMatrix<T>,
     rows: &[usize],
     weights: &[f64],
     total: f64,
-    moments: &mut [Moments],
-) {
+    centre: bool,
+) -> Vec<(Extent, Moments)> {
+    let extents = sparse_extents(x, rows, weights, total);
+    let moments = extents.iter().map(|e| e.moments(rows.len(), centre));
+    let mut moments: Vec<Moments> = moments.collect();
     for (&i, weight) in rows.iter().zip(weights) {
         let share = weight / total;
         x.for_row(i, |j, v| {
@@ -211,9 +266,16 @@ fn add_sparse<T: Scalar>(
             m.square += share * (v - m.pivot) * (v - m.pivot);
         });
     }
+    extents.into_iter().zip(moments).collect()
 }
 
 impl Extent {
+    /// True if squares of the values may overflow, or vanish.
+    fn is_extreme(&self) -> bool {
+        let size = self.low.abs().max(self.high.abs());
+        size > 0.0 && !(1e-140..1e140).contains(&size)
+    }
+
     /// What the values that are not stored add to the sums; squares are about the middle of the range or about zero.
     fn moments(&self, rows: usize, centre: bool) -> Moments {
         let size = self.low.abs().max(self.high.abs());

@@ -6,7 +6,8 @@ use crate::args::L2;
 use crate::commands::solve::Solve;
 use crate::console;
 use quadric::core::{Driver, Error, ErrorKind, Result, Scalar};
-use quadric::models::{Fitted, Glm, GlmBatch, GlmOptions, HeldOut, Loss};
+use quadric::data::Dataset;
+use quadric::models::{Fitted, Glm, GlmBatch, GlmOptions, HeldOut, Loss, OneVsRest};
 use quadric::opt::registry;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -81,13 +82,6 @@ impl Question {
     /// Folds that the rows do not allow, an interrupt, the time limit, and whatever forbids a fit.
     pub(super) fn answer<T: Scalar>(&self, job: Job<'_>) -> Result<Choice> {
         let (plan, data) = (job.plan, job.data);
-        if plan.one_vs_rest {
-            return Err(Error::argument(
-                "loss",
-                "one-vs-rest",
-                "softmax where the penalty is judged on rows held out",
-            ));
-        }
         let classes = matches!(plan.options.loss, Loss::Logistic | Loss::Softmax);
         let fold = data.folds(self.folds, plan.solve.seed, classes)?;
         let weights = data.weights.as_deref();
@@ -97,14 +91,17 @@ impl Question {
             l2: 0.0,
             ..plan.options
         };
-        let glm = Glm::<T>::new(data.x.cast(), &data.target, weights, &options)?;
-        let path = self.strengths.clone().unwrap_or_else(|| glm.l2_path());
+        let models = Models::<T>::new(plan.one_vs_rest, data, &options)?;
+        let path = self.strengths.clone().unwrap_or_else(|| models.l2_path());
         let question = json!([path, self.folds]);
         let mut fits = Fits {
             series: Series::new("fit", job, &question)?,
             solve: &plan.solve,
         };
-        let points = glm.cross_validate(&path, &fold, &mut fits)?;
+        let points = match &models {
+            Models::One(glm) => glm.cross_validate(&path, &fold, &mut fits)?,
+            Models::EachClass(rest) => rest.cross_validate(&path, &fold, &mut fits)?,
+        };
         fits.series.save(true)?;
         let time_left = fits.series.time_left();
         let Some(best) = HeldOut::best(&points) else {
@@ -117,6 +114,30 @@ impl Question {
             points,
             time_left,
         })
+    }
+}
+
+/// What is judged.
+enum Models<T: Scalar> {
+    One(Glm<T>),
+    EachClass(OneVsRest<T>),
+}
+
+impl<T: Scalar> Models<T> {
+    fn new(one_vs_rest: bool, data: &Dataset, options: &GlmOptions) -> Result<Self> {
+        let (x, weights) = (data.x.cast(), data.weights.as_deref());
+        Ok(if one_vs_rest {
+            Self::EachClass(OneVsRest::new(x, &data.target, weights, options)?)
+        } else {
+            Self::One(Glm::new(x, &data.target, weights, options)?)
+        })
+    }
+
+    fn l2_path(&self) -> Vec<f64> {
+        match self {
+            Self::One(glm) => glm.l2_path(),
+            Self::EachClass(rest) => rest.l2_path(),
+        }
     }
 }
 
