@@ -249,6 +249,9 @@ impl<T: Scalar> DataMatrix<T> {
     ///
     /// # Errors
     /// A sparse matrix that would have more than 2³² - 1 values.
+    ///
+    /// # Panics
+    /// Lists shorter than the number of columns.
     pub fn affine(self, scale: &[f64], shift: &[f64], drop: &[bool], ones: bool) -> Result<Self> {
         match self {
             Self::Dense(x) => Ok(Self::Dense(x.affine(scale, shift, ones))),
