@@ -107,7 +107,8 @@ impl Rows {
 }
 
 impl Data {
-    fn read(path: &str) -> Result<Self, Failure> {
+    /// Reads svmlight text; the targets become what the loss wants.
+    fn read(path: &str, loss: Loss) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path)?;
         let (mut starts, mut columns, mut values, mut targets) =
             (vec![0], Vec::new(), Vec::new(), Vec::new());
@@ -122,19 +123,22 @@ impl Data {
             starts.push(values.len());
         }
         let width = columns.iter().max().map_or(0, |j| *j as usize + 1);
-        let mut distinct = targets.clone();
+        let mut distinct: Vec<f64> = targets.clone();
         distinct.sort_by(f64::total_cmp);
         distinct.dedup();
+        for y in &mut targets {
+            let class = distinct.partition_point(|d| *d < *y) as f64;
+            *y = match loss {
+                Loss::Squared => *y,
+                Loss::Logistic => 2.0 * class - 1.0,
+                Loss::Softmax => class,
+            };
+        }
+        let is_dense = values.len() as f64 > DENSE * (width * targets.len()) as f64;
         let sparse = Rows::Sparse {
             starts,
             columns,
             values,
-        };
-        let is_dense = match &sparse {
-            Rows::Sparse { values, .. } => {
-                values.len() as f64 > DENSE * (width * targets.len()) as f64
-            }
-            Rows::Dense(_) => true,
         };
         let rows = if is_dense {
             let mut x = vec![0.0; width * targets.len()];
@@ -151,21 +155,6 @@ impl Data {
             targets,
             classes: distinct.len(),
         })
-    }
-
-    /// The targets as the loss wants them.
-    fn prepare(&mut self, loss: Loss) {
-        let mut distinct = self.targets.clone();
-        distinct.sort_by(f64::total_cmp);
-        distinct.dedup();
-        for y in &mut self.targets {
-            let class = distinct.partition_point(|d| *d < *y) as f64;
-            *y = match loss {
-                Loss::Squared => *y,
-                Loss::Logistic => 2.0 * class - 1.0,
-                Loss::Softmax => class,
-            };
-        }
     }
 }
 
@@ -296,8 +285,7 @@ fn answer(job: &Value, loaded: &mut Option<(Value, Data)>) -> Result<Value, Fail
         other => return Err(format!("no loss {other:?}").into()),
     };
     if loaded.as_ref().is_none_or(|(file, _)| *file != job["file"]) {
-        let mut data = Data::read(job["file"].as_str().ok_or("no file")?)?;
-        data.prepare(loss);
+        let data = Data::read(job["file"].as_str().ok_or("no file")?, loss)?;
         *loaded = Some((job["file"].clone(), data));
     }
     let (_, data) = loaded.as_ref().ok_or("no data")?;

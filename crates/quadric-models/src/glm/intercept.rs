@@ -140,7 +140,7 @@ fn class_part<T: Scalar>(
         }
         let weight = samples.weights[i] * samples.norm;
         let y = samples.class(i);
-        class_loss(below, eta, y);
+        class_loss(below[y], eta, y);
         for (t, r) in part.slopes.iter_mut().zip(eta.iter()) {
             *t += weight * r;
         }

@@ -58,6 +58,12 @@ fn lifted<T: Scalar>(u: &[T], lift: f64, out: &mut [f64]) {
     }
 }
 
+/// Subtracts the largest predictor from all.
+fn lower(eta: &mut [f64]) {
+    let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    eta.iter_mut().for_each(|e| *e -= top);
+}
+
 /// `e <- exp(e)`.
 fn exp_in_place(e: &mut [f64]) {
     let mut from = [0.0; CLASSES];
@@ -212,8 +218,7 @@ impl Samples {
             let (below, e) = (&mut below[..entries], &mut e[..entries]);
             for (i, eta) in piece.clone().zip(below.chunks_exact_mut(classes)) {
                 self.predictors(u, lift, i, eta);
-                let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                eta.iter_mut().for_each(|e| *e -= top);
+                lower(eta);
             }
             exp_all(below, e);
             let samples = below.chunks_exact(classes).zip(e.chunks_exact_mut(classes));
@@ -258,7 +263,7 @@ impl Samples {
             let k = self.outputs();
             let mut sum = 0.0;
             self.for_classes(rows.clone(), &u[rows.start * k..rows.end * k], lift, |i, below, e| {
-                sum += weigh(self.weights[i], class_loss(below, e, self.class(i)));
+                sum += weigh(self.weights[i], class_loss(below[self.class(i)], e, self.class(i)));
             });
             sum
         }));
@@ -299,7 +304,7 @@ impl Samples {
             let mut sum = 0.0;
             self.for_classes(rows, u, lift, |i, below, e| {
                 let (at, weight) = (i - start, self.weights[i] * self.norm);
-                sum += weigh(self.weights[i], class_loss(below, e, self.class(i)));
+                sum += weigh(self.weights[i], class_loss(below[self.class(i)], e, self.class(i)));
                 self.contrast.reduce(e, |c, y| r[at * k + c] = T::of(weigh(weight, y)));
             });
             sum
@@ -512,19 +517,15 @@ pub(crate) fn extremes(v: &[f64]) -> (f64, f64) {
 ///
 /// Loss and derivative of a sample that is almost surely right keep their relative accuracy: neither is a difference.
 fn softmax_loss(eta: &mut [f64], y: usize) -> f64 {
-    let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    eta.iter_mut().for_each(|e| *e -= top);
+    lower(eta);
     let below = eta[y];
     exp_in_place(eta);
-    loss_of_class(below, eta, y)
+    class_loss(below, eta, y)
 }
 
-/// The same from the predictors minus the largest one, and their exponentials, which become the derivatives.
-pub(crate) fn class_loss(below: &[f64], e: &mut [f64], y: usize) -> f64 {
-    loss_of_class(below[y], e, y)
-}
-
-fn loss_of_class(below: f64, e: &mut [f64], y: usize) -> f64 {
+/// The same from the exponentials of the predictors minus the largest one, which become the derivatives; `below` is that of
+/// class y before the exponential.
+pub(crate) fn class_loss(below: f64, e: &mut [f64], y: usize) -> f64 {
     let rest = e.iter().enumerate().filter(|(c, _)| *c != y);
     let others: f64 = rest.map(|(_, e)| e).sum();
     let sum = others + e[y];
@@ -541,8 +542,7 @@ fn loss_of_class(below: f64, e: &mut [f64], y: usize) -> f64 {
 
 /// Turns predictors into probabilities.
 pub(crate) fn softmax(eta: &mut [f64]) {
-    let top = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    eta.iter_mut().for_each(|e| *e -= top);
+    lower(eta);
     exp_in_place(eta);
     let sum: f64 = eta.iter().sum();
     for e in eta.iter_mut() {
@@ -559,7 +559,7 @@ fn change_of_class(below: &[f64], e: &mut [f64], step: &mut [f64], y: usize) -> 
         for (s, b) in step.iter_mut().zip(below) {
             *s += b;
         }
-        return softmax_loss(step, y) - class_loss(below, e, y);
+        return softmax_loss(step, y) - class_loss(below[y], e, y);
     }
     let sum: f64 = e.iter().sum();
     let terms = e.iter().zip(step.iter());
