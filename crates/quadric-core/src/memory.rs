@@ -106,7 +106,6 @@ impl State for Reading {
     fn visit(&mut self, path: &str, v: &mut dyn Visitor) -> Result<()> {
         self.value.visit(&format!("{path}/value"), v)?;
         self.optimality.visit(&format!("{path}/optimality"), v)?;
-        self.refines.visit(&format!("{path}/refines"), v)?;
         let (mut code, why): (u64, _) = match &self.exit {
             None => (0, ""),
             Some(Exit::Stalled) => (1, ""),

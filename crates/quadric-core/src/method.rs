@@ -67,9 +67,6 @@ pub struct Reading {
     pub optimality: Option<f64>,
     /// Set when the method cannot go on.
     pub exit: Option<Exit>,
-    /// True if the next step should bring the point much nearer to the optimum at the usual price (the end of Newton's
-    /// method). The driver then goes on past its tolerance, to 10⁻⁴ times it.
-    pub refines: bool,
 }
 
 impl Reading {

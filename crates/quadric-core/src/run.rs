@@ -7,20 +7,19 @@ use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::{
     Certificate, ColumnEnd, Context, Control, Driver, Error, Exit, Method, Outcome, Problem,
-    Progress, Reading, Result, Scalar, State, Status, Tolerance,
+    Progress, Reading, Result, Scalar, State, Status,
 };
 use quadric_linalg::random::SeedTree;
 use std::time::Duration;
 
-/// How far below the tolerance a method may refine its point at least.
+/// Where cheap steps end at the latest, as a part of the tolerance.
 const REFINED: f64 = 1e-4;
 
-/// The certificate's value at which refining a point ends. Errors of the unknowns go with the root of a gap: its square
-/// leaves them as small as the tolerance.
-fn refined(tolerance: Tolerance, scale: f64) -> f64 {
-    let target = tolerance.target(scale);
-    target * (target / scale).min(REFINED)
-}
+/// A certificate is renewed when the optimality has fallen to this part of what it was there, and to this one as long as
+/// it promises a value of [`FAR`] times the tolerance.
+const FALL: f64 = 0.3;
+const FALL_AFAR: f64 = 0.01;
+const FAR: f64 = 1e4;
 
 /// Why the loop ended.
 pub(crate) struct End {
@@ -255,25 +254,26 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         let Some(optimality) = memory.reading.optimality else {
             return memory.reading.exit.is_some();
         };
-        let has_fallen = optimality <= 0.3 * memory.certified_at;
-        has_fallen || memory.reading.exit.is_some() || self.promises_convergence(optimality)
-    }
-
-    /// Whether the last certificate, scaled to the present optimality, meets the tolerance.
-    fn promises_convergence(&self, optimality: f64) -> bool {
-        let Some(last) = self.memory.certificate else {
-            return false;
+        let ratio = optimality / memory.certified_at;
+        // The last certificate, scaled to the present optimality.
+        let promises = |factor| {
+            let predicted = memory.certificate.map(|c| c.predicted(ratio));
+            predicted.is_some_and(|c| self.driver.tolerance.met(&c, factor))
         };
-        let predicted = last.predicted(optimality / self.memory.certified_at);
-        self.driver.tolerance.met(&predicted, 1.0)
+        let is_far = memory.certificate.is_some_and(|c| c.value.is_finite()) && !promises(FAR);
+        let fallen = if is_far { FALL_AFAR } else { FALL };
+        ratio <= fallen || memory.reading.exit.is_some() || promises(1.0)
     }
 
     /// See [`Context::goal`].
     fn goal(&self) -> f64 {
         let memory = &self.memory;
-        let goal = memory
-            .certificate
-            .map(|c| memory.certified_at * c.ratio_to(refined(self.driver.tolerance, c.scale)));
+        let tolerance = self.driver.tolerance;
+        let goal = memory.certificate.map(|c| {
+            let target = tolerance.target(c.scale);
+            // Errors of the unknowns go with the root of a gap: its square leaves them as small as the tolerance.
+            memory.certified_at * c.ratio_to(target * (target / c.scale).min(REFINED))
+        });
         goal.filter(|g| g.is_finite()).unwrap_or(0.0)
     }
 
@@ -303,14 +303,8 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
     fn verdict(&mut self, control: Control) -> Option<End> {
         let memory = &mut self.memory;
         let tolerance = self.driver.tolerance;
-        let met = |factor| {
-            memory
-                .certificate
-                .is_some_and(|c| tolerance.met(&c, factor))
-        };
-        let is_refined = |c: Certificate| c.value <= refined(tolerance, c.scale);
-        let may_refine = memory.reading.refines && !memory.certificate.is_some_and(is_refined);
-        if memory.certified_here && met(1.0) && !may_refine {
+        let is_met = memory.certificate.is_some_and(|c| tolerance.met(&c, 1.0));
+        if memory.certified_here && is_met {
             memory.take_as_best();
             return Some(Status::Converged.into());
         }

@@ -97,11 +97,12 @@ impl<T: Scalar> Glm<T> {
     /// # Errors
     /// Another number of names than features.
     pub fn with_feature_names(mut self, names: &[String]) -> Result<Self> {
-        if names.len() != self.features() {
+        let features = self.design.frame.raw_features();
+        if names.len() != features {
             return Err(Error::shape(
                 "the list of feature names",
                 names.len(),
-                self.features(),
+                features,
             ));
         }
         self.names = Some(names.into());
@@ -132,16 +133,15 @@ impl<T: Scalar> Glm<T> {
             self.samples.outputs(),
         );
         assert_eq!(x.len(), p * k, "number of unknowns");
-        let mean = &self.design.frame.mean;
+        let frame = &self.design.frame;
         let reduced: Vec<(Vec<f64>, f64)> = (0..k)
             .map(|c| {
                 let coef: Vec<f64> = (0..d).map(|j| self.raw(x, c, j)).collect();
-                let mut intercept = 0.0;
-                if self.design.frame.intercept {
-                    let moved: f64 = coef.iter().zip(mean).map(|(w, m)| w * m).sum();
-                    intercept = x[c * p + d].to_f64() - moved;
+                if frame.intercept {
+                    frame.weights_of_features(coef, x[c * p + d].to_f64())
+                } else {
+                    (frame.weights_of_features(coef, 0.0).0, 0.0)
                 }
-                (coef, intercept)
             })
             .collect();
         let (coef, intercept) = if self.samples.loss == Loss::Softmax {
@@ -159,7 +159,8 @@ impl<T: Scalar> Glm<T> {
 
     /// Coefficients of all classes from those of the contrasts.
     fn expand(&self, reduced: &[(Vec<f64>, f64)]) -> (Vec<Vec<f64>>, Vec<f64>) {
-        let (d, classes) = (self.features(), self.contrast().classes());
+        let d = self.design.frame.raw_features();
+        let classes = self.contrast().classes();
         let mut coef = vec![vec![0.0; d]; classes];
         let mut all = vec![0.0; classes];
         for j in 0..d {
@@ -194,18 +195,22 @@ impl<T: Scalar> Glm<T> {
             out
         };
         let frame = &self.design.frame;
-        let mut x = vec![T::of(0.0); p * k];
-        let mut constants = reduce(model.intercept.clone());
-        for j in 0..d {
+        let constants = reduce(model.intercept.clone());
+        let mut weights = vec![vec![0.0; frame.raw_features()]; k];
+        for j in 0..frame.raw_features() {
             let row = reduce(model.coef.iter().map(|row| row[j]).collect());
-            for (c, w) in row.into_iter().enumerate() {
-                x[c * p + j] = T::of(w / frame.scale[j]);
-                constants[c] += w * frame.mean[j];
+            for (weights, w) in weights.iter_mut().zip(row) {
+                weights[j] = w;
             }
         }
-        if frame.intercept {
-            for (c, b) in constants.into_iter().enumerate() {
-                x[c * p + d] = T::of(b);
+        let mut x = vec![T::of(0.0); p * k];
+        for (c, (weights, constant)) in weights.into_iter().zip(constants).enumerate() {
+            let (weights, constant) = frame.weights_of_columns(weights, constant);
+            for (j, w) in weights.into_iter().enumerate() {
+                x[c * p + j] = T::of(w / frame.scale[j]);
+            }
+            if frame.intercept {
+                x[c * p + d] = T::of(constant);
             }
         }
         Ok(x)
@@ -227,11 +232,12 @@ impl<T: Scalar> Glm<T> {
                 &format!("one for the classes {:?}", self.classes),
             ));
         }
-        if model.features() != self.features() {
+        let features = self.design.frame.raw_features();
+        if model.features() != features {
             return Err(Error::shape(
                 "the coefficients of the model",
                 model.features(),
-                self.features(),
+                features,
             ));
         }
         if !self.design.frame.intercept && model.intercept.iter().any(|b| *b != 0.0) {

@@ -5,6 +5,7 @@
 //! Coefficients scale back without rounding, so the problem that is solved is the one that was given; only its
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
+use super::span::{self, Span};
 use super::spread::{self, exponent, power_of_two};
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
@@ -29,6 +30,63 @@ pub(crate) struct Frame {
     shift: Option<Vec<f64>>,
     /// Columns that are the same in every row. Next to an intercept they carry nothing and become zero.
     constant: Vec<bool>,
+    /// Where the columns are coordinates in the span of the rows, not the features of the data.
+    span: Option<Arc<Span>>,
+}
+
+impl Frame {
+    /// Number of features of the data.
+    pub(crate) fn raw_features(&self) -> usize {
+        self.span
+            .as_ref()
+            .map_or(self.features, |span| span.mean.len())
+    }
+
+    /// Scales that bring the features of the data to unit spread.
+    pub(crate) fn raw_scale(&self) -> &[f64] {
+        self.span.as_ref().map_or(&self.scale, |span| &span.scale)
+    }
+
+    /// Weights of the features, and the constant, of a predictor with these weights of the (raw) columns and this constant
+    /// where the columns are centred.
+    pub(crate) fn weights_of_features(&self, weights: Vec<f64>, constant: f64) -> (Vec<f64>, f64) {
+        let along = |w: &[f64], mean: &[f64]| w.iter().zip(mean).map(|(w, m)| w * m).sum::<f64>();
+        let mut constant = constant - along(&weights, &self.mean);
+        let Some(span) = &self.span else {
+            return (weights, constant);
+        };
+        let weights = span.expand(&weights);
+        constant -= along(&weights, &span.mean);
+        (weights, constant)
+    }
+
+    /// The inverse of [`Frame::weights_of_features`], up to weights that no row sees.
+    pub(crate) fn weights_of_columns(&self, weights: Vec<f64>, constant: f64) -> (Vec<f64>, f64) {
+        let along = |w: &[f64], mean: &[f64]| w.iter().zip(mean).map(|(w, m)| w * m).sum::<f64>();
+        let Some(span) = &self.span else {
+            let moved = along(&weights, &self.mean);
+            return (weights, constant + moved);
+        };
+        let reduced = span.reduce(&weights);
+        let moved = along(&weights, &span.mean) + along(&reduced, &self.mean);
+        (reduced, constant + moved)
+    }
+
+    /// The gradient in the weights of the features from that in those of the (raw, centred) columns and that in the
+    /// constant.
+    pub(crate) fn gradient_of_features(&self, columns: Vec<f64>, constant: f64) -> Vec<f64> {
+        let add = |mut g: Vec<f64>, mean: &[f64]| {
+            for (g, m) in g.iter_mut().zip(mean) {
+                *g += m * constant;
+            }
+            g
+        };
+        let columns = add(columns, &self.mean);
+        match &self.span {
+            None => columns,
+            Some(span) => add(span.expand(&columns), &span.mean),
+        }
+    }
 }
 
 /// Sums that a row takes part in when rows are mixed.
@@ -86,13 +144,22 @@ impl<T: Scalar> Design<T> {
             };
             (0..scale.len()).map(moved).collect()
         });
+        let mean: Vec<f64> = columns.iter().map(|c| c.mean).collect();
+        if penalty > 0.0 && span::pays(&x, rows.len()) {
+            let (span, x) = Span::new(&x, rows, mean, scale, &constant)?;
+            let rows: Vec<usize> = (0..rows.len()).collect();
+            let mut design = Self::new(x, &rows, weights, intercept, penalty)?;
+            Arc::make_mut(&mut design.frame).span = Some(Arc::new(span));
+            return Ok(design);
+        }
         let frame = Frame {
             features: x.cols(),
             intercept,
             scale,
-            mean: columns.iter().map(|c| c.mean).collect(),
+            mean,
             shift,
             constant,
+            span: None,
         };
         let x = if rows.len() == x.rows() {
             x

@@ -11,6 +11,11 @@ use quadric_linalg::parallel::{by_columns, map_ranges};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+/// Work per pair of stored values of a sparse row, and per pair of entries of a row that is copied to a dense one, where
+/// that of a value in a product is 4.
+const SCATTERED: f64 = 5.0;
+const COPIED: f64 = 0.3;
+
 /// Samples whose weights are computed by one task.
 const WEIGHTS: usize = 1024;
 
@@ -255,8 +260,13 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
     fn cost(&self) -> Cost {
         let (n, k) = (self.samples().len() as f64, self.samples().outputs() as f64);
         let stored = self.problem.design.stored() as f64;
-        // Sparse rows meet themselves only; the average row is a fair guess for that.
-        let pairs = stored * (stored / n.max(1.0));
+        let mut pairs = stored * (stored / n.max(1.0));
+        if self.problem.design.is_sparse() {
+            // Sparse rows meet themselves only; the average row is a fair guess for that. Scattered sums are slow, and so
+            // is a product of scattered values: a dense matrix product is cheap beside both.
+            let p = self.problem.design.columns() as f64;
+            pairs = (SCATTERED * pairs).min(COPIED * n * p * p);
+        }
         Cost {
             product: k * (4.0 * stored + 8.0 * n),
             dense: pairs * k * (k + 1.0) / 2.0,

@@ -26,6 +26,7 @@ mod recession;
 mod rows_inverse;
 mod samples;
 mod selection;
+mod span;
 mod spread;
 
 pub use batch::GlmBatch;

@@ -21,9 +21,9 @@ impl<T: Scalar> Glm<T> {
             } else {
                 0.0
             };
-            for j in 0..frame.features {
-                raw.push(g[j].to_f64() / frame.scale[j] + frame.mean[j] * intercept);
-            }
+            let scaled = g.iter().zip(&frame.scale);
+            let columns = scaled.map(|(g, scale)| g.to_f64() / scale).collect();
+            raw.extend(frame.gradient_of_features(columns, intercept));
             raw.push(intercept);
         }
         Ok(quadric_core::vector::norm2(&raw))

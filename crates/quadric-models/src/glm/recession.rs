@@ -107,15 +107,22 @@ impl<T: Scalar> Glm<T> {
 
     /// The columns that dominate a direction, as the subject of a sentence.
     fn leading_columns(&self, d: &[T]) -> String {
-        let p = self.design.columns();
-        // The unknowns belong to columns of equal spread, so their sizes compare.
+        let frame = &self.design.frame;
+        let weights = |c: usize| {
+            let columns = (0..self.features()).map(|j| self.raw(d, c, j)).collect();
+            frame.weights_of_features(columns, 0.0).0
+        };
+        let weights: Vec<Vec<f64>> = (0..self.samples.outputs()).map(weights).collect();
+        // In units of the features' spreads the sizes compare.
         let size = |j: usize| {
-            let parts: Vec<f64> = (0..self.samples.outputs())
-                .map(|c| d[c * p + j].to_f64())
+            let parts: Vec<f64> = weights
+                .iter()
+                .map(|w| w[j] / frame.raw_scale()[j])
                 .collect();
             vector::norm2(&parts)
         };
-        let mut sizes: Vec<(usize, f64)> = (0..self.features()).map(|j| (j, size(j))).collect();
+        let mut sizes: Vec<(usize, f64)> =
+            (0..frame.raw_features()).map(|j| (j, size(j))).collect();
         sizes.sort_by(|a, b| b.1.total_cmp(&a.1));
         let largest = sizes.first().map_or(0.0, |s| s.1);
         let leading: Vec<usize> = sizes

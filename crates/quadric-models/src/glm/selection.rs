@@ -155,7 +155,7 @@ impl<T: Scalar> Glm<T> {
     pub fn l2_path(&self) -> Vec<f64> {
         let bend = self.samples.typical_curvature();
         // A column's scale is near one over its spread.
-        let scales = self.design.frame.scale.iter();
+        let scales = self.design.frame.raw_scale().iter();
         let (low, high) = scales.fold((f64::INFINITY, 0.0f64), |(low, high), scale| {
             let curvature = (bend / scale) / scale;
             (low.min(curvature), high.max(curvature))

@@ -8,3 +8,4 @@ mod certificates;
 mod common;
 mod derivatives;
 mod invariants;
+mod span;

@@ -108,6 +108,11 @@ impl<T: Scalar> Factor<T> {
         self.cholesky.solve_in_place(b);
     }
 
+    /// `x <- (hessian + mu I)⁻¹ x`.
+    pub(super) fn solve_vector_in_place(&self, x: &mut [T]) {
+        self.cholesky.solve_vector_in_place(x);
+    }
+
     /// Writes `-(hessian + mu I)⁻¹ g` into `d`; returns the second-order model of the unshifted function along it.
     pub(super) fn direction(&self, g: &[T], d: &mut [T]) -> Model {
         d.copy_from_slice(g);

@@ -16,6 +16,7 @@ use super::schedule::{Level, Path, Schedule, StepFacts};
 use super::system::{LinearSolver, Newton, Preconditioner, Settings, System};
 use super::watch::Watch;
 use crate::config::{Config, Fault};
+use crate::quasi_newton::LbfgsState;
 use crate::scratch::Scratch;
 use quadric_core::{
     Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, SelfConcordant,
@@ -55,9 +56,6 @@ pub struct GscNewton {
 
 /// Accuracy of damped and regularised directions, which need not be solved well.
 const ON_PATH: f64 = 0.3;
-/// The end of refinement: after a step whose squared decrement is this fraction of F, quadratic convergence has left
-/// nothing that any use of the solution can tell.
-const REFINED: f64 = 1e-12;
 /// A squared decrement of this fraction of F, here or at the start, counts as nothing.
 const INFIMUM: f64 = 1e-6;
 
@@ -181,11 +179,13 @@ quadric_core::state! {
 }
 
 /// Buffers of one step.
-pub struct Buffers<T> {
+pub struct Buffers<T: Scalar> {
     /// Gradient with the added regularisation.
     rhs: Vec<T>,
     d: Vec<T>,
     trial: Trial<T>,
+    /// The steps since the last factorisation.
+    secants: LbfgsState<T>,
 }
 
 impl<T: Scalar> Buffers<T> {
@@ -194,6 +194,7 @@ impl<T: Scalar> Buffers<T> {
             rhs: vec![T::of(0.0); dim],
             d: vec![T::of(0.0); dim],
             trial: Trial::default(),
+            secants: LbfgsState::new(polish::SECANTS, dim),
         }
     }
 }
@@ -500,10 +501,13 @@ impl<T: Scalar> Method<T> for GscNewton {
         };
         Self::note(s, &model, &accepted, cx);
         let noise = T::EPSILON * s.value.abs();
-        let before = vector::max_abs(&s.gradient);
+        let polishes = self.may_polish(s, accepted.length);
+        if polishes {
+            Self::begin_polish(x, s);
+        }
         Self::advance(p, x, s, accepted.length)?;
-        if s.path.mu == 0.0 && accepted.length == 1.0 {
-            self.polish(p, x, s, before, cx)?;
+        if polishes {
+            Self::polish(p, x, s, model.slope, cx)?;
         }
         s.longest = (4.0 * s.longest).min(1.0);
         if s.path.mu == 0.0 && accepted.length == 1.0 {
@@ -521,12 +525,7 @@ impl<T: Scalar> Method<T> for GscNewton {
             distance: distance(x, &s.start),
         };
         s.path.advance(self, s.radius, facts);
-        let mut reading = reading(s);
-        if s.system.is_factorised() && s.path.mu == 0.0 {
-            let falls = reading.optimality.unwrap_or(0.0) < 0.9 * before;
-            reading.refines =
-                (falls || accepted.length != 1.0) && model.slope > REFINED * s.value.abs();
-        }
+        let reading = reading(s);
         // Far along a direction of recession F is as good as its infimum.
         let is_at_infimum = model.slope <= INFIMUM * s.value.abs().max(s.start_value);
         if accepted.is_long(&model, noise)

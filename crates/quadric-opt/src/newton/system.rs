@@ -147,6 +147,8 @@ const CG: u64 = 2;
 #[derive(Default)]
 pub struct Work<T: Scalar> {
     factor: Option<Factor<T>>,
+    /// What the factorisation took, in products.
+    price: f64,
     cg: CgWorkspace<T>,
 }
 
@@ -232,6 +234,11 @@ impl<T: Scalar> System<T> {
         self.choice == CHOLESKY
     }
 
+    /// What the last factorisation took, in products of the Hessian with a vector.
+    pub(super) fn price(&mut self) -> f64 {
+        self.work.get(Work::default).price
+    }
+
     /// The memory of direct solves.
     pub(super) fn factor(&mut self, dim: usize) -> Result<&mut Factor<T>> {
         let work = self.work.get(Work::default);
@@ -282,6 +289,7 @@ impl<T: Scalar> System<T> {
             self.choice = CHOLESKY;
         }
         cx.note("cholesky", 1.0);
+        self.work.get(Work::default).price = dense_in_products(cost, dim);
         let factor = self.factor(dim)?;
         factor.update(at.hessian, at.mu)?;
         if factor.shift > 0.0 {

@@ -107,18 +107,33 @@ impl<T: Scalar> LbfgsState<T> {
     /// Writes the direction at a point into `d`, after learning from the difference to the last one; false if the pair of
     /// the two was skipped.
     pub(crate) fn direction(&mut self, at: Point<'_, T>, d: &mut [T]) -> bool {
-        let kept = !self.known || self.learn(at);
-        self.x.copy_from_slice(at.x);
-        self.g.copy_from_slice(at.g);
-        self.known = true;
+        let kept = self.visit_point(at);
         if self.len == 0 {
             unit_steepest(at.g, d);
             return kept;
         }
-        for (d, g) in d.iter_mut().zip(at.g) {
-            *d = T::of(-g.to_f64());
-        }
-        self.apply(d);
+        let gamma = self.gamma;
+        self.apply(at.g, d, |q| vector::scale(gamma, q));
+        kept
+    }
+
+    /// The same with another inverse than a multiple of the identity for the pairs to correct: `base` multiplies with it.
+    pub(crate) fn direction_from(
+        &mut self,
+        at: Point<'_, T>,
+        d: &mut [T],
+        base: impl FnOnce(&mut [T]),
+    ) {
+        self.visit_point(at);
+        self.apply(at.g, d, base);
+    }
+
+    /// Learns from the difference to the last point, which this one becomes; false if the pair was skipped.
+    pub(crate) fn visit_point(&mut self, at: Point<'_, T>) -> bool {
+        let kept = !self.known || self.learn(at);
+        self.x.copy_from_slice(at.x);
+        self.g.copy_from_slice(at.g);
+        self.known = true;
         kept
     }
 
@@ -144,8 +159,11 @@ impl<T: Scalar> LbfgsState<T> {
         true
     }
 
-    /// `q <- H q`.
-    fn apply(&mut self, q: &mut [T]) {
+    /// `q <- -H g`; `base` multiplies with the inverse that the pairs correct.
+    fn apply(&mut self, g: &[T], q: &mut [T], base: impl FnOnce(&mut [T])) {
+        for (q, g) in q.iter_mut().zip(g) {
+            *q = T::of(-g.to_f64());
+        }
         let (n, memory) = (q.len(), self.rho.len());
         let row = |i: usize| (self.oldest + i) % memory;
         for i in (0..self.len).map(row).rev() {
@@ -153,7 +171,7 @@ impl<T: Scalar> LbfgsState<T> {
             self.alpha[i] = self.rho[i] * vector::dot(&self.s[rows.clone()], q);
             vector::axpy(-self.alpha[i], &self.y[rows], q);
         }
-        vector::scale(self.gamma, q);
+        base(q);
         for i in (0..self.len).map(row) {
             let rows = i * n..(i + 1) * n;
             let beta = self.rho[i] * vector::dot(&self.y[rows.clone()], q);

@@ -6,5 +6,5 @@ mod lbfgs;
 
 pub use batched::{BatchedLbfgs, BatchedLbfgsConfig, BatchedState};
 pub use bfgs::{Bfgs, BfgsConfig, InverseEstimate, LARGEST};
-pub(crate) use lbfgs::unit_steepest;
 pub use lbfgs::{Lbfgs, LbfgsConfig};
+pub(crate) use lbfgs::{LbfgsState, unit_steepest};
