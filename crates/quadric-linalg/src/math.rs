@@ -261,3 +261,72 @@ fn softplus_changes_body<T: Scalar, const FMA: bool>(t: &[T], step: &[T], out: &
         *out = T::of(softplus_change_one::<FMA>(t.to_f64(), step.to_f64()));
     }
 }
+
+/// Sums that are built side by side.
+const LANES: usize = 8;
+
+/// `weight v`; weight zero says that there is no v, whatever stands in its place.
+#[inline(always)]
+pub fn weigh(weight: f64, v: f64) -> f64 {
+    if weight == 0.0 { 0.0 } else { weight * v }
+}
+
+/// `Σ weights[i] values[i]` in lanes; values of weight zero may be anything, NaN as well.
+///
+/// # Panics
+/// Slices of different lengths.
+pub fn weighted_sum<T: Scalar>(weights: &[f64], values: &[T]) -> f64 {
+    assert_eq!(weights.len(), values.len(), "slices of one length");
+    let mut lanes = [0.0; LANES];
+    add_weighted(weights, values, &mut lanes);
+    crate::parallel::tree_sum(&lanes)
+}
+
+fn add_weighted<T: Scalar>(weights: &[f64], values: &[T], lanes: &mut [f64; LANES]) {
+    dispatch_widest!(add_weighted_body::<T>(weights: &[f64], values: &[T], lanes: &mut [f64; LANES]));
+}
+
+#[inline(always)]
+fn add_weighted_body<T: Scalar, const FMA: bool>(
+    weights: &[f64],
+    values: &[T],
+    lanes: &mut [f64; LANES],
+) {
+    let (blocks, rest) = weights.as_chunks::<LANES>();
+    let (of_blocks, of_rest) = values.as_chunks::<LANES>();
+    let mut sums = *lanes;
+    for (weights, values) in blocks.iter().zip(of_blocks) {
+        for l in 0..LANES {
+            sums[l] += weigh(weights[l], values[l].to_f64());
+        }
+    }
+    for ((sum, weight), v) in sums.iter_mut().zip(rest).zip(of_rest) {
+        *sum += weigh(*weight, v.to_f64());
+    }
+    *lanes = sums;
+}
+
+/// `out[i] <- weights[i] norm values[i]`; values of weight zero may be anything, NaN as well.
+///
+/// # Panics
+/// Slices of different lengths.
+pub fn weigh_all<T: Scalar>(weights: &[f64], norm: f64, values: &[f64], out: &mut [T]) {
+    assert_eq!(
+        (weights.len(), weights.len()),
+        (values.len(), out.len()),
+        "slices of one length"
+    );
+    dispatch_widest!(weigh_all_body::<T>(weights: &[f64], norm: f64, values: &[f64], out: &mut [T]));
+}
+
+#[inline(always)]
+fn weigh_all_body<T: Scalar, const FMA: bool>(
+    weights: &[f64],
+    norm: f64,
+    values: &[f64],
+    out: &mut [T],
+) {
+    for ((out, weight), v) in out.iter_mut().zip(weights).zip(values) {
+        *out = T::of(weigh(weight * norm, *v));
+    }
+}

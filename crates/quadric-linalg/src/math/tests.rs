@@ -311,3 +311,19 @@ fn changes_against_double_double() {
     softplus_changes(&[f64::NAN, 0.0, 800.0], &[0.1, f64::NAN, 1.0], &mut out);
     assert!(out[0].is_nan() && out[1].is_nan() && out[2] == 1.0);
 }
+
+#[test]
+fn weighted_sums_pass_over_what_has_no_weight() {
+    for n in [0, 1, 7, 8, 9, 50] {
+        let values: Vec<f64> = (0..n).map(|i| f64::from(i) - 3.5).collect();
+        let weights: Vec<f64> = (0..n).map(|i| f64::from(i % 3)).collect();
+        let mut holed = values.clone();
+        holed.iter_mut().step_by(3).for_each(|v| *v = f64::NAN);
+        let expected: f64 = weights.iter().zip(&values).map(|(w, v)| w * v).sum();
+        assert_eq!(weighted_sum(&weights, &holed), expected);
+        let mut out = vec![f64::NAN; values.len()];
+        weigh_all(&weights, 0.5, &holed, &mut out);
+        let parts = weights.iter().zip(&values).map(|(w, v)| 0.5 * w * v);
+        assert!(out.iter().zip(parts).all(|(a, b)| *a == b));
+    }
+}

@@ -16,6 +16,8 @@ use super::metric::{Effort, Metric};
 use crate::Loss;
 use faer::{Mat, MatMut};
 use quadric_core::{Gap, LinearOperator, Result, Scalar, vector};
+use quadric_linalg::math::weigh;
+use std::sync::OnceLock;
 
 /// Exact fits have F* = 0; below this part of the loss of the model without coefficients, F counts as zero.
 const NOTHING: f64 = 1e-12;
@@ -28,6 +30,15 @@ const CLOSE: f64 = 1e-6;
 
 /// The strong-convexity bound is good enough below this, relative to the scale.
 const SHARP: f64 = 1e-11;
+
+/// What a fit is measured against, once somebody has asked for it.
+#[derive(Default)]
+pub(super) struct Reference {
+    /// The loss of the model without coefficients.
+    loss: OnceLock<f64>,
+    /// An upper bound of it.
+    most: OnceLock<f64>,
+}
 
 /// A point whose intercept has been minimised.
 pub(super) struct Settled<T> {
@@ -102,6 +113,11 @@ impl<T: Scalar> Glm<T> {
         match self.samples.loss {
             Loss::Poisson => size.max(self.samples.magnitude(products)),
             _ if is_certain => size,
+            Loss::Squared | Loss::Huber { .. } | Loss::PseudoHuber { .. }
+                if size >= NOTHING * self.most() =>
+            {
+                size
+            }
             _ => size.max(NOTHING * self.reference()),
         }
     }
@@ -250,9 +266,18 @@ impl<T: Scalar> Glm<T> {
         least.sqrt()
     }
 
+    /// Half the mean square of the targets: at least [`Glm::reference`] where no loss exceeds half the squared residual.
+    fn most(&self) -> f64 {
+        *self.reference.most.get_or_init(|| {
+            let square = |i: usize| weigh(self.samples.weights[i], self.samples.real(i).powi(2));
+            let sum = self.samples.sum(|rows| rows.map(square).sum());
+            0.5 * self.samples.norm * sum
+        })
+    }
+
     /// The loss of the model without coefficients: what a fit is measured against.
     fn reference(&self) -> f64 {
-        *self.reference.get_or_init(|| {
+        *self.reference.loss.get_or_init(|| {
             let zeros = vec![T::of(0.0); self.samples.len() * self.samples.outputs()];
             let lift = if self.design.frame.intercept {
                 minimise_intercept(&self.samples, &zeros)

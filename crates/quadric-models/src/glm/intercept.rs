@@ -56,6 +56,10 @@ fn minimise_one<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
             low = shift;
         }
         let newton = shift - at.slope / at.curvature;
+        // The minimum of a parabola; a slope this large has digits that the magnitude of the residuals there has not.
+        if samples.loss == Loss::Squared && at.slope.abs() <= 0.5 * at.magnitude {
+            return newton;
+        }
         let next =
             if newton > low && newton < high && (newton - shift).abs() <= stride.max(1.0) * 1e3 {
                 newton

@@ -38,10 +38,11 @@ pub use selection::{Fits, Fitted, FoldFit, HeldOut};
 use contrast::Contrast;
 use design::Design;
 use faer::MatRef;
+use gap::Reference;
 use memo::Memo;
 use quadric_core::{Error, Result, Scalar};
 use samples::Samples;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A generalised linear model on a data set, as a problem to minimise.
 ///
@@ -54,8 +55,7 @@ pub struct Glm<T: Scalar> {
     classes: Option<Arc<[f64]>>,
     names: Option<Arc<[String]>>,
     memo: Memo<T>,
-    /// The loss of the model without coefficients, once somebody has asked for it.
-    reference: Arc<OnceLock<f64>>,
+    reference: Arc<Reference>,
 }
 
 impl<T: Scalar> Glm<T> {

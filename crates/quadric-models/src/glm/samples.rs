@@ -7,7 +7,7 @@ use super::contrast::Contrast;
 use super::curve::{Curve, SMALL, with_curve};
 use crate::Loss;
 use quadric_core::Scalar;
-use quadric_linalg::math::{exp, exp_all};
+use quadric_linalg::math::{exp, exp_all, weigh, weigh_all, weighted_sum};
 use quadric_linalg::parallel::{for_each, map, map_ranges, ranges, tree_sum};
 use std::ops::Range;
 
@@ -24,31 +24,6 @@ const CLASSES: usize = 32;
 #[inline(always)]
 fn at(lift: &[f64], c: usize) -> f64 {
     if lift.is_empty() { 0.0 } else { lift[c] }
-}
-
-/// `weight v`; a row of weight zero says nothing, whatever its v is.
-#[inline(always)]
-fn weigh(weight: f64, v: f64) -> f64 {
-    if weight == 0.0 { 0.0 } else { weight * v }
-}
-
-/// Sums that are built side by side.
-const LANES: usize = 8;
-
-/// `Σ w v`, in lanes; rows of weight zero say nothing.
-fn weighted_sum(weights: &[f64], values: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (blocks, rest) = weights.as_chunks::<LANES>();
-    let (of_blocks, of_rest) = values[..weights.len()].as_chunks::<LANES>();
-    for (weights, values) in blocks.iter().zip(of_blocks) {
-        for l in 0..LANES {
-            lanes[l] += weigh(weights[l], values[l]);
-        }
-    }
-    for ((lane, weight), v) in lanes.iter_mut().zip(rest).zip(of_rest) {
-        *lane += weigh(*weight, *v);
-    }
-    tree_sum(&lanes)
 }
 
 /// `out <- u + lift`.
@@ -294,9 +269,7 @@ impl Samples {
                 let weights = &self.weights[rows.clone()];
                 sum += weighted_sum(weights, values);
                 let out = &mut r[rows.start - start..rows.end - start];
-                for ((r, weight), slope) in out.iter_mut().zip(weights).zip(slopes) {
-                    *r = T::of(weigh(weight * self.norm, *slope));
-                }
+                weigh_all(weights, self.norm, slopes, out);
             });
             sum
         }, softmax => {
@@ -339,9 +312,7 @@ impl Samples {
                     let bend = &mut bend[..y.len()];
                     curve.curvatures(y, eta, bend);
                     let out = &mut out[rows.start - start..rows.end - start];
-                    for ((o, weight), bend) in out.iter_mut().zip(&self.weights[rows]).zip(bend) {
-                        *o = T::of(weigh(weight * self.norm, *bend));
-                    }
+                    weigh_all(&self.weights[rows], self.norm, bend, out);
                 });
             }, softmax => {
                 let rows = start..start + out.len() / width;
