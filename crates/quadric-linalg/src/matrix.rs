@@ -244,6 +244,64 @@ impl<T: Scalar> DataMatrix<T> {
         }
     }
 
+    /// Whether two rows store the same bits in the same columns.
+    ///
+    /// # Panics
+    /// If a row is out of range.
+    pub fn rows_are_equal(&self, a: usize, b: usize) -> bool {
+        let same = |a: &[T], b: &[T]| {
+            let bits = |v: &T| v.to_f64().to_bits();
+            a.iter().map(bits).eq(b.iter().map(bits))
+        };
+        match self {
+            Self::Dense(x) => same(x.row(a), x.row(b)),
+            Self::Sparse(x) => {
+                let (a, b) = (sparse_row(x.as_ref(), a), sparse_row(x.as_ref(), b));
+                a.0 == b.0 && same(a.1, b.1)
+            }
+        }
+    }
+
+    /// The rows in the order given, which ascends, in the memory of the matrix.
+    ///
+    /// # Panics
+    /// If a row is out of range or does not follow the one before.
+    #[must_use]
+    pub fn keep_rows(self, rows: &[usize]) -> Self {
+        let ascends = rows.windows(2).all(|w| w[0] < w[1]);
+        assert!(ascends, "rows ascend: {rows:?}");
+        match self {
+            Self::Dense(mut x) => {
+                let d = x.cols;
+                for (to, i) in rows.iter().enumerate() {
+                    x.values.copy_within(i * d..(i + 1) * d, to * d);
+                }
+                x.values.truncate(rows.len() * d);
+                x.rows = rows.len();
+                Self::Dense(x)
+            }
+            Self::Sparse(x) => {
+                let (symbolic, mut values) = x.into_parts();
+                let (_, cols, mut starts, _, mut indices) = symbolic.into_parts();
+                let mut kept = 0;
+                for (to, i) in rows.iter().enumerate() {
+                    let range = starts[*i] as usize..starts[i + 1] as usize;
+                    values.copy_within(range.clone(), kept);
+                    indices.copy_within(range.clone(), kept);
+                    starts[to] = kept as u32;
+                    kept += range.len();
+                }
+                starts[rows.len()] = kept as u32;
+                starts.truncate(rows.len() + 1);
+                values.truncate(kept);
+                indices.truncate(kept);
+                let symbolic =
+                    SymbolicSparseRowMat::new_checked(rows.len(), cols, starts, None, indices);
+                Self::Sparse(SparseRowMat::new(symbolic, values))
+            }
+        }
+    }
+
     /// Column j times `scale[j]`, in a dense matrix minus `shift[j]`; a sparse one loses the values of the columns in `drop`.
     /// With `ones` a last column of ones follows. Happens in the memory of the matrix where that can grow.
     ///

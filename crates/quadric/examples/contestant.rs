@@ -80,7 +80,7 @@ fn solve(
     solver: &str,
     tol: f64,
 ) -> Result<(quadric::models::LinearModel, quadric::core::Outcome<f64>)> {
-    let glm = Glm::<f64>::new(x, target, None, options)?;
+    let glm = Glm::<f64>::new(x, target, None, options)?.merged();
     let method: Box<dyn AnyMethod<f64>> = match solver {
         "auto" => registry::auto(&glm as &dyn Problem<f64>, &Value::Null)?.1,
         name => registry::build(name, &Value::Null)?,

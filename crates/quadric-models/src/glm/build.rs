@@ -75,6 +75,7 @@ impl<T: Scalar> Glm<T> {
             loss: options.loss,
             targets,
             weights,
+            copies: Vec::new(),
             norm: 1.0 / total,
             contrast: Contrast::new(k),
         };

@@ -190,6 +190,19 @@ impl<T: Scalar> Design<T> {
         Arc::ptr_eq(&self.x, &other.x)
     }
 
+    /// The rows in the order given, which ascends; in the memory of the matrix unless it is shared.
+    pub(crate) fn keep(self, rows: &[usize]) -> Self {
+        let x = match Arc::try_unwrap(self.x) {
+            Ok(x) => x.keep_rows(rows),
+            Err(shared) => shared.select_rows(rows),
+        };
+        Self {
+            frame: self.frame,
+            x: Arc::new(x),
+            transposed: None,
+        }
+    }
+
     /// Some of the rows, in the same coordinates.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         Self {
@@ -276,6 +289,11 @@ impl<T: Scalar> Design<T> {
     /// Calls `f(unknown, value)` for the stored values of row i, from which a sparse matrix's centring is missing.
     pub(crate) fn for_stored(&self, i: usize, mut f: impl FnMut(usize, f64)) {
         self.x.for_row(i, |j, v| f(j, v.to_f64()));
+    }
+
+    /// Whether two rows have the same bits.
+    pub(crate) fn rows_are_equal(&self, a: usize, b: usize) -> bool {
+        self.x.rows_are_equal(a, b)
     }
 
     /// Stored rows, from which a sparse matrix's centring is missing.

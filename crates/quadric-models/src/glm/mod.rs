@@ -17,6 +17,7 @@ mod intercept;
 mod line;
 mod linear_model;
 mod memo;
+mod merge;
 mod metric;
 mod one_vs_rest;
 mod precondition;

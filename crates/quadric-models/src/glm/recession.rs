@@ -49,7 +49,7 @@ impl<T: Scalar> Glm<T> {
             if margin < -slack {
                 return None;
             }
-            strict += usize::from(margin > slack);
+            strict += self.samples.copies(i) * usize::from(margin > slack);
         }
         Some(strict)
     }
@@ -71,7 +71,7 @@ impl<T: Scalar> Glm<T> {
             if least < -slack {
                 return None;
             }
-            strict += usize::from(most > slack);
+            strict += self.samples.copies(i) * usize::from(most > slack);
         }
         Some(strict)
     }
@@ -84,14 +84,15 @@ impl<T: Scalar> Glm<T> {
             if t > slack || (t < -slack && self.samples.real(i) > 0.0) {
                 return None;
             }
-            strict += usize::from(t < -slack);
+            strict += self.samples.copies(i) * usize::from(t < -slack);
         }
         Some(strict)
     }
 
     fn explain(&self, d: &[T], strict: usize) -> String {
         let columns = self.leading_columns(d);
-        let rows = self.samples.weighted_rows().count();
+        let rows = self.samples.weighted_rows();
+        let rows: usize = rows.map(|i| self.samples.copies(i)).sum();
         let advice = "so the coefficients grow without end and there is no best model; an l2 penalty above 0 gives one";
         match self.samples.loss {
             Loss::Poisson => format!(

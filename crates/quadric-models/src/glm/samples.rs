@@ -73,6 +73,8 @@ pub(crate) struct Samples {
     pub(crate) loss: Loss,
     pub(crate) targets: Targets,
     pub(crate) weights: Vec<f64>,
+    /// How many rows of the data each sample stands for; empty where it is one.
+    pub(crate) copies: Vec<u32>,
     /// Turns weighted sums into the weighted mean of the whole.
     pub(crate) norm: f64,
     /// For softmax.
@@ -85,6 +87,11 @@ impl Samples {
     }
 
     /// The rows that count.
+    /// How many rows of the data sample i stands for.
+    pub(crate) fn copies(&self, i: usize) -> usize {
+        self.copies.get(i).map_or(1, |n| *n as usize)
+    }
+
     pub(crate) fn weighted_rows(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.len()).filter(|i| self.weights[*i] > 0.0)
     }
@@ -119,6 +126,7 @@ impl Samples {
             contrast: self.contrast,
             targets,
             weights: rows.iter().map(|&i| self.weights[i]).collect(),
+            copies: Vec::new(),
             norm: self.norm * (self.len() as f64 / rows.len().max(1) as f64),
         }
     }
@@ -129,6 +137,7 @@ impl Samples {
             loss: Loss::Squared,
             targets: Targets::Real(vec![0.0; rows]),
             weights: vec![1.0; rows],
+            copies: Vec::new(),
             norm: 1.0,
             contrast: Contrast::new(2),
         }

@@ -8,4 +8,5 @@ mod certificates;
 mod common;
 mod derivatives;
 mod invariants;
+mod merge;
 mod span;

@@ -18,6 +18,7 @@ use quadric::core::{
 };
 use quadric::data::{ColumnKind, Dataset, Target};
 use quadric::models::{Glm, LinearModel, OneVsRest};
+use quadric::opt::registry;
 use select::{Choice, Question};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -139,6 +140,10 @@ fn solve<T: Scalar>(job: Job<'_>) -> Result<Fitted> {
         glm = glm.with_feature_names(&data.feature_names)?;
     }
     let (name, method) = plan.solve.method::<T>(&glm)?;
+    // Methods that draw rows want them to weigh the same.
+    if !registry::find(name)?.needs.contains("FiniteSum") {
+        glm = glm.merged();
+    }
     let start = glm.start();
     let gradient_norm_at_start = glm.gradient_norm(&start)?;
     let outcome = job.run((name, &*method), &glm, start)?;

@@ -1,0 +1,122 @@
+//! Equal rows with equal targets as one row of their total weight: the same objective, in fewer rows.
+//!
+//! Data of categories and of few distinct values are full of them, and every pass over the data is shorter by as much.
+
+use super::Glm;
+use quadric_core::Scalar;
+use std::sync::Arc;
+
+/// Rows that are looked at first.
+const SAMPLE: usize = 256;
+/// Merging goes on if this part of all rows would be repeats, were there as many more among them as there are more pairs.
+const PROMISING: f64 = 0.25;
+/// The part of the rows that has to be repeats to be worth it.
+const WORTHWHILE: f64 = 0.1;
+
+/// Marks an empty place.
+const NOBODY: u32 = u32::MAX;
+
+/// Rows found so far, by their contents.
+struct Known {
+    /// Open addressing: places of `firsts`, or [`NOBODY`].
+    places: Vec<u32>,
+    hashes: Vec<u64>,
+    firsts: Vec<usize>,
+}
+
+impl Known {
+    fn new(rows: usize) -> Self {
+        Self {
+            places: vec![NOBODY; (2 * rows).next_power_of_two()],
+            hashes: Vec::with_capacity(rows),
+            firsts: Vec::with_capacity(rows),
+        }
+    }
+
+    /// The place among the first ones of the row that equals row i, which is the newest if there was none.
+    fn place(&mut self, i: usize, hash: u64, equal: impl Fn(usize) -> bool) -> usize {
+        let mask = self.places.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let place = self.places[at];
+            if place == NOBODY {
+                self.places[at] = self.firsts.len() as u32;
+                self.hashes.push(hash);
+                self.firsts.push(i);
+                return self.firsts.len() - 1;
+            }
+            let place = place as usize;
+            if self.hashes[place] == hash && equal(self.firsts[place]) {
+                return place;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+/// Takes a word into a hash.
+fn mix(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(26) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl<T: Scalar> Glm<T> {
+    /// The same objective on fewer rows: those with equal features and equal targets become one of their total weight.
+    /// Where hardly any are equal, everything stays as it is, and finding out costs next to nothing.
+    ///
+    /// Rows are numbered anew then: [`Glm::only`], [`Glm::cross_validate`] and batches of a [`FiniteSum`] are of merged rows,
+    /// whose weights differ.
+    ///
+    /// [`FiniteSum`]: quadric_core::FiniteSum
+    #[must_use]
+    pub fn merged(self) -> Self {
+        let step = self.samples.len().div_ceil(SAMPLE);
+        let few: Vec<usize> = (0..self.samples.len()).step_by(step).collect();
+        let repeats =
+            |rows: &[usize], known: &Known| 1.0 - known.firsts.len() as f64 / rows.len() as f64;
+        let expected = step as f64 * repeats(&few, &self.find(&few).0);
+        if self.samples.len() >= NOBODY as usize || expected < PROMISING {
+            return self;
+        }
+        let rows: Vec<usize> = self.samples.weighted_rows().collect();
+        let (known, places) = self.find(&rows);
+        if repeats(&rows, &known) < WORTHWHILE {
+            return self;
+        }
+        self.merge(&rows, &known.firsts, &places)
+    }
+
+    /// The first row of each kind, and the place of every row's kind among them.
+    fn find(&self, rows: &[usize]) -> (Known, Vec<usize>) {
+        let mut known = Known::new(rows.len());
+        let find = |i: &usize| {
+            let target = self.samples.real(*i).to_bits();
+            let mut hash = mix(0, target);
+            self.design.for_stored(*i, |j, v| {
+                hash = mix(hash, v.to_bits() ^ (j as u64).rotate_right(16));
+            });
+            known.place(*i, hash ^ (hash >> 32), |first| {
+                self.samples.real(first).to_bits() == target
+                    && self.design.rows_are_equal(first, *i)
+            })
+        };
+        let places = rows.iter().map(find).collect();
+        (known, places)
+    }
+
+    fn merge(mut self, rows: &[usize], firsts: &[usize], places: &[usize]) -> Self {
+        let mut samples = self.samples.select(firsts);
+        samples.norm = self.samples.norm;
+        samples.weights.fill(0.0);
+        samples.copies = vec![0; firsts.len()];
+        for (i, place) in rows.iter().zip(places) {
+            samples.weights[*place] += self.samples.weights[*i];
+            samples.copies[*place] += self.samples.copies(*i) as u32;
+        }
+        let outputs = samples.outputs();
+        self.design = self.design.keep(firsts);
+        self.design.prepare(outputs);
+        self.samples = Arc::new(samples);
+        self.memo = super::Memo::new();
+        self
+    }
+}
