@@ -190,10 +190,11 @@ impl<T: Scalar> Design<T> {
         Arc::ptr_eq(&self.x, &other.x)
     }
 
-    /// The rows in the order given, which ascends; in the memory of the matrix unless it is shared.
+    /// The rows in the order given; in the memory of the matrix where they ascend and it is not shared.
     pub(crate) fn keep(self, rows: &[usize]) -> Self {
         let x = match Arc::try_unwrap(self.x) {
-            Ok(x) => x.keep_rows(rows),
+            Ok(x) if rows.is_sorted() => x.keep_rows(rows),
+            Ok(x) => x.select_rows(rows),
             Err(shared) => shared.select_rows(rows),
         };
         Self {
@@ -289,6 +290,14 @@ impl<T: Scalar> Design<T> {
     /// Calls `f(unknown, value)` for the stored values of row i, from which a sparse matrix's centring is missing.
     pub(crate) fn for_stored(&self, i: usize, mut f: impl FnMut(usize, f64)) {
         self.x.for_row(i, |j, v| f(j, v.to_f64()));
+    }
+
+    /// Number of stored values of row i.
+    pub(crate) fn stored_in(&self, i: usize) -> usize {
+        match &*self.x {
+            DataMatrix::Dense(_) => self.x.cols(),
+            DataMatrix::Sparse(x) => x.row_range(i).len(),
+        }
     }
 
     /// Whether two rows have the same bits.

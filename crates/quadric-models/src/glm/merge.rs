@@ -13,6 +13,10 @@ const PROMISING: f64 = 0.25;
 /// The part of the rows that has to be repeats to be worth it.
 const WORTHWHILE: f64 = 0.1;
 
+/// Rows are put in order where the numbers of their stored values vary by this much, and are this few in the mean.
+const VARIED: f64 = 4.0;
+const SHORT: f64 = 64.0;
+
 /// Marks an empty place.
 const NOBODY: u32 = u32::MAX;
 
@@ -104,19 +108,41 @@ impl<T: Scalar> Glm<T> {
     }
 
     fn merge(mut self, rows: &[usize], firsts: &[usize], places: &[usize]) -> Self {
-        let mut samples = self.samples.select(firsts);
-        samples.norm = self.samples.norm;
-        samples.weights.fill(0.0);
-        samples.copies = vec![0; firsts.len()];
+        let (mut weights, mut copies) = (vec![0.0; firsts.len()], vec![0; firsts.len()]);
         for (i, place) in rows.iter().zip(places) {
-            samples.weights[*place] += self.samples.weights[*i];
-            samples.copies[*place] += self.samples.copies(*i) as u32;
+            weights[*place] += self.samples.weights[*i];
+            copies[*place] += self.samples.copies(*i) as u32;
         }
+        let order = self.by_length(firsts);
+        let chosen: Vec<usize> = order.iter().map(|place| firsts[*place]).collect();
+        let mut samples = self.samples.select(&chosen);
+        samples.norm = self.samples.norm;
+        samples.weights = order.iter().map(|place| weights[*place]).collect();
+        samples.copies = order.iter().map(|place| copies[*place]).collect();
         let outputs = samples.outputs();
-        self.design = self.design.keep(firsts);
+        self.design = self.design.keep(&chosen);
         self.design.prepare(outputs);
         self.samples = Arc::new(samples);
         self.memo = super::Memo::new();
         self
+    }
+
+    /// The places of `rows`, the short rows first where their numbers of stored values vary: loops over rows that end where
+    /// the last one did take half the time. In their own order elsewhere.
+    fn by_length(&self, rows: &[usize]) -> Vec<usize> {
+        let lengths: Vec<f64> = rows
+            .iter()
+            .map(|i| self.design.stored_in(*i) as f64)
+            .collect();
+        let mean = |f: &dyn Fn(f64) -> f64| {
+            lengths.iter().map(|v| f(*v)).sum::<f64>() / lengths.len() as f64
+        };
+        let middle = mean(&|v| v);
+        let spread = mean(&|v| (v - middle).powi(2)).sqrt();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        if spread > VARIED && middle < SHORT {
+            order.sort_by(|a, b| lengths[*a].total_cmp(&lengths[*b]));
+        }
+        order
     }
 }

@@ -100,3 +100,44 @@ fn a_separation_is_told_in_rows_of_the_data() {
     assert_eq!(a, b);
     assert!(a.is_some_and(|why| why.contains("perfectly")));
 }
+
+#[test]
+fn rows_of_varied_length_are_the_same_problem_in_another_order() {
+    let mut stream = stream("varied lengths");
+    let (kinds, features) = (60, 40);
+    let few: Vec<Vec<f64>> = (0..kinds)
+        .map(|i| {
+            let filled = |j: usize| if j * kinds < i * features { 1.0 } else { 0.0 };
+            (0..features).map(filled).collect()
+        })
+        .collect();
+    let picks: Vec<usize> = (0..300).map(|_| stream.below(kinds)).collect();
+    let data = Data {
+        x: picks.iter().map(|i| few[*i].clone()).collect(),
+        y: picks.iter().map(|i| (i % 2) as f64).collect(),
+        s: vec![1.0; picks.len()],
+    };
+    let options = GlmOptions {
+        l2: 0.01,
+        ..GlmOptions::default()
+    };
+    let p = Glm::<f64>::new(sparse(&data.x), &data.y, None, &options).unwrap();
+    let terms = p.terms();
+    let p = p.merged();
+    assert!(terms == 300 && p.terms() <= kinds);
+    for _ in 0..5 {
+        let x = normals(p.dim(), 0.5, &mut stream);
+        let model = p.model(&x);
+        let truth = objective(&data, Loss::Logistic, 0.01, &model.coef, &model.intercept);
+        let f = p.value(&x).unwrap();
+        assert!((f - truth).abs() <= 1e-12 * truth, "{f} {truth}");
+    }
+    // A part of the rows keeps their targets and weights.
+    let rows: Vec<usize> = (0..p.terms()).collect();
+    let x = normals(p.dim(), 0.5, &mut stream);
+    let (f, g) = (
+        p.value(&x).unwrap(),
+        p.batch(&rows).unwrap().value(&x).unwrap(),
+    );
+    assert!((f - g).abs() <= 1e-12 * f, "{f} {g}");
+}
