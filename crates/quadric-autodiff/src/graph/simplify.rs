@@ -1,0 +1,163 @@
+//! Identities that hold for every value: what an equation would compute is already there, or costs less another way.
+//!
+//! None of them changes which values are NaN: a product with a constant 0 stays, for it may be 0 times infinity.
+
+use super::Graph;
+use crate::ops::{Binary, Broadcast, MatMul, Op, Permute, ReduceSum, Unary};
+use crate::types::{Shape, Type, Var, without};
+
+impl Graph {
+    /// The value that an equation would have, if no equation is needed or a simpler one does.
+    pub(super) fn simplify(&mut self, op: &Op, args: &[Var], result: &Type) -> Option<Var> {
+        match op {
+            Op::Unary(f) => self.simplify_unary(*f, args[0]),
+            Op::Binary(f) => self.simplify_binary(*f, args[0], args[1]),
+            Op::Broadcast(p) => self.simplify_broadcast(p, args[0]),
+            Op::Reshape(_) => self.simplify_reshape(args[0], &result.shape),
+            Op::Permute(p) => self.simplify_permute(p, args[0]),
+            Op::ReduceSum(p) => self.simplify_sum(p, args[0]),
+            Op::Pad(p) if p.is_identity() => Some(args[0]),
+            Op::Slice(p) if p.is_identity(self.shape(args[0])) => Some(args[0]),
+            Op::Concat(_) if args.len() == 1 => Some(args[0]),
+            _ => None,
+        }
+    }
+
+    fn simplify_unary(&mut self, f: Unary, x: Var) -> Option<Var> {
+        if let Some(v) = self.filled(x) {
+            return Some(self.fill_like(f.apply(v), x));
+        }
+        let e = self.producer(x)?;
+        let twice = f == Unary::Neg && e.op == Op::Unary(Unary::Neg);
+        twice.then(|| e.args[0])
+    }
+
+    fn simplify_binary(&mut self, f: Binary, a: Var, b: Var) -> Option<Var> {
+        use Binary::{Add, Div, Mul, Sub};
+        let (u, v) = (self.filled(a), self.filled(b));
+        if let (Some(u), Some(v)) = (u, v) {
+            return Some(self.fill_like(f.apply(u, v), a));
+        }
+        let (is_u, is_v) = (|c: f64| u == Some(c), |c: f64| v == Some(c));
+        match f {
+            Add if is_u(0.0) => Some(b),
+            Mul if is_u(1.0) => Some(b),
+            Add | Sub if is_v(0.0) => Some(a),
+            Mul | Div if is_v(1.0) => Some(a),
+            Sub if is_u(0.0) => Some(self.neg(b)),
+            Mul if is_u(-1.0) => Some(self.neg(b)),
+            Mul | Div if is_v(-1.0) => Some(self.neg(a)),
+            _ => None,
+        }
+    }
+
+    fn simplify_broadcast(&mut self, p: &Broadcast, x: Var) -> Option<Var> {
+        if p.shape.len() == p.axes.len() {
+            return Some(x);
+        }
+        if let Some(v) = self.filled(x) {
+            return Some(self.fill(v, &p.shape));
+        }
+        let e = self.producer(x)?;
+        let (Op::Broadcast(inner), &[source]) = (&e.op, &e.args[..]) else {
+            return None;
+        };
+        let axes: Shape = inner.axes.iter().map(|&i| p.axes[i]).collect();
+        Some(self.broadcast(source, &p.shape, &axes))
+    }
+
+    fn simplify_reshape(&mut self, x: Var, shape: &Shape) -> Option<Var> {
+        if self.shape(x) == shape.as_slice() {
+            return Some(x);
+        }
+        if let Some(v) = self.filled(x) {
+            return Some(self.fill(v, shape));
+        }
+        let e = self.producer(x)?;
+        let (Op::Reshape(_), &[source]) = (&e.op, &e.args[..]) else {
+            return None;
+        };
+        Some(self.reshape(source, shape))
+    }
+
+    fn simplify_permute(&mut self, p: &Permute, x: Var) -> Option<Var> {
+        if p.axes.iter().enumerate().all(|(i, &axis)| i == axis) {
+            return Some(x);
+        }
+        if let Some(v) = self.filled(x) {
+            let shape: Shape = p.axes.iter().map(|&i| self.shape(x)[i]).collect();
+            return Some(self.fill(v, &shape));
+        }
+        let e = self.producer(x)?;
+        let (Op::Permute(inner), &[source]) = (&e.op, &e.args[..]) else {
+            return None;
+        };
+        let axes: Shape = p.axes.iter().map(|&i| inner.axes[i]).collect();
+        Some(self.permute(source, &axes))
+    }
+
+    fn simplify_sum(&mut self, p: &ReduceSum, x: Var) -> Option<Var> {
+        if p.axes.is_empty() {
+            return Some(x);
+        }
+        let shape = Shape::from(self.shape(x));
+        let left = without(&shape, &p.axes);
+        let count: usize = p.axes.iter().map(|&i| shape[i]).product();
+        if let Some(v) = self.filled(x) {
+            return Some(self.fill(v * count as f64, &left));
+        }
+        if p.axes.iter().all(|&i| shape[i] == 1) {
+            return Some(self.reshape(x, &left));
+        }
+        match &self.producer(x)?.op {
+            Op::Broadcast(inner) => {
+                let inner = inner.clone();
+                Some(self.sum_of_repeated(p, &inner, x))
+            }
+            Op::MatMul(_) => self.sum_of_products(p, x),
+            _ => None,
+        }
+    }
+
+    /// The sum along axes that were repeated is a multiple; along others it comes before the repetition.
+    fn sum_of_repeated(&mut self, p: &ReduceSum, inner: &Broadcast, x: Var) -> Var {
+        let source = self.producer(x).map_or(x, |e| e.args[0]);
+        let is_repeated = |i: &&usize| !inner.axes.contains(i);
+        let repeated = p.axes.iter().filter(is_repeated);
+        let count: usize = repeated.map(|&i| inner.shape[i]).product();
+        let own = (0..inner.axes.len()).filter(|&i| p.axes.contains(&inner.axes[i]));
+        let own: Shape = own.collect();
+        let left = (0..inner.shape.len()).filter(|i| !p.axes.contains(i));
+        let left: Shape = left.collect();
+        let axes = inner
+            .axes
+            .iter()
+            .filter_map(|i| left.iter().position(|l| l == i));
+        let axes: Shape = axes.collect();
+        let shape: Shape = left.iter().map(|&i| inner.shape[i]).collect();
+        let sum = self.sum(source, &own);
+        let scaled = self.scale(sum, count as f64);
+        self.broadcast(scaled, &shape, &axes)
+    }
+
+    /// A sum of matrix products over all of them is one product with a longer inner axis.
+    fn sum_of_products(&mut self, p: &ReduceSum, x: Var) -> Option<Var> {
+        let rank = self.shape(x).len();
+        if p.axes.len() != rank - 2 || p.axes.iter().any(|&i| i >= rank - 2) {
+            return None;
+        }
+        let e = self.producer(x)?;
+        let (a, b) = (e.args[0], e.args[1]);
+        let count: usize = self.shape(a)[..rank - 2].iter().product();
+        let (m, k) = (self.shape(a)[rank - 2], self.shape(a)[rank - 1]);
+        let n = self.shape(b)[rank - 1];
+        let rows_first = std::iter::once(rank - 2)
+            .chain(0..rank - 2)
+            .chain([rank - 1]);
+        let rows_first: Shape = rows_first.collect();
+        let rows = self.permute(a, &rows_first);
+        let rows = self.reshape(rows, &[m, count * k]);
+        let columns = self.reshape(b, &[count * k, n]);
+        Some(self.emit(MatMul, &[rows, columns]))
+    }
+}

@@ -1,0 +1,186 @@
+//! Rows of a table by number, and their sums back into a table.
+
+use super::{Primitive, Site, Tangents, Types, all_batched, arity, one, single};
+use crate::array::{Array, Operand};
+use crate::graph::Vars;
+use crate::types::{Kind, Shape, Type, Var};
+use quadric_linalg::Scalar;
+
+/// `table (batch.., rows, inner..)` and `indices (batch.., outer..)` give `(batch.., outer.., inner..)`: the rows that the
+/// indices name. The first `batch` axes are common to both. A row that does not exist is all NaN: that is how an index out
+/// of range shows.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Gather {
+    pub(crate) batch: usize,
+}
+
+/// `indices (batch.., outer..)` and `updates (batch.., outer.., inner..)` give `(batch.., rows, inner..)`: the sums of the
+/// updates of each row, in the order of the updates.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ScatterAdd {
+    pub(crate) batch: usize,
+    pub(crate) rows: usize,
+}
+
+/// Sizes of a gather or scatter.
+pub(crate) struct Extent {
+    pub(crate) rows: usize,
+    pub(crate) outer: usize,
+    pub(crate) inner: usize,
+}
+
+impl Extent {
+    pub(crate) fn new(batch: usize, rows: usize, indices: &[usize], updates: &[usize]) -> Self {
+        Self {
+            rows,
+            outer: indices[batch..].iter().product(),
+            inner: updates[indices.len()..].iter().product(),
+        }
+    }
+
+    /// For every index: the position of its row in the table, none if there is no such row, and of its update.
+    pub(crate) fn pairs<'a>(
+        &'a self,
+        indices: &'a [i32],
+    ) -> impl Iterator<Item = (Option<usize>, usize)> + 'a {
+        indices.iter().enumerate().map(|(i, &row)| {
+            let row = usize::try_from(row).ok().filter(|&r| r < self.rows);
+            let table = i / self.outer.max(1) * self.rows;
+            (row.map(|r| (table + r) * self.inner), i * self.inner)
+        })
+    }
+}
+
+fn check_batch(batch: usize, indices: &Type, other: &Type) -> Result<(), String> {
+    if indices.kind != Kind::Index || other.kind != Kind::Float {
+        return Err(format!(
+            "takes real numbers and indices, not {other} and {indices}"
+        ));
+    }
+    let fits = indices.rank() >= batch
+        && other.rank() > batch
+        && indices.shape[..batch] == other.shape[..batch];
+    if !fits {
+        return Err(format!(
+            "{other} and {indices} do not have the same first {batch} axes"
+        ));
+    }
+    Ok(())
+}
+
+impl Primitive for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn infer(&self, args: &[&Type]) -> Result<Types, String> {
+        let [table, indices] = arity(args)?;
+        check_batch(self.batch, &indices, &table)?;
+        let inner = table.shape[self.batch + 1..].iter();
+        single(Type::float(indices.shape.iter().chain(inner).copied()))
+    }
+
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+        let (table, indices) = (args[0].floats(), args[1].indices());
+        let rows = args[0].shape[self.batch];
+        let extent = Extent::new(self.batch, rows, args[1].shape, &results[0].shape);
+        let mut out = vec![T::of(f64::NAN); results[0].len()];
+        for (from, to) in extent.pairs(indices) {
+            if let Some(from) = from {
+                let row = &table[from..from + extent.inner];
+                out[to..to + extent.inner].copy_from_slice(row);
+            }
+        }
+        vec![Array::Float(out)]
+    }
+
+    fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
+        let indices = site.args[1];
+        one(tangents[0].map(|t| site.graph.emit(self.clone(), &[t, indices])))
+    }
+
+    fn transpose(&self, site: &mut Site<'_>, _: &[bool], cotangents: &[Option<Var>]) -> Tangents {
+        let (g, table, indices) = (&mut *site.graph, site.args[0], site.args[1]);
+        let op = ScatterAdd {
+            batch: self.batch,
+            rows: g.shape(table)[self.batch],
+        };
+        let c = cotangents[0].map(|c| g.emit(op, &[indices, c]));
+        [c, None].into_iter().collect()
+    }
+
+    fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
+        let args = all_batched(site, batched, size);
+        let batch = self.batch + 1;
+        std::iter::once(site.graph.emit(Self { batch }, &args)).collect()
+    }
+
+    fn flops(&self, _: &[&Type], _: &[Type]) -> u64 {
+        0
+    }
+}
+
+impl Primitive for ScatterAdd {
+    fn name(&self) -> &'static str {
+        "scatter_add"
+    }
+
+    fn infer(&self, args: &[&Type]) -> Result<Types, String> {
+        let [indices, updates] = arity(args)?;
+        let n = indices.rank();
+        if updates.rank() < n || updates.shape[..n] != indices.shape[..] {
+            return Err(format!("{updates} is not a row for each of {indices}"));
+        }
+        if indices.kind != Kind::Index || updates.kind != Kind::Float || n < self.batch {
+            return Err(format!(
+                "takes indices and real numbers, not {indices} and {updates}"
+            ));
+        }
+        let front = indices.shape[..self.batch].iter().copied();
+        let shape: Shape = front
+            .chain([self.rows])
+            .chain(updates.shape[n..].iter().copied())
+            .collect();
+        single(Type::float(shape))
+    }
+
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+        let (indices, updates) = (args[0].indices(), args[1].floats());
+        let extent = Extent::new(self.batch, self.rows, args[0].shape, args[1].shape);
+        let mut sums = vec![0.0; results[0].len()];
+        for (to, from) in extent.pairs(indices) {
+            if let Some(to) = to {
+                let row = &updates[from..from + extent.inner];
+                for (sum, v) in sums[to..].iter_mut().zip(row) {
+                    *sum += v.to_f64();
+                }
+            }
+        }
+        vec![Array::Float(sums.into_iter().map(T::of).collect())]
+    }
+
+    fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
+        let indices = site.args[0];
+        one(tangents[1].map(|t| site.graph.emit(self.clone(), &[indices, t])))
+    }
+
+    fn transpose(&self, site: &mut Site<'_>, _: &[bool], cotangents: &[Option<Var>]) -> Tangents {
+        let indices = site.args[0];
+        let op = Gather { batch: self.batch };
+        let c = cotangents[0].map(|c| site.graph.emit(op, &[c, indices]));
+        [None, c].into_iter().collect()
+    }
+
+    fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
+        let args = all_batched(site, batched, size);
+        let op = Self {
+            batch: self.batch + 1,
+            rows: self.rows,
+        };
+        std::iter::once(site.graph.emit(op, &args)).collect()
+    }
+
+    fn flops(&self, args: &[&Type], _: &[Type]) -> u64 {
+        args[1].len() as u64
+    }
+}
