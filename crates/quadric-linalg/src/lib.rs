@@ -7,6 +7,7 @@
 pub mod algebra;
 mod cpu;
 pub mod dense;
+pub mod elementwise;
 mod error;
 pub mod kernels;
 pub mod krylov;

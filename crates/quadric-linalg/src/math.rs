@@ -66,7 +66,7 @@ fn power_of_two(k: f64) -> f64 {
 }
 
 #[inline(always)]
-fn exp_one<const FMA: bool>(x: f64) -> f64 {
+pub(crate) fn exp_one<const FMA: bool>(x: f64) -> f64 {
     // Beyond these the result is 0 or infinite anyway; comparisons let NaN through.
     let x = if x > 710.0 { 710.0 } else { x };
     let x = if x < -746.0 { -746.0 } else { x };
@@ -103,16 +103,55 @@ fn log1p_one<const FMA: bool>(u: f64) -> f64 {
 }
 
 #[inline(always)]
-fn softplus_one<const FMA: bool>(t: f64) -> f64 {
+pub(crate) fn softplus_one<const FMA: bool>(t: f64) -> f64 {
     let small = log1p_one::<FMA>(exp_one::<FMA>(-t.abs()));
     let positive = if t > 0.0 { t } else { 0.0 };
     positive + small
 }
 
 #[inline(always)]
-fn sigmoid_one<const FMA: bool>(t: f64) -> f64 {
+pub(crate) fn sigmoid_one<const FMA: bool>(t: f64) -> f64 {
     let u = exp_one::<FMA>(-t.abs());
     (if t >= 0.0 { 1.0 } else { u }) / (1.0 + u)
+}
+
+/// From u = e^2|x| - 1 as u / (u + 2), which is accurate near 0, too.
+#[inline(always)]
+pub(crate) fn tanh_one<const FMA: bool>(t: f64) -> f64 {
+    let x = 2.0 * t.abs();
+    let x = if x > 40.0 { 40.0 } else { x };
+    let k = (x * std::f64::consts::LOG2_E + SHIFT) - SHIFT;
+    let r = mul_add::<FMA>(-k, LN2_LOW, mul_add::<FMA>(-k, LN2_HIGH, x));
+    let e = mul_add::<FMA>(r * r, polynomial::<FMA, 12>(&EXP, r), r);
+    let scale = power_of_two(k);
+    let u = mul_add::<FMA>(scale, e, scale - 1.0);
+    (u / (u + 2.0)).copysign(t)
+}
+
+/// √½, as bits.
+const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
+
+/// The logarithm of m 2^k as k ln 2 + log m, with m in [√½, √2).
+#[inline(always)]
+pub(crate) fn log_one<const FMA: bool>(x: f64) -> f64 {
+    const TWO_54: f64 = (1_u64 << 54) as f64;
+    const TWO_52: f64 = (1_u64 << 52) as f64;
+    let is_subnormal = x < f64::MIN_POSITIVE;
+    let (y, offset) = if is_subnormal {
+        (x * TWO_54, 54.0)
+    } else {
+        (x, 0.0)
+    };
+    let shifted = y.to_bits().wrapping_add(1.0_f64.to_bits() - SQRT_HALF);
+    let exponent = f64::from_bits((shifted >> 52) | TWO_52.to_bits()) - (TWO_52 + 1023.0);
+    let k = exponent - offset;
+    let mantissa = (shifted & ((1 << 52) - 1)) + SQRT_HALF;
+    let f = f64::from_bits(mantissa) - 1.0;
+    let rest = log1p_rest::<FMA>(f);
+    let log = mul_add::<FMA>(k, LN2_HIGH, f - mul_add::<FMA>(-k, LN2_LOW, rest));
+    let log = if x < f64::INFINITY { log } else { x };
+    let log = if x < 0.0 { f64::NAN } else { log };
+    if x == 0.0 { f64::NEG_INFINITY } else { log }
 }
 
 /// Below this step, and not beyond where the series of the exponential and the logarithm serve, a change of softplus is one

@@ -42,6 +42,7 @@ pub trait Scalar:
     + private::Sealed
     + crate::dense::Decompose
     + crate::kernels::Products
+    + crate::elementwise::Functions
     + 'static
 {
     /// The name of the type as users spell it: `"f32"` or `"f64"`.
