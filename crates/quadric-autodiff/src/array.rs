@@ -5,13 +5,21 @@ use quadric_linalg::Scalar;
 use smallvec::SmallVec;
 
 /// The entries of a value that is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Data<'a, T> {
     /// Real numbers.
     Float(&'a [T]),
     /// Indices.
     Index(&'a [i32]),
 }
+
+impl<T> Clone for Data<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Data<'_, T> {}
 
 impl<'a, T> Data<'a, T> {
     /// Number of entries.

@@ -18,6 +18,7 @@
 //! ```
 
 mod array;
+mod exec;
 mod graph;
 mod interpret;
 mod ops;
@@ -28,6 +29,7 @@ mod transform;
 mod types;
 
 pub use array::{Array, Data};
+pub use exec::{Executable, Prepared};
 pub use program::{Input, Program};
 pub use tensor::{Padding, Tensor, Windows};
 pub use tracer::Tracer;

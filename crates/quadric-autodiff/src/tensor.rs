@@ -10,7 +10,7 @@ mod operators;
 pub use composite::{Padding, Windows};
 
 use crate::ops::{
-    Binary, Broadcast, Compare, Concat, CumulativeSum, Gather, MatMul, Op, Pad, Permute, Real,
+    Binary, Broadcast, Concat, CumulativeSum, Detach, Gather, MatMul, Op, Pad, Permute, Real,
     ReduceMax, ReduceSum, Reshape, Reverse, Select, Slice, Unary,
 };
 use crate::tracer::{Tracer, fail};
@@ -65,7 +65,7 @@ unary_methods! {
     /// The error function.
     erf = Unary::Erf;
     /// The value, which derivatives take for a constant.
-    detach = Unary::Detach;
+    detach = Detach;
     /// Indices as real numbers.
     to_float = Real;
 }
@@ -159,12 +159,6 @@ impl<'t> Tensor<'t> {
         self.tracer.emit(f, &[a, b])
     }
 
-    #[track_caller]
-    fn compared(self, f: Compare, other: Self) -> Self {
-        let (a, b) = self.aligned(other, crate::ops::Primitive::name(&f));
-        self.tracer.emit(f, &[a, b])
-    }
-
     /// The larger of two entries; NaN if either is. At a tie each gets half of the derivative.
     #[track_caller]
     pub fn maximum(self, other: Self) -> Self {
@@ -180,19 +174,19 @@ impl<'t> Tensor<'t> {
     /// 1 where the entries are equal, else 0. Indices can be compared, too.
     #[track_caller]
     pub fn equal(self, other: Self) -> Self {
-        self.compared(Compare::Equal, other)
+        self.binary(Binary::Equal, other)
     }
 
     /// 1 where `self < other`, else 0.
     #[track_caller]
     pub fn less(self, other: Self) -> Self {
-        self.compared(Compare::Less, other)
+        self.binary(Binary::Less, other)
     }
 
     /// 1 where `self <= other`, else 0.
     #[track_caller]
     pub fn less_equal(self, other: Self) -> Self {
-        self.compared(Compare::LessEqual, other)
+        self.binary(Binary::LessEqual, other)
     }
 
     /// `a` where `self` is not zero, else `b`; what is not chosen may be NaN.

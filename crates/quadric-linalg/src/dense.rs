@@ -1,4 +1,4 @@
-//! Dense decompositions: Cholesky (plain and equilibrated), triangular solves, symmetric eigenvalues, thin QR, SVD.
+//! Dense products and decompositions: Cholesky (plain and equilibrated), triangular solves, symmetric eigenvalues, thin QR, SVD.
 //!
 //! Thin functions over faer, compiled for `f32` and `f64` in this crate only. Matrices are faer views; symmetric input is
 //! read from its lower triangle. Results do not depend on threads: Cholesky and its solves are cut by size, everything
@@ -19,7 +19,8 @@ pub use envelope::{EnvelopeCholesky, RefusedPivot};
 pub use spectral::{Svd, SymmetricEigen, ThinQr, svd, symmetric_eigen, thin_qr};
 
 use crate::Result;
-use faer::{MatMut, MatRef, Par};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 
 /// The one setting of faer's own parallelism: QR, EVD and SVD change bits with it.
 const PAR: Par = Par::Seq;
@@ -27,6 +28,7 @@ const PAR: Par = Par::Seq;
 /// The decompositions of one scalar type, compiled where this trait is implemented: here.
 #[doc(hidden)]
 pub trait Decompose: Sized {
+    fn product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, out: MatMut<'_, Self>);
     fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize>;
     fn solve_lower(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>);
     fn solve_lower_transposed(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>);
@@ -38,6 +40,9 @@ pub trait Decompose: Sized {
 macro_rules! decompose {
     ($($t:ty),*) => { $(
         impl Decompose for $t {
+            fn product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, out: MatMut<'_, Self>) {
+                matmul(out, Accum::Replace, a, b, 1.0, PAR);
+            }
             fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize> {
                 blocked::factor(a)
             }
@@ -60,3 +65,11 @@ macro_rules! decompose {
     )* };
 }
 decompose!(f32, f64);
+
+/// `out <- A B`, on the calling thread.
+///
+/// # Panics
+/// Shapes that do not fit.
+pub fn product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
+    T::product(a, b, out);
+}

@@ -4,121 +4,63 @@ use super::{Primitive, Site, Tangents, Types, all_batched, arity, floats, one, s
 use crate::array::{Array, Data, Operand};
 use crate::graph::{Graph, Vars};
 use crate::types::{Kind, Type, Var};
-use quadric_linalg::{Scalar, math};
+use quadric_linalg::Scalar;
+pub(crate) use quadric_linalg::elementwise::{Binary, Unary};
 
-/// A function of one number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Unary {
-    Neg,
-    Abs,
-    /// -1, 0 or 1; NaN stays.
-    Sign,
-    Exp,
-    Log,
-    /// log(1 + x)
-    Log1p,
-    Sqrt,
-    Sin,
-    Cos,
-    Tanh,
-    /// 1 / (1 + exp(-x))
-    Sigmoid,
-    /// log(1 + exp(x))
-    Softplus,
-    Erf,
-    /// x to a constant power, given by the bits of an `f64`.
-    Power(u64),
-    /// The value, without its derivatives.
-    Detach,
-}
-
-impl Unary {
-    pub(crate) fn power(exponent: f64) -> Self {
-        Self::Power(exponent.to_bits())
-    }
-
-    /// The function, in double precision.
-    pub(crate) fn apply(self, x: f64) -> f64 {
-        match self {
-            Self::Neg => -x,
-            Self::Abs => x.abs(),
-            Self::Sign => {
-                if x == 0.0 || x.is_nan() {
-                    x
-                } else {
-                    x.signum()
-                }
-            }
-            Self::Exp => x.exp(),
-            Self::Log => x.ln(),
-            Self::Log1p => x.ln_1p(),
-            Self::Sqrt => x.sqrt(),
-            Self::Sin => x.sin(),
-            Self::Cos => x.cos(),
-            Self::Tanh => x.tanh(),
-            Self::Sigmoid => math::sigmoid(x),
-            Self::Softplus => math::softplus(x),
-            Self::Erf => libm::erf(x),
-            Self::Power(bits) => x.powf(f64::from_bits(bits)),
-            Self::Detach => x,
+/// The derivative of f at x, where the function is y; none where it is zero everywhere.
+fn slope(f: Unary, g: &mut Graph, x: Var, y: Var) -> Option<Var> {
+    Some(match f {
+        Unary::Neg => g.fill_like(-1.0, x),
+        Unary::Abs => g.unary(Unary::Sign, x),
+        Unary::Sign => return None,
+        Unary::Exp => y,
+        Unary::Log => {
+            let one = g.fill_like(1.0, x);
+            g.div(one, x)
         }
-    }
-
-    /// The derivative at x, where the function is y; none where it is zero.
-    fn slope(self, g: &mut Graph, x: Var, y: Var) -> Option<Var> {
-        Some(match self {
-            Self::Neg => g.fill_like(-1.0, x),
-            Self::Abs => g.unary(Self::Sign, x),
-            Self::Sign | Self::Detach => return None,
-            Self::Exp => y,
-            Self::Log => {
-                let one = g.fill_like(1.0, x);
-                g.div(one, x)
+        Unary::Log1p => {
+            let one = g.fill_like(1.0, x);
+            let denominator = g.add(one, x);
+            g.div(one, denominator)
+        }
+        Unary::Sqrt => {
+            let half = g.fill_like(0.5, x);
+            g.div(half, y)
+        }
+        Unary::Sin => g.unary(Unary::Cos, x),
+        Unary::Cos => {
+            let sine = g.unary(Unary::Sin, x);
+            g.neg(sine)
+        }
+        Unary::Tanh => {
+            let (one, square) = (g.fill_like(1.0, x), g.mul(y, y));
+            g.sub(one, square)
+        }
+        Unary::Sigmoid => {
+            let one = g.fill_like(1.0, x);
+            let rest = g.sub(one, y);
+            g.mul(y, rest)
+        }
+        Unary::Softplus => g.unary(Unary::Sigmoid, x),
+        Unary::Erf => {
+            let square = g.mul(x, x);
+            let minus = g.neg(square);
+            let density = g.unary(Unary::Exp, minus);
+            g.scale(density, std::f64::consts::FRAC_2_SQRT_PI)
+        }
+        Unary::Power(bits) => {
+            let exponent = f64::from_bits(bits);
+            if exponent == 0.0 {
+                return None;
             }
-            Self::Log1p => {
-                let one = g.fill_like(1.0, x);
-                let denominator = g.add(one, x);
-                g.div(one, denominator)
-            }
-            Self::Sqrt => {
-                let half = g.fill_like(0.5, x);
-                g.div(half, y)
-            }
-            Self::Sin => g.unary(Self::Cos, x),
-            Self::Cos => {
-                let sine = g.unary(Self::Sin, x);
-                g.neg(sine)
-            }
-            Self::Tanh => {
-                let (one, square) = (g.fill_like(1.0, x), g.mul(y, y));
-                g.sub(one, square)
-            }
-            Self::Sigmoid => {
-                let one = g.fill_like(1.0, x);
-                let rest = g.sub(one, y);
-                g.mul(y, rest)
-            }
-            Self::Softplus => g.unary(Self::Sigmoid, x),
-            Self::Erf => {
-                let square = g.mul(x, x);
-                let minus = g.neg(square);
-                let density = g.unary(Self::Exp, minus);
-                g.scale(density, std::f64::consts::FRAC_2_SQRT_PI)
-            }
-            Self::Power(bits) => {
-                let exponent = f64::from_bits(bits);
-                if exponent == 0.0 {
-                    return None;
-                }
-                let lower = match exponent - 1.0 {
-                    0.0 => g.fill_like(1.0, x),
-                    1.0 => x,
-                    e => g.unary(Self::power(e), x),
-                };
-                g.scale(lower, exponent)
-            }
-        })
-    }
+            let lower = match exponent - 1.0 {
+                0.0 => g.fill_like(1.0, x),
+                1.0 => x,
+                e => g.unary(Unary::power(e), x),
+            };
+            g.scale(lower, exponent)
+        }
+    })
 }
 
 impl Primitive for Unary {
@@ -138,7 +80,6 @@ impl Primitive for Unary {
             Self::Softplus => "softplus",
             Self::Erf => "erf",
             Self::Power(_) => "power",
-            Self::Detach => "detach",
         }
     }
 
@@ -160,7 +101,7 @@ impl Primitive for Unary {
         let Some(t) = tangents[0] else {
             return one(None);
         };
-        let slope = self.slope(g, site.args[0], site.results[0]);
+        let slope = slope(*self, g, site.args[0], site.results[0]);
         one(slope.map(|s| g.mul(s, t)))
     }
 
@@ -180,43 +121,19 @@ impl Primitive for Unary {
     }
 }
 
-/// A function of two numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Binary {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    /// The larger; NaN if either is. At a tie each argument gets half of the derivative.
-    Max,
-    /// The smaller; NaN if either is. At a tie each argument gets half of the derivative.
-    Min,
+/// For the larger or smaller of two numbers: 1 where `a` is the result, 0 where `b` is, 1/2 where both are.
+fn share(f: Binary, g: &mut Graph, a: Var, b: Var) -> Var {
+    let (lower, upper) = if f == Binary::Max { (b, a) } else { (a, b) };
+    let (one, half) = (g.fill_like(1.0, a), g.fill_like(0.5, a));
+    let zero = g.fill_like(0.0, a);
+    let tie = g.emit(Binary::Equal, &[a, b]);
+    let wins = g.emit(Binary::Less, &[lower, upper]);
+    let rest = g.emit(Select, &[wins, one, zero]);
+    g.emit(Select, &[tie, half, rest])
 }
 
-impl Binary {
-    /// The function, in double precision.
-    pub(crate) fn apply(self, a: f64, b: f64) -> f64 {
-        match self {
-            Self::Add => a + b,
-            Self::Sub => a - b,
-            Self::Mul => a * b,
-            Self::Div => a / b,
-            Self::Max | Self::Min if a.is_nan() || b.is_nan() => f64::NAN,
-            Self::Max => a.max(b),
-            Self::Min => a.min(b),
-        }
-    }
-
-    /// 1 where `a` is the result, 0 where `b` is, 1/2 where both are.
-    fn share(self, g: &mut Graph, a: Var, b: Var) -> Var {
-        let (lower, upper) = if self == Self::Max { (b, a) } else { (a, b) };
-        let (one, half) = (g.fill_like(1.0, a), g.fill_like(0.5, a));
-        let zero = g.fill_like(0.0, a);
-        let tie = g.emit(Compare::Equal, &[a, b]);
-        let wins = g.emit(Compare::Less, &[lower, upper]);
-        let rest = g.emit(Select, &[wins, one, zero]);
-        g.emit(Select, &[tie, half, rest])
-    }
+fn is_comparison(f: Binary) -> bool {
+    matches!(f, Binary::Equal | Binary::Less | Binary::LessEqual)
 }
 
 impl Primitive for Binary {
@@ -228,26 +145,45 @@ impl Primitive for Binary {
             Self::Div => "div",
             Self::Max => "max",
             Self::Min => "min",
+            Self::Equal => "equal",
+            Self::Less => "less",
+            Self::LessEqual => "less_equal",
         }
     }
 
+    /// Indices can be compared, too.
     fn infer(&self, args: &[&Type]) -> Result<Types, String> {
-        floats(args)?;
         let [a, b] = arity(args)?;
-        if a != b {
+        if !is_comparison(*self) {
+            floats(args)?;
+        } else if a.kind != b.kind {
+            return Err(format!("cannot compare {a} with {b}"));
+        }
+        if a.shape != b.shape {
             return Err(format!(
                 "shapes {:?} and {:?} differ",
                 &a.shape[..],
                 &b.shape[..]
             ));
         }
-        single(a)
+        single(Type::float(a.shape))
     }
 
     fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
-        let pairs = args[0].floats().iter().zip(args[1].floats());
-        let results = pairs.map(|(a, b)| T::of(self.apply(a.to_f64(), b.to_f64())));
-        vec![Array::Float(results.collect())]
+        let results = match (args[0].data, args[1].data) {
+            (Data::Float(a), Data::Float(b)) => {
+                let pairs = a.iter().zip(b);
+                let results = pairs.map(|(a, b)| self.apply(a.to_f64(), b.to_f64()));
+                results.map(T::of).collect()
+            }
+            (Data::Index(a), Data::Index(b)) => {
+                let pairs = a.iter().zip(b);
+                let results = pairs.map(|(&a, &b)| self.apply(f64::from(a), f64::from(b)));
+                results.map(T::of).collect()
+            }
+            _ => unreachable!("type inference compares like with like"),
+        };
+        vec![Array::Float(results)]
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -273,12 +209,13 @@ impl Primitive for Binary {
                 top.map(|t| g.div(t, b))
             }
             Self::Max | Self::Min => {
-                let share = self.share(g, a, b);
+                let share = share(*self, g, a, b);
                 let ones = g.fill_like(1.0, a);
                 let rest = g.sub(ones, share);
                 let (u, v) = (da.map(|t| g.mul(share, t)), db.map(|t| g.mul(rest, t)));
                 g.add_any(u, v)
             }
+            Self::Equal | Self::Less | Self::LessEqual => None,
         })
     }
 
@@ -299,82 +236,11 @@ impl Primitive for Binary {
             Self::Mul if linear[0] => (Some(g.mul(c, b)), None),
             Self::Mul => (None, Some(g.mul(a, c))),
             Self::Div => (Some(g.div(c, b)), None),
-            Self::Max | Self::Min => unreachable!("{} is not linear", self.name()),
+            _ => unreachable!("{} is not linear", self.name()),
         };
         [ca.filter(|_| linear[0]), cb.filter(|_| linear[1])]
             .into_iter()
             .collect()
-    }
-
-    fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
-        std::iter::once(site.graph.emit(*self, &args)).collect()
-    }
-
-    fn flops(&self, _: &[&Type], results: &[Type]) -> u64 {
-        results[0].len() as u64
-    }
-}
-
-/// 1 where a relation between two numbers or two indices holds, else 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Compare {
-    Equal,
-    Less,
-    LessEqual,
-}
-
-impl Compare {
-    pub(crate) fn holds<E: PartialOrd>(self, a: &E, b: &E) -> bool {
-        match self {
-            Self::Equal => a == b,
-            Self::Less => a < b,
-            Self::LessEqual => a <= b,
-        }
-    }
-}
-
-impl Primitive for Compare {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Equal => "equal",
-            Self::Less => "less",
-            Self::LessEqual => "less_equal",
-        }
-    }
-
-    fn infer(&self, args: &[&Type]) -> Result<Types, String> {
-        let [a, b] = arity(args)?;
-        if a != b {
-            return Err(format!("cannot compare {a} with {b}"));
-        }
-        single(Type::float(a.shape))
-    }
-
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
-        let number = |holds: bool| T::of(f64::from(u8::from(holds)));
-        let results = match (args[0].data, args[1].data) {
-            (Data::Float(a), Data::Float(b)) => a
-                .iter()
-                .zip(b)
-                .map(|(a, b)| number(self.holds(a, b)))
-                .collect(),
-            (Data::Index(a), Data::Index(b)) => a
-                .iter()
-                .zip(b)
-                .map(|(a, b)| number(self.holds(a, b)))
-                .collect(),
-            _ => unreachable!("type inference compares like with like"),
-        };
-        vec![Array::Float(results)]
-    }
-
-    fn jvp(&self, _: &mut Site<'_>, _: &[Option<Var>]) -> Tangents {
-        one(None)
-    }
-
-    fn transpose(&self, _: &mut Site<'_>, _: &[bool], _: &[Option<Var>]) -> Tangents {
-        unreachable!("{} is not linear", self.name())
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
@@ -486,5 +352,40 @@ impl Primitive for Real {
 
     fn flops(&self, _: &[&Type], results: &[Type]) -> u64 {
         results[0].len() as u64
+    }
+}
+
+/// The value, without its derivatives.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Detach;
+
+impl Primitive for Detach {
+    fn name(&self) -> &'static str {
+        "detach"
+    }
+
+    fn infer(&self, args: &[&Type]) -> Result<Types, String> {
+        let [x] = arity(args)?;
+        single(x)
+    }
+
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+        vec![crate::interpret::copy(args[0].data)]
+    }
+
+    fn jvp(&self, _: &mut Site<'_>, _: &[Option<Var>]) -> Tangents {
+        one(None)
+    }
+
+    fn transpose(&self, _: &mut Site<'_>, _: &[bool], _: &[Option<Var>]) -> Tangents {
+        unreachable!("{} has no tangents", self.name())
+    }
+
+    fn batch(&self, site: &mut Site<'_>, _: &[bool], _: usize) -> Vars {
+        std::iter::once(site.graph.emit(Detach, site.args)).collect()
+    }
+
+    fn flops(&self, _: &[&Type], _: &[Type]) -> u64 {
+        0
     }
 }

@@ -15,7 +15,7 @@ mod window;
 
 pub(crate) use constant::Constant;
 pub(crate) use convolution::{Convolution, Geometry, Role};
-pub(crate) use elementwise::{Binary, Compare, Real, Select, Unary};
+pub(crate) use elementwise::{Binary, Detach, Real, Select, Unary};
 pub(crate) use index::{Gather, ScatterAdd};
 pub(crate) use layout::{Broadcast, Concat, Pad, Permute, Reshape, Reverse, Slice};
 pub(crate) use product::MatMul;
@@ -158,7 +158,7 @@ macro_rules! primitives {
 primitives! {
     Constant,
     // One entry at a time.
-    Unary, Binary, Compare, Select, Real,
+    Unary, Binary, Select, Real, Detach,
     // The same entries in another order.
     Broadcast, Reshape, Permute, Slice, Pad, Concat, Reverse,
     // Along axes.

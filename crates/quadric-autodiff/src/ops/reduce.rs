@@ -1,6 +1,6 @@
 //! Sums, largest entries and running sums along axes.
 
-use super::{Compare, Primitive, Site, Tangents, Types, arity, floats, one, same, single};
+use super::{Binary, Primitive, Site, Tangents, Types, arity, floats, one, same, single};
 use crate::array::{Array, Operand, Positions};
 use crate::graph::Vars;
 use crate::types::{Shape, Type, Var, row_major, without};
@@ -122,7 +122,7 @@ impl Primitive for ReduceMax {
         let x = site.args[0];
         let shape = Shape::from(g.shape(x));
         let most = g.spread(site.results[0], &shape, &self.axes);
-        let is_most = g.emit(Compare::Equal, &[x, most]);
+        let is_most = g.emit(Binary::Equal, &[x, most]);
         let count = g.sum(is_most, &self.axes);
         let along = g.mul(is_most, t);
         let total = g.sum(along, &self.axes);

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use quadric_autodiff::{Array, Data, Program, Tensor, Tracer};
+use quadric_autodiff::{Array, Data, Executable, Program, Tensor, Tracer};
 use quadric_linalg::random::SeedTree;
 
 /// What a case computes.
@@ -61,7 +61,50 @@ impl Flat {
         });
         let inputs: Vec<Data<'_, f64>> = slices.collect();
         let outputs = self.program.run(&inputs).expect("inputs fit");
-        outputs.iter().flat_map(Array::floats).copied().collect()
+        let plain: Vec<f64> = outputs.iter().flat_map(Array::floats).copied().collect();
+        assert_close(
+            "the compiled program",
+            &self.run_compiled(&inputs),
+            &plain,
+            1e-12,
+        );
+        plain
+    }
+
+    /// The outputs of the compiled program, at once and in two stages.
+    fn run_compiled(&self, inputs: &[Data<'_, f64>]) -> Vec<f64> {
+        let sizes: Vec<usize> = (0..self.program.outputs())
+            .map(|i| self.program.output_type(i).len())
+            .collect();
+        let mut flat = vec![f64::NAN; sizes.iter().sum()];
+        let mut again = flat.clone();
+        fn cut<'a>(mut v: &'a mut [f64], sizes: &[usize]) -> Vec<&'a mut [f64]> {
+            let mut parts = Vec::new();
+            for &n in sizes {
+                let (head, tail) = v.split_at_mut(n);
+                parts.push(head);
+                v = tail;
+            }
+            parts
+        }
+        let mut executable = Executable::new(&self.program).expect("real outputs");
+        executable
+            .run(inputs, &mut cut(&mut flat, &sizes))
+            .expect("inputs fit");
+        let is_direction = |i: usize| self.program.inputs()[i].is_direction();
+        let (directions, point): (Vec<usize>, Vec<usize>) =
+            (0..inputs.len()).partition(|&i| is_direction(i));
+        let pick =
+            |which: &[usize]| -> Vec<Data<'_, f64>> { which.iter().map(|&i| inputs[i]).collect() };
+        let mut prepared = executable.prepare(&pick(&point)).expect("inputs fit");
+        for _ in 0..2 {
+            again.fill(f64::NAN);
+            prepared
+                .apply(&pick(&directions), &mut cut(&mut again, &sizes))
+                .expect("inputs fit");
+            assert_eq!(flat, again, "stages change bits");
+        }
+        flat
     }
 }
 

@@ -13,7 +13,7 @@ use super::precondition::FETCH;
 use crate::Loss;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{Cost, DataMatrix, LinearOperator, Properties, Result, Scalar};
+use quadric_core::{Cost, DataMatrix, LinearOperator, Problem, Properties, Result, Scalar};
 use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::parallel::{by_columns, map_ranges, ranges};
 use quadric_linalg::vector::dot;
@@ -163,9 +163,9 @@ impl<T: Scalar> Glm<T> {
         (terms, rest)
     }
 
-    /// How many terms may be kept.
+    /// How many terms may be kept: more than there are unknowns would cost more than the Hessian.
     fn most_terms(&self) -> usize {
-        let most = ENTRIES.isqrt();
+        let most = ENTRIES.isqrt().min(self.dim());
         if self.design.is_sparse() {
             most
         } else {

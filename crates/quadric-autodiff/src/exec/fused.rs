@@ -1,0 +1,550 @@
+//! Element-wise operations and the reductions that end them, in one loop over tiles that stay in the first cache.
+//!
+//! A tile goes through all operations before the next one is touched: values that nobody else reads never reach memory. The
+//! range of the outermost axis is cut in tasks by size alone; sums that several tasks contribute to meet in the order of the
+//! tasks, so results do not depend on the number of threads.
+
+use super::memory::{Memory, Place, Room};
+use super::view::Strides;
+use crate::array::Positions;
+use crate::types::Shape;
+use quadric_linalg::Scalar;
+use quadric_linalg::elementwise::{self, Argument, Binary, Unary};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// Entries of a tile.
+const TILE: usize = 1024;
+/// Entries per task, about.
+const TASK: usize = 1 << 15;
+/// Tasks, at most.
+const TASKS: usize = 16;
+
+/// An argument of an operation in a loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// What an earlier operation of the loop gave.
+    Register(usize),
+    /// An array from memory.
+    Load(usize),
+    /// A constant.
+    Number(f64),
+}
+
+/// An operation of a loop. Its result is the register with its own number.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Code {
+    Copy(Source),
+    Map(Unary, Source),
+    Zip(Binary, Source, Source),
+    Select(Source, Source, Source),
+}
+
+/// An array that a loop reads.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) place: Place,
+    pub(super) offset: isize,
+    pub(super) strides: Strides,
+}
+
+impl Load {
+    /// True if all entries are the same one.
+    fn is_number(&self) -> bool {
+        self.strides.iter().all(|&s| s == 0)
+    }
+}
+
+/// How a reduction combines entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reduction {
+    Sum,
+    Max,
+}
+
+/// A reduction at the end of a loop.
+#[derive(Clone, Debug)]
+pub(super) struct Sink {
+    pub(super) source: Source,
+    pub(super) reduction: Reduction,
+    pub(super) place: Place,
+    /// Steps in the result; 0 along reduced axes.
+    pub(super) strides: Strides,
+    pub(super) len: usize,
+}
+
+/// A loop.
+#[derive(Debug)]
+pub(super) struct Loop<T> {
+    /// The collapsed axes.
+    pub(super) dims: Shape,
+    pub(super) code: Vec<Code>,
+    pub(super) loads: Vec<Load>,
+    /// Registers that are kept, in row-major order.
+    pub(super) stores: Vec<(usize, Place)>,
+    pub(super) sinks: Vec<Sink>,
+    /// Scratch of every task: registers, loads that have to be gathered, and results of reductions.
+    scratch: Vec<Vec<T>>,
+    /// For every load the scratch tile that it is gathered to.
+    gathers: Vec<Option<usize>>,
+    /// Length of a tile.
+    tile: usize,
+    /// Entries per step of the outermost axis.
+    row: usize,
+    tasks: usize,
+}
+
+/// The part of a destination that a task writes.
+type Part<'a, T> = &'a mut [T];
+
+struct Task<'a, T> {
+    range: Range<usize>,
+    stores: SmallVec<[Part<'a, T>; 4]>,
+    /// Results of reductions that only this task contributes to.
+    own: SmallVec<[Part<'a, T>; 2]>,
+    scratch: &'a mut [Vec<T>],
+}
+
+impl<T: Scalar> Loop<T> {
+    pub(super) fn new(
+        dims: Shape,
+        code: Vec<Code>,
+        loads: Vec<Load>,
+        stores: Vec<(usize, Place)>,
+        sinks: Vec<Sink>,
+    ) -> Self {
+        let total: usize = dims.iter().product();
+        let row = total / dims[0].max(1);
+        let inner = *dims.last().expect("at least one axis");
+        // Whole rows of the innermost axis, or pieces of one.
+        let tile = if inner >= TILE || dims.len() == 1 {
+            TILE.min(inner)
+        } else {
+            TILE / inner.max(1) * inner
+        };
+        let tasks = (total / TASK).clamp(1, TASKS).min(dims[0].max(1));
+        let mut this = Self {
+            dims,
+            code,
+            loads,
+            stores,
+            sinks,
+            scratch: Vec::new(),
+            gathers: Vec::new(),
+            tile: tile.max(1),
+            row,
+            tasks,
+        };
+        let mut tiles = this.code.len();
+        this.gathers = (0..this.loads.len())
+            .map(|i| {
+                let load = &this.loads[i];
+                (!load.is_number() && !this.is_direct(&load.strides)).then(|| {
+                    tiles += 1;
+                    tiles - 1
+                })
+            })
+            .collect();
+        let shared = this
+            .sinks
+            .iter()
+            .map(|s| if this.is_shared(s) { s.len } else { 0 });
+        let shared: usize = shared.sum();
+        let kept = |r: usize| this.stores.iter().any(|s| s.0 == r);
+        let needs = (0..tiles).map(|r| {
+            if r < this.code.len() && kept(r) {
+                0
+            } else {
+                this.tile
+            }
+        });
+        let one: Vec<usize> = needs.chain([shared]).collect();
+        this.scratch = (0..this.tasks)
+            .flat_map(|_| one.iter().map(|&n| vec![T::of(0.0); n]))
+            .collect();
+        this
+    }
+
+    /// Bytes of scratch.
+    pub(super) fn bytes(&self) -> usize {
+        self.scratch.iter().map(|v| v.len() * size_of::<T>()).sum()
+    }
+
+    /// True if tiles are contiguous in an array with these steps.
+    fn is_direct(&self, strides: &[isize]) -> bool {
+        let last = self.dims.len() - 1;
+        if strides[last] != 1 && self.dims[last] != 1 {
+            return false;
+        }
+        // Tiles within one row need no more; others span axes.
+        let spans = self.tile > self.dims[last];
+        let expected = crate::types::row_major(&self.dims);
+        !spans || strides == &expected[..]
+    }
+
+    /// True if several tasks contribute to the same entries.
+    fn is_shared(&self, sink: &Sink) -> bool {
+        self.tasks > 1 && sink.strides[0] == 0
+    }
+
+    pub(super) fn run(&mut self, memory: &mut Memory<'_, T>) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut rooms: SmallVec<[Room<'_, T>; 4]> =
+            self.stores.iter().map(|s| memory.take(s.1)).collect();
+        let mut results: SmallVec<[Room<'_, T>; 2]> =
+            self.sinks.iter().map(|s| memory.take(s.place)).collect();
+        for (sink, room) in self.sinks.iter().zip(&mut results) {
+            room.floats().fill(start(sink.reduction));
+        }
+        let task = Task {
+            range: 0..self.dims[0],
+            stores: rooms.iter_mut().map(Room::floats).collect(),
+            own: self
+                .sinks
+                .iter()
+                .zip(&mut results)
+                .filter(|(s, _)| !self.is_shared(s))
+                .map(|(_, r)| r.floats())
+                .collect(),
+            scratch: &mut scratch,
+        };
+        let shared = &*memory;
+        self.fork(self.tasks, task, shared);
+        self.combine(&scratch, &mut results);
+        for (s, room) in self.stores.iter().zip(rooms) {
+            memory.put(s.1, room);
+        }
+        for (s, room) in self.sinks.iter().zip(results) {
+            memory.put(s.place, room);
+        }
+        self.scratch = scratch;
+    }
+
+    /// Runs a number of tasks in parallel; the cuts depend on the sizes only.
+    fn fork(&self, tasks: usize, task: Task<'_, T>, memory: &Memory<'_, T>) {
+        if tasks <= 1 {
+            return self.work(task, memory);
+        }
+        let left = tasks / 2;
+        let rows = task.range.len() * left / tasks;
+        let middle = task.range.start + rows;
+        let (mut a, mut b) = (SmallVec::new(), SmallVec::new());
+        for part in task.stores {
+            let (head, tail) = part.split_at_mut(rows * self.row);
+            a.push(head);
+            b.push(tail);
+        }
+        let (mut own_a, mut own_b) = (SmallVec::new(), SmallVec::new());
+        let own = self.sinks.iter().filter(|s| !self.is_shared(s));
+        for (part, sink) in task.own.into_iter().zip(own) {
+            let (head, tail) = part.split_at_mut(rows * sink.strides[0] as usize);
+            own_a.push(head);
+            own_b.push(tail);
+        }
+        let each = task.scratch.len() / tasks;
+        let (scratch_a, scratch_b) = task.scratch.split_at_mut(each * left);
+        let head = Task {
+            range: task.range.start..middle,
+            stores: a,
+            own: own_a,
+            scratch: scratch_a,
+        };
+        let tail = Task {
+            range: middle..task.range.end,
+            stores: b,
+            own: own_b,
+            scratch: scratch_b,
+        };
+        rayon::join(
+            || self.fork(left, head, memory),
+            || self.fork(tasks - left, tail, memory),
+        );
+    }
+
+    /// All tiles of a task.
+    fn work(&self, mut task: Task<'_, T>, memory: &Memory<'_, T>) {
+        let (tiles, shared) = task.scratch.split_at_mut(task.scratch.len() - 1);
+        let mut shared = &mut shared[0][..];
+        let mut results: SmallVec<[Part<'_, T>; 2]> = SmallVec::new();
+        let mut own = task.own.into_iter();
+        for sink in &self.sinks {
+            if self.is_shared(sink) {
+                let (head, tail) = shared.split_at_mut(sink.len);
+                head.fill(start(sink.reduction));
+                shared = tail;
+                results.push(head);
+            } else {
+                results.push(own.next().expect("one for each"));
+            }
+        }
+        let inner = *self.dims.last().expect("at least one axis");
+        let (first, end) = (task.range.start * self.row, task.range.end * self.row);
+        let mut at = first;
+        let mut fresh = true;
+        while at < end {
+            let room = if self.tile < inner {
+                inner - at % inner
+            } else {
+                self.tile
+            };
+            let len = self.tile.min(room).min(end - at);
+            let here = Here {
+                at,
+                len,
+                first,
+                task: task.range.start,
+            };
+            self.gather(here, fresh, tiles, memory);
+            self.compute(here, tiles, &mut task.stores, memory);
+            for (sink, result) in self.sinks.iter().zip(&mut results) {
+                let values = self.value(sink.source, here, tiles, &task.stores, memory);
+                self.reduce(sink, values, here, result);
+            }
+            fresh = false;
+            at += len;
+        }
+    }
+
+    /// Position in memory of an entry, given by its number in row-major order.
+    fn position(&self, strides: &[isize], mut at: usize) -> isize {
+        let mut position = 0;
+        for (&n, &stride) in self.dims.iter().zip(strides).rev() {
+            position += (at % n) as isize * stride;
+            at /= n;
+        }
+        position
+    }
+
+    /// Copies what is not contiguous.
+    fn gather(&self, here: Here, fresh: bool, tiles: &mut [Vec<T>], memory: &Memory<'_, T>) {
+        for (load, gather) in self.loads.iter().zip(&self.gathers) {
+            let Some(tile) = *gather else { continue };
+            // The same for every tile, if a tile is whole rows and only the innermost axis matters.
+            let outer = &load.strides[..self.dims.len() - 1];
+            let whole = self.tile >= self.dims[self.dims.len() - 1];
+            if !fresh && whole && outer.iter().all(|&s| s == 0) {
+                continue;
+            }
+            let data = memory.floats(load.place);
+            let out = &mut tiles[tile][..here.len];
+            self.gather_tile(load, here, data, out);
+        }
+    }
+
+    fn gather_tile(&self, load: &Load, here: Here, data: &[T], out: &mut [T]) {
+        let last = self.dims.len() - 1;
+        let (inner, stride) = (self.dims[last], load.strides[last]);
+        let mut done = 0;
+        while done < out.len() {
+            let at = here.at + done;
+            let run = (inner - at % inner).min(out.len() - done);
+            let from = load.offset + self.position(&load.strides, at);
+            let out = &mut out[done..done + run];
+            match stride {
+                0 => out.fill(data[from as usize]),
+                1 => out.copy_from_slice(&data[from as usize..from as usize + run]),
+                _ => {
+                    for (i, o) in out.iter_mut().enumerate() {
+                        *o = data[(from + i as isize * stride) as usize];
+                    }
+                }
+            }
+            done += run;
+        }
+    }
+
+    fn compute(
+        &self,
+        here: Here,
+        tiles: &mut [Vec<T>],
+        stores: &mut [Part<'_, T>],
+        memory: &Memory<'_, T>,
+    ) {
+        for (number, code) in self.code.iter().enumerate() {
+            let store = self.stores.iter().position(|s| s.0 == number);
+            // Taken out while it is written; the operation reads earlier registers only.
+            let (mut tile, mut part): (Vec<T>, Part<'_, T>) = (Vec::new(), &mut []);
+            let out = match store {
+                Some(s) => {
+                    part = std::mem::take(&mut stores[s]);
+                    let from = here.at - here.first;
+                    &mut part[from..from + here.len]
+                }
+                None => {
+                    tile = std::mem::take(&mut tiles[number]);
+                    &mut tile[..here.len]
+                }
+            };
+            let value = |s| self.value(s, here, tiles, stores, memory);
+            match *code {
+                Code::Copy(a) => match value(a) {
+                    Argument::Each(v) => out.copy_from_slice(v),
+                    Argument::All(v) => out.fill(v),
+                },
+                Code::Map(f, a) => match value(a) {
+                    Argument::Each(v) => elementwise::map(f, v, out),
+                    Argument::All(v) => out.fill(T::of(f.apply(v.to_f64()))),
+                },
+                Code::Zip(f, a, b) => elementwise::zip(f, value(a), value(b), out),
+                Code::Select(mask, a, b) => match value(mask) {
+                    Argument::Each(m) => elementwise::select(m, value(a), value(b), out),
+                    Argument::All(m) => {
+                        let chosen = if m.to_f64() == 0.0 {
+                            value(b)
+                        } else {
+                            value(a)
+                        };
+                        match chosen {
+                            Argument::Each(v) => out.copy_from_slice(v),
+                            Argument::All(v) => out.fill(v),
+                        }
+                    }
+                },
+            }
+            match store {
+                Some(s) => stores[s] = part,
+                None => tiles[number] = tile,
+            }
+        }
+    }
+
+    fn value<'v>(
+        &self,
+        source: Source,
+        here: Here,
+        tiles: &'v [Vec<T>],
+        stores: &'v [Part<'_, T>],
+        memory: &'v Memory<'_, T>,
+    ) -> Argument<'v, T> {
+        match source {
+            Source::Number(v) => Argument::All(T::of(v)),
+            Source::Register(r) => match self.stores.iter().position(|s| s.0 == r) {
+                Some(s) => {
+                    let from = here.at - here.first;
+                    Argument::Each(&stores[s][from..from + here.len])
+                }
+                None => Argument::Each(&tiles[r][..here.len]),
+            },
+            Source::Load(i) if self.loads[i].is_number() => {
+                let load = &self.loads[i];
+                Argument::All(memory.floats(load.place)[load.offset as usize])
+            }
+            Source::Load(i) => match self.gathers[i] {
+                Some(tile) => Argument::Each(&tiles[tile][..here.len]),
+                None => {
+                    let load = &self.loads[i];
+                    let from = (load.offset + self.position(&load.strides, here.at)) as usize;
+                    Argument::Each(&memory.floats(load.place)[from..from + here.len])
+                }
+            },
+        }
+    }
+
+    fn reduce(&self, sink: &Sink, values: Argument<'_, T>, here: Here, result: &mut [T]) {
+        let last = self.dims.len() - 1;
+        let (inner, stride) = (self.dims[last], sink.strides[last]);
+        // A task that owns its results has only these.
+        let base = if self.is_shared(sink) {
+            0
+        } else {
+            here.task as isize * sink.strides[0]
+        };
+        let mut done = 0;
+        while done < here.len {
+            let at = here.at + done;
+            let run = (inner - at % inner).min(here.len - done);
+            let to = (self.position(&sink.strides, at) - base) as usize;
+            let part = match values {
+                Argument::Each(v) => Argument::Each(&v[done..done + run]),
+                all => all,
+            };
+            match stride {
+                0 => {
+                    let r = &mut result[to];
+                    *r = match (sink.reduction, part) {
+                        (Reduction::Sum, Argument::Each(v)) => {
+                            T::of(r.to_f64() + elementwise::sum(v))
+                        }
+                        (Reduction::Sum, Argument::All(v)) => {
+                            T::of(r.to_f64() + v.to_f64() * run as f64)
+                        }
+                        (Reduction::Max, Argument::Each(v)) => larger(*r, elementwise::max(v)),
+                        (Reduction::Max, Argument::All(v)) => larger(*r, v),
+                    };
+                }
+                _ => {
+                    let out = &mut result[to..to + run];
+                    match (sink.reduction, part) {
+                        (Reduction::Sum, Argument::Each(v)) => elementwise::add_rows(v, out),
+                        (Reduction::Sum, Argument::All(v)) => {
+                            out.iter_mut().for_each(|o| *o = *o + v)
+                        }
+                        (Reduction::Max, Argument::Each(v)) => {
+                            out.iter_mut().zip(v).for_each(|(o, &v)| *o = larger(*o, v));
+                        }
+                        (Reduction::Max, Argument::All(v)) => {
+                            out.iter_mut().for_each(|o| *o = larger(*o, v));
+                        }
+                    }
+                }
+            }
+            done += run;
+        }
+    }
+
+    /// Combines what the tasks left of shared results, in their order.
+    fn combine(&self, scratch: &[Vec<T>], results: &mut [Room<'_, T>]) {
+        let each = scratch.len() / self.tasks;
+        let mut from = 0;
+        for (sink, room) in self.sinks.iter().zip(results) {
+            if !self.is_shared(sink) {
+                continue;
+            }
+            for (i, r) in room.floats().iter_mut().enumerate() {
+                let parts = (0..self.tasks).map(|t| scratch[(t + 1) * each - 1][from + i]);
+                *r = match sink.reduction {
+                    Reduction::Sum => T::of(parts.map(|p| p.to_f64()).sum()),
+                    Reduction::Max => parts.fold(*r, larger),
+                };
+            }
+            from += sink.len;
+        }
+    }
+}
+
+/// The tile at hand.
+#[derive(Clone, Copy)]
+struct Here {
+    /// Number of the first entry.
+    at: usize,
+    len: usize,
+    /// Number of the first entry of the task.
+    first: usize,
+    /// First index along the outermost axis of the task.
+    task: usize,
+}
+
+fn start<T: Scalar>(reduction: Reduction) -> T {
+    T::of(match reduction {
+        Reduction::Sum => 0.0,
+        Reduction::Max => f64::NEG_INFINITY,
+    })
+}
+
+fn larger<T: Scalar>(a: T, b: T) -> T {
+    T::of(Binary::Max.apply(a.to_f64(), b.to_f64()))
+}
+
+/// Copies strided entries to a dense array; for indices, which no loop handles.
+pub(super) fn copy_indices(
+    from: &[i32],
+    start: isize,
+    shape: &[usize],
+    strides: &Strides,
+    to: &mut [i32],
+) {
+    let positions = Positions::new(start, shape, strides);
+    for (o, at) in to.iter_mut().zip(positions) {
+        *o = from[at];
+    }
+}

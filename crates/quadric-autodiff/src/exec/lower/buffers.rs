@@ -1,0 +1,100 @@
+//! Which values share memory.
+
+use super::Lowering;
+use crate::array::Array;
+use crate::exec::memory::Place;
+use crate::ops::{Constant, Primitive};
+use crate::types::{Kind, Type};
+use quadric_linalg::Scalar;
+
+/// Memory of a value, before it has a place.
+pub(super) struct Buffer {
+    pub(super) t: Type,
+    /// The step that makes it; none for inputs and constants.
+    pub(super) maker: Option<usize>,
+    /// False for a register that nobody else reads.
+    pub(super) is_stored: bool,
+    pub(super) constant: Option<Constant>,
+    /// The output that it is.
+    pub(super) output: Option<usize>,
+    pub(super) place: Option<Place>,
+}
+
+impl Buffer {
+    pub(super) fn made(t: Type) -> Self {
+        Self {
+            t,
+            maker: None,
+            is_stored: false,
+            constant: None,
+            output: None,
+            place: None,
+        }
+    }
+
+    pub(super) fn given(t: Type, input: usize) -> Self {
+        Self {
+            place: Some(Place::Input(input)),
+            ..Self::made(t)
+        }
+    }
+}
+
+impl Lowering<'_> {
+    /// Gives every buffer a place, and returns the slots. Buffers of the same size share a slot if one is last read before the
+    /// other is made; what early steps make for late ones keeps its slot for itself.
+    pub(super) fn share<T: Scalar>(&mut self, order: &[usize], early: usize) -> Vec<Array<T>> {
+        let mut last_read = vec![0; self.buffers.len()];
+        for (time, &i) in order.iter().enumerate() {
+            for &b in self.items[i].reads.iter().chain(&self.items[i].writes) {
+                last_read[b] = time;
+            }
+        }
+        let mut slots: Vec<Array<T>> = Vec::new();
+        for buffer in &mut self.buffers {
+            if let Some(c) = &buffer.constant {
+                buffer.place = Some(Place::Slot(slots.len()));
+                slots.extend(c.eval(&[], std::slice::from_ref(&buffer.t)));
+            }
+        }
+        let mut free: Vec<(Kind, usize, usize)> = Vec::new();
+        for (time, &i) in order.iter().enumerate() {
+            for &b in &self.items[i].writes {
+                let buffer = &mut self.buffers[b];
+                if buffer.place.is_some() || !buffer.is_stored {
+                    continue;
+                }
+                if let Some(output) = buffer.output {
+                    buffer.place = Some(Place::Output(output));
+                    continue;
+                }
+                let (kind, len) = (buffer.t.kind, buffer.t.len());
+                let known = free.iter().position(|f| (f.0, f.1) == (kind, len));
+                let slot = match known {
+                    Some(found) => free.swap_remove(found).2,
+                    None => {
+                        slots.push(Array::zeros(&buffer.t));
+                        slots.len() - 1
+                    }
+                };
+                buffer.place = Some(Place::Slot(slot));
+            }
+            let item = &self.items[i];
+            let mut done: Vec<usize> = item.reads.iter().chain(&item.writes).copied().collect();
+            done.sort_unstable();
+            done.dedup();
+            for b in done {
+                let buffer = &self.buffers[b];
+                let made_early = buffer.maker.is_some_and(|m| !self.items[m].late);
+                let kept = made_early && last_read[b] >= early;
+                if let (Some(Place::Slot(slot)), true, false) =
+                    (buffer.place, last_read[b] == time, kept)
+                    && buffer.constant.is_none()
+                {
+                    free.push((buffer.t.kind, buffer.t.len(), slot));
+                }
+            }
+        }
+        slots
+    }
+}

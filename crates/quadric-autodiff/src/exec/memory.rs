@@ -1,0 +1,80 @@
+//! The memory of a run: what the caller gave, and buffers that were sized when the program was compiled.
+
+use crate::array::{Array, Data};
+use smallvec::SmallVec;
+
+/// Where the entries of a value are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// Input number i, given by the caller.
+    Input(usize),
+    /// Buffer number i of the executable.
+    Slot(usize),
+    /// Output number i, given by the caller.
+    Output(usize),
+}
+
+/// A destination while it is written.
+pub(super) enum Room<'a, T> {
+    Slot(Array<T>),
+    Output(&'a mut [T]),
+}
+
+impl<T> Room<'_, T> {
+    /// The real numbers.
+    pub(super) fn floats(&mut self) -> &mut [T] {
+        match self {
+            Self::Slot(Array::Float(v)) => v,
+            Self::Output(v) => v,
+            Self::Slot(Array::Index(_)) => unreachable!("a loop writes real numbers"),
+        }
+    }
+}
+
+/// What a step may read and write.
+pub(super) struct Memory<'a, T> {
+    pub(super) inputs: &'a [Data<'a, T>],
+    pub(super) slots: &'a mut [Array<T>],
+    pub(super) outputs: SmallVec<[&'a mut [T]; 8]>,
+}
+
+impl<'a, T> Memory<'a, T> {
+    pub(super) fn read(&self, place: Place) -> Data<'_, T> {
+        match place {
+            Place::Input(i) => self.inputs[i],
+            Place::Slot(i) => match &self.slots[i] {
+                Array::Float(v) => Data::Float(v),
+                Array::Index(v) => Data::Index(v),
+            },
+            Place::Output(i) => Data::Float(&*self.outputs[i]),
+        }
+    }
+
+    pub(super) fn floats(&self, place: Place) -> &[T] {
+        match self.read(place) {
+            Data::Float(v) => v,
+            Data::Index(_) => unreachable!("a loop reads real numbers"),
+        }
+    }
+
+    /// Takes a destination out, so that others can be read while it is written.
+    pub(super) fn take(&mut self, place: Place) -> Room<'a, T> {
+        match place {
+            Place::Slot(i) => {
+                let empty = Array::Index(Vec::new());
+                Room::Slot(std::mem::replace(&mut self.slots[i], empty))
+            }
+            Place::Output(i) => Room::Output(std::mem::take(&mut self.outputs[i])),
+            Place::Input(_) => unreachable!("inputs are never written"),
+        }
+    }
+
+    /// Puts a destination back.
+    pub(super) fn put(&mut self, place: Place, room: Room<'a, T>) {
+        match (place, room) {
+            (Place::Slot(i), Room::Slot(v)) => self.slots[i] = v,
+            (Place::Output(i), Room::Output(v)) => self.outputs[i] = v,
+            _ => unreachable!("a destination goes back to its place"),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Programs compiled for their shapes: loops instead of element-wise operations, views instead of rearrangements, buffers that
+//! are shared by values that do not live at the same time.
+//!
+//! What does not depend on the directions of a linearised program is computed by [`Executable::prepare`], once for a point;
+//! [`Prepared::apply`] does the rest. Results have the same bits for any number of threads.
+
+mod fused;
+mod lower;
+mod memory;
+mod product;
+mod repeat;
+mod view;
+
+use crate::array::{Array, Data, Operand};
+use crate::ops::{Op, Primitive};
+use crate::program::Program;
+use crate::types::{Kind, Shape, Type};
+use fused::Loop;
+use memory::{Memory, Place};
+use product::Product;
+use quadric_linalg::{Error, ErrorKind, Result, Scalar};
+use repeat::Repeat;
+use view::View;
+
+/// One thing that a run does.
+enum Step<T> {
+    Loop(Loop<T>),
+    Product(Product),
+    Repeat(Box<Repeat<T>>),
+    Plain(Plain),
+    CopyIndices(View, Place, Place),
+}
+
+/// An operation that is evaluated as its primitive says.
+struct Plain {
+    op: Op,
+    args: Vec<(Place, Shape)>,
+    results: Vec<(Place, Type)>,
+}
+
+/// Steps in order, and the buffers that they use.
+struct Plan<T> {
+    inputs: Vec<(String, Type, bool)>,
+    outputs: Vec<Type>,
+    steps: Vec<Step<T>>,
+    /// Number of steps that do not depend on directions.
+    early: usize,
+    slots: Vec<Array<T>>,
+}
+
+/// A program that is ready to run, in `f32` or `f64`.
+///
+/// ```
+/// use quadric_autodiff::{Executable, Program};
+///
+/// let loss = Program::trace(|t| {
+///     let x = t.input("x", [2]);
+///     vec![(x * x * x).sum_all()]
+/// })?;
+/// let product = loss.grad(&["x"])?.linearize(&["x"])?;
+/// let mut hessian = Executable::<f64>::new(&product)?;
+/// let mut at = hessian.prepare(&[(&[1.0, 2.0][..]).into()])?;
+/// let mut out = [0.0; 2];
+/// at.apply(&[(&[1.0, 0.0][..]).into()], &mut [&mut out])?;
+/// assert_eq!(out, [6.0, 0.0]);
+/// at.apply(&[(&[0.0, 1.0][..]).into()], &mut [&mut out])?;
+/// assert_eq!(out, [0.0, 12.0]);
+/// # Ok::<(), quadric_linalg::Error>(())
+/// ```
+pub struct Executable<T> {
+    plan: Plan<T>,
+    flops: u64,
+}
+
+/// A program at a point, to be applied to directions.
+pub struct Prepared<'a, T> {
+    plan: &'a mut Plan<T>,
+    inputs: Vec<Data<'a, T>>,
+}
+
+impl<T: Scalar> Executable<T> {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    ///
+    /// If an output is made of indices.
+    pub fn new(program: &Program) -> Result<Self> {
+        let outputs = (0..program.outputs()).map(|i| program.output_type(i));
+        if let Some(t) = outputs.into_iter().find(|t| t.kind == Kind::Index) {
+            let message = format!("an output is {t}; only real numbers can be outputs");
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
+        Ok(Self {
+            plan: lower::lower(program),
+            flops: program.flops(),
+        })
+    }
+
+    /// Computes the outputs, which are written row after row into the given slices.
+    ///
+    /// # Errors
+    ///
+    /// If inputs or outputs do not have the kinds and sizes of the program's.
+    pub fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
+        self.plan.check(inputs, |_| true)?;
+        self.plan.check_outputs(outputs)?;
+        self.plan.run(inputs, outputs, 0);
+        Ok(())
+    }
+
+    /// Computes what does not depend on directions, for a point: all inputs that are no directions, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the inputs do not have the kinds and sizes of the program's.
+    pub fn prepare<'a>(&'a mut self, point: &[Data<'a, T>]) -> Result<Prepared<'a, T>> {
+        self.plan.check(point, |direction| !direction)?;
+        let mut point = point.iter().copied();
+        let inputs = self.plan.inputs.iter().map(|i| match i.2 {
+            true => Data::Float(&[]),
+            false => point.next().expect("checked"),
+        });
+        let inputs: Vec<Data<'a, T>> = inputs.collect();
+        let early = self.plan.early;
+        self.plan.run_steps(&inputs, &mut [], 0..early);
+        Ok(Prepared {
+            plan: &mut self.plan,
+            inputs,
+        })
+    }
+
+    /// Bytes of all buffers.
+    pub fn memory(&self) -> usize {
+        self.plan.bytes()
+    }
+
+    /// Additions and multiplications of one run.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+}
+
+impl<T: Scalar> Prepared<'_, T> {
+    /// Computes the outputs for directions.
+    ///
+    /// # Errors
+    ///
+    /// If directions or outputs do not have the sizes of the program's.
+    pub fn apply(&mut self, directions: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
+        self.plan.check(directions, |direction| direction)?;
+        self.plan.check_outputs(outputs)?;
+        let mut given = directions.iter().copied();
+        let inputs = self.inputs.iter().zip(&self.plan.inputs);
+        let inputs: Vec<Data<'_, T>> = inputs
+            .map(|(&point, i)| {
+                if i.2 {
+                    given.next().expect("checked")
+                } else {
+                    point
+                }
+            })
+            .collect();
+        let early = self.plan.early;
+        self.plan.run(&inputs, outputs, early);
+        Ok(())
+    }
+}
+
+impl<T: Scalar> Plan<T> {
+    fn check(&self, given: &[Data<'_, T>], belongs: impl Fn(bool) -> bool) -> Result<()> {
+        let expected: Vec<_> = self.inputs.iter().filter(|i| belongs(i.2)).collect();
+        if given.len() != expected.len() {
+            return Err(Error::shape(
+                "the list of inputs",
+                given.len(),
+                expected.len(),
+            ));
+        }
+        for (data, (name, t, _)) in given.iter().zip(expected) {
+            if data.len() != t.len() || data.kind() != t.kind {
+                let kind = if data.kind() == Kind::Float {
+                    "real numbers"
+                } else {
+                    "indices"
+                };
+                let message = format!("input `{name}` is given {} {kind}; it is {t}", data.len());
+                return Err(Error::new(ErrorKind::Shape, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_outputs(&self, outputs: &[&mut [T]]) -> Result<()> {
+        let found: Vec<usize> = outputs.iter().map(|o| o.len()).collect();
+        let expected: Vec<usize> = self.outputs.iter().map(Type::len).collect();
+        if found != expected {
+            return Err(Error::shape("the list of outputs", found, expected));
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]], from: usize) {
+        let steps = self.steps.len();
+        self.run_steps(inputs, outputs, from..steps);
+    }
+
+    fn run_steps(
+        &mut self,
+        inputs: &[Data<'_, T>],
+        outputs: &mut [&mut [T]],
+        range: std::ops::Range<usize>,
+    ) {
+        let mut memory = Memory {
+            inputs,
+            slots: &mut self.slots,
+            outputs: outputs.iter_mut().map(|o| &mut **o).collect(),
+        };
+        for step in &mut self.steps[range] {
+            match step {
+                Step::Loop(l) => l.run(&mut memory),
+                Step::Product(p) => p.run(&mut memory),
+                Step::Repeat(r) => r.run(&mut memory),
+                Step::Plain(p) => p.run(&mut memory),
+                Step::CopyIndices(view, from, to) => {
+                    let mut room = memory.take(*to);
+                    let memory::Room::Slot(Array::Index(out)) = &mut room else {
+                        unreachable!("indices live in slots");
+                    };
+                    let Data::Index(data) = memory.read(*from) else {
+                        unreachable!("indices are copied");
+                    };
+                    fused::copy_indices(data, view.offset, &view.shape, &view.strides, out);
+                    memory.put(*to, room);
+                }
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let slots = self.slots.iter().map(|s| match s {
+            Array::Float(v) => v.len() * size_of::<T>(),
+            Array::Index(v) => v.len() * size_of::<i32>(),
+        });
+        let steps = self.steps.iter().map(|s| match s {
+            Step::Loop(l) => l.bytes(),
+            Step::Repeat(r) => r.bytes(),
+            Step::Product(_) | Step::Plain(_) | Step::CopyIndices(..) => 0,
+        });
+        slots.sum::<usize>() + steps.sum::<usize>()
+    }
+}
+
+impl Plain {
+    fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
+        let operand = |(place, shape): &(Place, Shape)| (memory.read(*place), shape.clone());
+        let args: Vec<(Data<'_, T>, Shape)> = self.args.iter().map(operand).collect();
+        let args: Vec<Operand<'_, T>> = args
+            .iter()
+            .map(|(data, shape)| Operand { shape, data: *data })
+            .collect();
+        let types: Vec<Type> = self.results.iter().map(|r| r.1.clone()).collect();
+        let results = self.op.eval(&args, &types);
+        for ((place, _), value) in self.results.iter().zip(results) {
+            let mut room = memory.take(*place);
+            match (&mut room, &value) {
+                (memory::Room::Slot(Array::Index(out)), Array::Index(v)) => {
+                    out[..v.len()].copy_from_slice(v)
+                }
+                (room, Array::Float(v)) => room.floats()[..v.len()].copy_from_slice(v),
+                _ => unreachable!("a value has the kind of its buffer"),
+            }
+            memory.put(*place, room);
+        }
+    }
+}
