@@ -2,7 +2,7 @@
 //!
 //! The loops are compiled for AVX2 and FMA, and for AVX-512 with the same bits, and promise their bits per level of
 //! instructions. In `f64` exponentials come from [`math`](crate::math); in `f32` they are polynomials in `f32`, within 2 units in
-//! the last place for [`Unary::Exp`], 3 for [`Unary::Sigmoid`], 5 for [`Unary::Tanh`]. NaN stays NaN everywhere.
+//! the last place for [`Unary::Exp`], 3 for [`Unary::Sigmoid`] and [`Unary::Erf`], 5 for [`Unary::Tanh`]. NaN stays NaN everywhere.
 
 #![allow(unsafe_code)]
 
@@ -169,6 +169,7 @@ fn map_body<T: Scalar, const FMA: bool>(f: Unary, x: &[T], out: &mut [T]) {
         Unary::Softplus => each(x, out, T::softplus::<FMA>),
         Unary::Log => each(x, out, T::log::<FMA>),
         Unary::Sqrt => each(x, out, T::square_root),
+        Unary::Erf => each(x, out, T::erf::<FMA>),
         Unary::Power(bits) => match f64::from_bits(bits) {
             2.0 => each(x, out, |v| v * v),
             -1.0 => each(x, out, |v| T::of(1.0) / v),

@@ -6,13 +6,14 @@
 
 mod buffers;
 
+use super::assemble::Assemble;
 use super::fused::{Code, Load, Loop, Reduction, Sink, Source};
 use super::memory::Place;
 use super::product::{Product, is_matrix};
 use super::repeat::{Repeat, is_plain};
 use super::view::{Strides, View, collapse};
 use super::{Plain, Plan, Step};
-use crate::ops::{Constant, Op};
+use crate::ops::{Constant, Op, Slice};
 use crate::program::{Equation, Program};
 use crate::types::{Kind, Shape, Type, Var, row_major};
 use buffers::Buffer;
@@ -49,6 +50,7 @@ struct Group {
 enum Work {
     Group(Group),
     Product(View, View, usize),
+    Assemble(Vec<(View, Slice)>, usize, Shape),
     Scan(crate::ops::Scan, Vec<usize>, Vec<usize>),
     Plain(Op, Vec<(usize, Type)>, Vec<(usize, Type)>),
     CopyIndices(View, usize),
@@ -171,6 +173,15 @@ impl<'p> Lowering<'p> {
                 let reads = vec![a.buffer, b.buffer];
                 self.push(Work::Product(a, b, out), late, reads, vec![out]);
             }
+            Op::Pad(p) => {
+                let parts = vec![p.inside(&self.type_of(e.args[0]).shape)];
+                self.assemble(e, parts, late);
+            }
+            Op::Concat(p) if self.is_float(e) => {
+                let shapes = e.args.iter().map(|&v| self.type_of(v).shape.clone());
+                let parts = p.parts(shapes);
+                self.assemble(e, parts, late);
+            }
             Op::Scan(s) if !is_plain(s) => {
                 let args: Vec<usize> = e.args.iter().map(|&v| self.dense(v, late)).collect();
                 let results: Vec<usize> = e.results.iter().map(|&v| self.result(v)).collect();
@@ -186,6 +197,15 @@ impl<'p> Lowering<'p> {
                 }
             }
         }
+    }
+
+    fn assemble(&mut self, e: &Equation, parts: Vec<Slice>, late: bool) {
+        let views: Vec<View> = e.args.iter().map(|&v| self.view(v)).collect();
+        let reads = views.iter().map(|v| v.buffer).collect();
+        let out = self.result(e.results[0]);
+        let shape = self.type_of(e.results[0]).shape.clone();
+        let parts = views.into_iter().zip(parts).collect();
+        self.push(Work::Assemble(parts, out, shape), late, reads, vec![out]);
     }
 
     fn is_float(&self, e: &Equation) -> bool {
@@ -525,6 +545,13 @@ impl<'p> Lowering<'p> {
             Work::Product(a, b, out) => {
                 let (at_a, at_b) = (self.place(a.buffer), self.place(b.buffer));
                 Step::Product(Product::new((&a, at_a), (&b, at_b), self.place(out)))
+            }
+            Work::Assemble(parts, out, shape) => {
+                let parts = parts.into_iter().map(|(view, slice)| {
+                    let place = self.place(view.buffer);
+                    (view, place, slice)
+                });
+                Step::Assemble(Assemble::new(self.place(out), &shape, parts.collect()))
             }
             Work::Scan(scan, args, results) => {
                 let places = |v: Vec<usize>| v.into_iter().map(|b| self.place(b)).collect();

@@ -4,6 +4,7 @@
 //! What does not depend on the directions of a linearised program is computed by [`Executable::prepare`], once for a point;
 //! [`Prepared::apply`] does the rest. Results have the same bits for any number of threads.
 
+mod assemble;
 mod fused;
 mod lower;
 mod memory;
@@ -15,6 +16,7 @@ use crate::array::{Array, Data, Operand};
 use crate::ops::{Op, Primitive};
 use crate::program::Program;
 use crate::types::{Kind, Shape, Type};
+use assemble::Assemble;
 use fused::Loop;
 use memory::{Memory, Place};
 use product::Product;
@@ -26,6 +28,7 @@ use view::View;
 enum Step<T> {
     Loop(Loop<T>),
     Product(Product),
+    Assemble(Assemble),
     Repeat(Box<Repeat<T>>),
     Plain(Plain),
     CopyIndices(View, Place, Place),
@@ -104,7 +107,9 @@ impl<T: Scalar> Executable<T> {
     pub fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
         self.plan.check(inputs, |_| true)?;
         self.plan.check_outputs(outputs)?;
-        self.plan.run(inputs, outputs, 0);
+        let plan = &mut self.plan;
+        // On a thread of the pool, from which tasks are forked without waiting for another thread to wake.
+        rayon::scope(|_| plan.run(inputs, outputs, 0));
         Ok(())
     }
 
@@ -121,8 +126,8 @@ impl<T: Scalar> Executable<T> {
             false => point.next().expect("checked"),
         });
         let inputs: Vec<Data<'a, T>> = inputs.collect();
-        let early = self.plan.early;
-        self.plan.run_steps(&inputs, &mut [], 0..early);
+        let plan = &mut self.plan;
+        rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early));
         Ok(Prepared {
             plan: &mut self.plan,
             inputs,
@@ -160,8 +165,8 @@ impl<T: Scalar> Prepared<'_, T> {
                 }
             })
             .collect();
-        let early = self.plan.early;
-        self.plan.run(&inputs, outputs, early);
+        let plan = &mut *self.plan;
+        rayon::scope(|_| plan.run(&inputs, outputs, plan.early));
         Ok(())
     }
 }
@@ -219,6 +224,7 @@ impl<T: Scalar> Plan<T> {
             match step {
                 Step::Loop(l) => l.run(&mut memory),
                 Step::Product(p) => p.run(&mut memory),
+                Step::Assemble(a) => a.run(&mut memory),
                 Step::Repeat(r) => r.run(&mut memory),
                 Step::Plain(p) => p.run(&mut memory),
                 Step::CopyIndices(view, from, to) => {
@@ -244,7 +250,7 @@ impl<T: Scalar> Plan<T> {
         let steps = self.steps.iter().map(|s| match s {
             Step::Loop(l) => l.bytes(),
             Step::Repeat(r) => r.bytes(),
-            Step::Product(_) | Step::Plain(_) | Step::CopyIndices(..) => 0,
+            _ => 0,
         });
         slots.sum::<usize>() + steps.sum::<usize>()
     }

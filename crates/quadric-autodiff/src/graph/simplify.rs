@@ -3,7 +3,7 @@
 //! None of them changes which values are NaN: a product with a constant 0 stays, for it may be 0 times infinity.
 
 use super::Graph;
-use crate::ops::{Binary, Broadcast, MatMul, Op, Permute, ReduceSum, Unary};
+use crate::ops::{Binary, Broadcast, Concat, MatMul, Op, Pad, Permute, ReduceSum, Unary};
 use crate::types::{Shape, Type, Var, without};
 
 impl Graph {
@@ -19,6 +19,7 @@ impl Graph {
             Op::Pad(p) if p.is_identity() => Some(args[0]),
             Op::Slice(p) if p.is_identity(self.shape(args[0])) => Some(args[0]),
             Op::Concat(_) if args.len() == 1 => Some(args[0]),
+            Op::Concat(p) => self.simplify_concat(p, args),
             _ => None,
         }
     }
@@ -47,8 +48,39 @@ impl Graph {
             Sub if is_u(0.0) => Some(self.neg(b)),
             Mul if is_u(-1.0) => Some(self.neg(b)),
             Mul | Div if is_v(-1.0) => Some(self.neg(a)),
+            Add => self.sum_of_padded(a, b),
             _ => None,
         }
+    }
+
+    /// Neighbours that are padded and added are joined and padded: so the cotangents of slices come together.
+    fn sum_of_padded(&mut self, a: Var, b: Var) -> Option<Var> {
+        let padded = |v: Var| {
+            let e = self.producer(v)?;
+            match &e.op {
+                Op::Pad(p) if p.between.iter().all(|&n| n == 0) => Some((p.clone(), e.args[0])),
+                _ => None,
+            }
+        };
+        let (p, x) = padded(a)?;
+        let (q, y) = padded(b)?;
+        let rank = p.before.len();
+        let differs = |i: usize| (p.before[i], p.after[i]) != (q.before[i], q.after[i]);
+        let axis = (0..rank).find(|&i| differs(i))?;
+        if (axis + 1..rank).any(differs) {
+            return None;
+        }
+        let end = |pad: &Pad, v: Var| pad.before[axis] + self.shape(v)[axis];
+        let ((first, x), (last, y)) = if end(&p, x) == q.before[axis] {
+            ((p, x), (q, y))
+        } else if end(&q, y) == p.before[axis] {
+            ((q, y), (p, x))
+        } else {
+            return None;
+        };
+        let joined = self.emit(Concat { axis }, &[x, y]);
+        let after = last.after;
+        Some(self.emit(Pad { after, ..first }, &[joined]))
     }
 
     fn simplify_broadcast(&mut self, p: &Broadcast, x: Var) -> Option<Var> {
@@ -94,6 +126,16 @@ impl Graph {
         };
         let axes: Shape = p.axes.iter().map(|&i| inner.axes[i]).collect();
         Some(self.permute(source, &axes))
+    }
+
+    /// What is joined along the same axis twice is joined at once.
+    fn simplify_concat(&mut self, p: &Concat, args: &[Var]) -> Option<Var> {
+        let parts = |v: Var| match self.producer(v) {
+            Some(e) if e.op == Op::Concat(p.clone()) => e.args.clone(),
+            _ => std::iter::once(v).collect(),
+        };
+        let flat: Vec<Var> = args.iter().flat_map(|&v| parts(v)).collect();
+        (flat.len() > args.len()).then(|| self.emit(p.clone(), &flat))
     }
 
     fn simplify_sum(&mut self, p: &ReduceSum, x: Var) -> Option<Var> {

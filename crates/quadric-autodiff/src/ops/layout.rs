@@ -314,7 +314,7 @@ impl Pad {
     }
 
     /// The slice of the result that holds the entries of an argument.
-    fn inside(&self, shape: &[usize]) -> Slice {
+    pub(crate) fn inside(&self, shape: &[usize]) -> Slice {
         Slice {
             starts: self.before.clone(),
             sizes: shape.into(),
@@ -387,7 +387,7 @@ pub(crate) struct Concat {
 
 impl Concat {
     /// The slice of the result that holds each argument.
-    fn parts(&self, shapes: impl Iterator<Item = Shape>) -> Vec<Slice> {
+    pub(crate) fn parts(&self, shapes: impl Iterator<Item = Shape>) -> Vec<Slice> {
         let mut start = 0;
         shapes
             .map(|sizes| {

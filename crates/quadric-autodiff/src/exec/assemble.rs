@@ -1,0 +1,87 @@
+//! Values put together from parts: padding and joining.
+
+use super::memory::{Memory, Place};
+use super::view::{Strides, View, collapse};
+use crate::array::Positions;
+use crate::types::{Shape, row_major};
+use quadric_linalg::Scalar;
+
+/// Where a part comes from and goes to.
+#[derive(Debug)]
+struct Part {
+    place: Place,
+    /// First entry and steps in the source and in the result.
+    from: (isize, Strides),
+    to: (isize, Strides),
+    shape: Shape,
+}
+
+/// A result whose entries come from parts; what no part covers is zero.
+#[derive(Debug)]
+pub(super) struct Assemble {
+    out: Place,
+    parts: Vec<Part>,
+    is_covered: bool,
+}
+
+impl Assemble {
+    /// Each part is a view of its source beside the slice of the result that it fills.
+    pub(super) fn new(
+        out: Place,
+        shape: &[usize],
+        parts: Vec<(View, Place, crate::ops::Slice)>,
+    ) -> Self {
+        let own = row_major(shape);
+        let len = |s: &[usize]| s.iter().product::<usize>();
+        let covered: usize = parts.iter().map(|p| len(&p.0.shape)).sum();
+        let parts = parts.into_iter().map(|(view, place, slice)| {
+            let (start, mut to) = slice.view(&own);
+            let mut from = view.strides;
+            let shape = collapse(&view.shape, &mut [&mut from, &mut to]);
+            Part {
+                place,
+                from: (view.offset, from),
+                to: (start, to),
+                shape,
+            }
+        });
+        Self {
+            out,
+            parts: parts.collect(),
+            is_covered: covered == len(shape),
+        }
+    }
+
+    pub(super) fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
+        let mut room = memory.take(self.out);
+        let out = room.floats();
+        if !self.is_covered {
+            out.fill(T::of(0.0));
+        }
+        for part in &self.parts {
+            part.copy(memory.floats(part.place), out);
+        }
+        memory.put(self.out, room);
+    }
+}
+
+impl Part {
+    fn copy<T: Scalar>(&self, data: &[T], out: &mut [T]) {
+        let last = self.shape.len() - 1;
+        let run = self.shape[last];
+        let outer = &self.shape[..last];
+        let from = Positions::new(self.from.0, outer, &self.from.1[..last]);
+        let to = Positions::new(self.to.0, outer, &self.to.1[..last]);
+        let steps = (self.from.1[last], self.to.1[last]);
+        for (from, to) in from.zip(to) {
+            if steps == (1, 1) {
+                out[to..to + run].copy_from_slice(&data[from..from + run]);
+                continue;
+            }
+            for i in 0..run as isize {
+                out[(to as isize + i * steps.1) as usize] =
+                    data[(from as isize + i * steps.0) as usize];
+            }
+        }
+    }
+}
