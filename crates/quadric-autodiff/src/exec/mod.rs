@@ -15,6 +15,7 @@ mod view;
 use crate::array::{Array, Data, Operand};
 use crate::ops::{Op, Primitive};
 use crate::program::Program;
+use crate::transform;
 use crate::types::{Kind, Shape, Type};
 use assemble::Assemble;
 use fused::Loop;
@@ -94,7 +95,7 @@ impl<T: Scalar> Executable<T> {
             return Err(Error::new(ErrorKind::Argument, message));
         }
         Ok(Self {
-            plan: lower::lower(program),
+            plan: lower::lower(&transform::hoist(program)),
             flops: program.flops(),
         })
     }

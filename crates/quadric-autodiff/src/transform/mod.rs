@@ -1,12 +1,14 @@
 //! From programs to programs: derivatives, transposes and batches, each by one walk over the equations that calls the rule of
 //! every primitive.
 
+mod hoist;
 mod programs;
 
 use crate::graph::{Graph, Vars};
 use crate::ops::{Primitive, Site};
 use crate::program::Equation;
 use crate::types::Var;
+pub(crate) use hoist::hoist;
 use std::collections::HashMap;
 
 /// The tangents of `outputs`, for tangents of other values: pairs of a value and its tangent. None is zero.
