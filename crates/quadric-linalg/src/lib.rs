@@ -5,6 +5,7 @@
 //! thread count.
 
 pub mod algebra;
+pub mod convolution;
 mod cpu;
 pub mod dense;
 pub mod elementwise;

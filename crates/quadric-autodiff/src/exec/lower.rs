@@ -7,13 +7,14 @@
 mod buffers;
 
 use super::assemble::Assemble;
+use super::convolve::{Convolve, is_images};
 use super::fused::{Code, Load, Loop, Reduction, Sink, Source};
 use super::memory::Place;
 use super::product::{Product, is_matrix};
 use super::repeat::{Repeat, is_plain};
 use super::view::{Strides, View, collapse};
 use super::{Plain, Plan, Step};
-use crate::ops::{Constant, Op, Slice};
+use crate::ops::{Constant, Convolution, Op, Slice};
 use crate::program::{Equation, Program};
 use crate::types::{Kind, Shape, Type, Var, row_major};
 use buffers::Buffer;
@@ -51,6 +52,7 @@ enum Work {
     Group(Group),
     Product(View, View, usize),
     Assemble(Vec<(View, Slice)>, usize, Shape),
+    Convolve(Convolution, View, View, usize),
     Scan(crate::ops::Scan, Vec<usize>, Vec<usize>),
     Plain(Op, Vec<(usize, Type)>, Vec<(usize, Type)>),
     CopyIndices(View, usize),
@@ -168,10 +170,16 @@ impl<'p> Lowering<'p> {
             Op::ReduceSum(p) => self.reduce(e, Reduction::Sum, &p.axes, late),
             Op::ReduceMax(p) => self.reduce(e, Reduction::Max, &p.axes, late),
             Op::MatMul(_) => {
-                let (a, b) = (self.matrix(e.args[0], late), self.matrix(e.args[1], late));
+                let [a, b] = [0, 1].map(|i| self.seen_as(e.args[i], is_matrix, late));
                 let out = self.result(first);
                 let reads = vec![a.buffer, b.buffer];
                 self.push(Work::Product(a, b, out), late, reads, vec![out]);
+            }
+            Op::Convolution(op) => {
+                let [a, b] = [0, 1].map(|i| self.seen_as(e.args[i], is_images, late));
+                let out = self.result(first);
+                let reads = vec![a.buffer, b.buffer];
+                self.push(Work::Convolve(*op, a, b, out), late, reads, vec![out]);
             }
             Op::Pad(p) => {
                 let parts = vec![p.inside(&self.type_of(e.args[0]).shape)];
@@ -270,10 +278,10 @@ impl<'p> Lowering<'p> {
         }
     }
 
-    /// A view with contiguous rows or columns.
-    fn matrix(&mut self, v: Var, late: bool) -> View {
+    /// A view that `fits`: of the value where it is, or of a copy.
+    fn seen_as(&mut self, v: Var, fits: impl Fn(&View) -> bool, late: bool) -> View {
         let view = self.view(v);
-        if is_matrix(&view) {
+        if fits(&view) {
             return view;
         }
         let buffer = self.copy(&view, late && self.late[v.index()]);
@@ -545,6 +553,16 @@ impl<'p> Lowering<'p> {
             Work::Product(a, b, out) => {
                 let (at_a, at_b) = (self.place(a.buffer), self.place(b.buffer));
                 Step::Product(Product::new((&a, at_a), (&b, at_b), self.place(out)))
+            }
+            Work::Convolve(op, a, b, out) => {
+                let (at_a, at_b) = (self.place(a.buffer), self.place(b.buffer));
+                let shape = &self.buffers[out].t.shape;
+                Step::Convolve(Convolve::new(
+                    op,
+                    (&a, at_a),
+                    (&b, at_b),
+                    (self.place(out), shape),
+                ))
             }
             Work::Assemble(parts, out, shape) => {
                 let parts = parts.into_iter().map(|(view, slice)| {

@@ -5,6 +5,7 @@
 //! [`Prepared::apply`] does the rest. Results have the same bits for any number of threads.
 
 mod assemble;
+mod convolve;
 mod fused;
 mod lower;
 mod memory;
@@ -18,6 +19,7 @@ use crate::program::Program;
 use crate::transform;
 use crate::types::{Kind, Shape, Type};
 use assemble::Assemble;
+use convolve::Convolve;
 use fused::Loop;
 use memory::{Memory, Place};
 use product::Product;
@@ -30,6 +32,7 @@ enum Step<T> {
     Loop(Loop<T>),
     Product(Product),
     Assemble(Assemble),
+    Convolve(Convolve),
     Repeat(Box<Repeat<T>>),
     Plain(Plain),
     CopyIndices(View, Place, Place),
@@ -226,6 +229,7 @@ impl<T: Scalar> Plan<T> {
                 Step::Loop(l) => l.run(&mut memory),
                 Step::Product(p) => p.run(&mut memory),
                 Step::Assemble(a) => a.run(&mut memory),
+                Step::Convolve(c) => c.run(&mut memory),
                 Step::Repeat(r) => r.run(&mut memory),
                 Step::Plain(p) => p.run(&mut memory),
                 Step::CopyIndices(view, from, to) => {

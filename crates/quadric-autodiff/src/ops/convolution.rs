@@ -6,6 +6,7 @@ use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Shape, Type, Var};
 use quadric_linalg::Scalar;
+pub(crate) use quadric_linalg::convolution::Geometry;
 
 /// Which of the three arrays of the form `Σ output input kernel` is the result; the arguments are the two others, in the
 /// order output, input, kernel.
@@ -17,36 +18,6 @@ pub(crate) enum Role {
     Input,
     /// `output` and `input` give `kernel`.
     Kernel,
-}
-
-/// What the windows of a convolution are; pairs are along height and width.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Geometry {
-    /// Size of the image.
-    pub(crate) input: [usize; 2],
-    /// Size of the kernel.
-    pub(crate) kernel: [usize; 2],
-    pub(crate) strides: [usize; 2],
-    pub(crate) dilation: [usize; 2],
-    /// Zeros before and after the image.
-    pub(crate) padding: [[usize; 2]; 2],
-    pub(crate) groups: usize,
-}
-
-impl Geometry {
-    /// Size of the result along height (0) or width (1); none if the kernel is larger than the padded image.
-    pub(crate) fn output(&self, axis: usize) -> Option<usize> {
-        let padded = self.input[axis] + self.padding[0][axis] + self.padding[1][axis];
-        let covered = (self.kernel[axis].checked_sub(1)?) * self.dilation[axis] + 1;
-        Some(padded.checked_sub(covered)? / self.strides[axis] + 1)
-    }
-
-    /// Where in the image entry `k` of the kernel lies for output `o`; none in the padding.
-    pub(crate) fn at(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
-        let padded = o * self.strides[axis] + k * self.dilation[axis];
-        let at = padded.checked_sub(self.padding[0][axis])?;
-        (at < self.input[axis]).then_some(at)
-    }
 }
 
 /// A convolution with any number of axes in front, common to all arrays: as many convolutions.

@@ -14,6 +14,8 @@ pub trait Functions:
     + Div<Output = Self>
     + Neg<Output = Self>
 {
+    /// `self b + c`, rounded once if `FMA`.
+    fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self;
     fn exp<const FMA: bool>(self) -> Self;
     fn tanh<const FMA: bool>(self) -> Self;
     fn sigmoid<const FMA: bool>(self) -> Self;
@@ -24,6 +26,10 @@ pub trait Functions:
 }
 
 impl Functions for f64 {
+    #[inline(always)]
+    fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self {
+        crate::kernels::simd::mul_add::<FMA>(self, b, c)
+    }
     #[inline(always)]
     fn exp<const FMA: bool>(self) -> Self {
         exp_one::<FMA>(self)
@@ -93,6 +99,10 @@ fn reduced<const FMA: bool>(x: f32) -> (f32, f32) {
 }
 
 impl Functions for f32 {
+    #[inline(always)]
+    fn fma<const FMA: bool>(self, b: Self, c: Self) -> Self {
+        mul_add::<FMA>(self, b, c)
+    }
     #[inline(always)]
     fn exp<const FMA: bool>(self) -> Self {
         // Beyond these the result is infinite or 0 anyway; comparisons let NaN through.

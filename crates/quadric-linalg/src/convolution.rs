@@ -1,0 +1,618 @@
+//! Two-dimensional convolution of images whose channels lie together, `(n, h, w, channels)`, with kernels `(kh, kw, in / groups,
+//! out)`, and the two products that are its derivatives.
+//!
+//! All three go over a copy of an image that is padded with zeros. Where several channels of the result are computed together
+//! in a register, neighbouring pixels (or, for the derivative by the kernel, neighbouring channels of the image) are, too; so a
+//! value that is loaded serves several multiplications. Every entry of a result is one chain of fused multiplications and
+//! additions in a fixed order, except that the derivative by the kernel is summed over groups of images first; so results
+//! do not depend on the number of threads.
+
+#![allow(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+
+use crate::Scalar;
+use crate::kernels::pool::Buffer;
+use crate::kernels::simd::dispatch_widest;
+use std::array::from_fn;
+use std::ops::Range;
+
+/// Images per task, and per partial sum of the derivative by the kernel.
+const IMAGES: usize = 4;
+/// Pixels, or channels of the image, that are computed together.
+const TILE: usize = 8;
+
+/// What the windows of a convolution are; pairs are along height and width.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Geometry {
+    /// Size of the image.
+    pub input: [usize; 2],
+    /// Size of the kernel.
+    pub kernel: [usize; 2],
+    /// Distance between neighbouring windows.
+    pub strides: [usize; 2],
+    /// Distance between the entries of a window.
+    pub dilation: [usize; 2],
+    /// Zeros before and after the image.
+    pub padding: [[usize; 2]; 2],
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+}
+
+impl Geometry {
+    /// Size of the result along height (0) or width (1); none if the kernel is larger than the padded image.
+    pub fn output(&self, axis: usize) -> Option<usize> {
+        let padded = self.input[axis] + self.padding[0][axis] + self.padding[1][axis];
+        let covered = (self.kernel[axis].checked_sub(1)?) * self.dilation[axis] + 1;
+        Some(padded.checked_sub(covered)? / self.strides[axis] + 1)
+    }
+
+    /// Where in the image entry `k` of the kernel lies for output `o`; none in the padding.
+    pub fn at(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
+        let padded = o * self.strides[axis] + k * self.dilation[axis];
+        let at = padded.checked_sub(self.padding[0][axis])?;
+        (at < self.input[axis]).then_some(at)
+    }
+
+    fn outputs(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.output(axis).unwrap_or(0))
+    }
+
+    fn window(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+}
+
+/// Numbers of channels of the images and of the results.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Channels {
+    /// Of an image.
+    pub input: usize,
+    /// Of a result.
+    pub output: usize,
+}
+
+/// A padded image and the windows that are taken from it.
+#[derive(Clone, Copy)]
+struct Windows {
+    /// Size of the padded image, and its channels.
+    size: [usize; 2],
+    channels: usize,
+    /// Where the image starts, and the distance of its pixels: more than 1 for the derivative by the image.
+    start: [usize; 2],
+    spread: [usize; 2],
+    /// Where the first window starts.
+    first: [usize; 2],
+    /// Results, the distance of their windows, and the windows.
+    outputs: [usize; 2],
+    strides: [usize; 2],
+    kernel: [usize; 2],
+    dilation: [usize; 2],
+}
+
+impl Windows {
+    /// The windows of a convolution.
+    fn of(g: &Geometry, channels: usize) -> Self {
+        Self {
+            size: [0, 1].map(|a| g.input[a] + g.padding[0][a] + g.padding[1][a]),
+            channels,
+            start: g.padding[0],
+            spread: [1, 1],
+            first: [0, 0],
+            outputs: g.outputs(),
+            strides: g.strides,
+            kernel: g.kernel,
+            dilation: g.dilation,
+        }
+    }
+
+    /// The windows of results that contribute to each pixel of the image, whose padding is left out.
+    fn transposed(g: &Geometry, channels: usize) -> Self {
+        let reach = [0, 1].map(|a| (g.kernel[a] - 1) * g.dilation[a]);
+        let outputs = g.outputs();
+        let span = [0, 1].map(|a| (outputs[a].max(1) - 1) * g.strides[a] + 1);
+        Self {
+            size: [0, 1].map(|a| (g.input[a] + g.padding[0][a] + reach[a]).max(span[a] + reach[a])),
+            channels,
+            start: reach,
+            spread: g.strides,
+            first: g.padding[0],
+            outputs: g.input,
+            strides: [1, 1],
+            kernel: g.kernel,
+            dilation: g.dilation,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.size[0] * self.size[1] * self.channels
+    }
+
+    /// Copies an image of `rows x columns` pixels into its padding, which is zero.
+    fn place<T: Scalar>(&self, image: &[T], columns: usize, padded: &mut [T]) {
+        padded.fill(T::of(0.0));
+        let c = self.channels;
+        for (y, row) in image.chunks_exact((columns * c).max(1)).enumerate() {
+            let line = (self.start[0] + y * self.spread[0]) * self.size[1] + self.start[1];
+            if self.spread[1] == 1 {
+                padded[line * c..line * c + row.len()].copy_from_slice(row);
+                continue;
+            }
+            for (x, pixel) in row.chunks_exact(c).enumerate() {
+                let at = (line + x * self.spread[1]) * c;
+                padded[at..at + c].copy_from_slice(pixel);
+            }
+        }
+    }
+
+    /// Position of the first entry of a window.
+    fn at(&self, y: usize, x: usize) -> usize {
+        let (y, x) = (
+            self.first[0] + y * self.strides[0],
+            self.first[1] + x * self.strides[1],
+        );
+        (y * self.size[1] + x) * self.channels
+    }
+
+    /// Distance of an entry of a window from the first.
+    fn tap(&self, ky: usize, kx: usize) -> usize {
+        (ky * self.dilation[0] * self.size[1] + kx * self.dilation[1]) * self.channels
+    }
+}
+
+/// Channels that mix: `from` of the padded image, `to` of the result.
+#[derive(Clone, Copy)]
+struct Group {
+    from: usize,
+    ins: usize,
+    to: usize,
+    outs: usize,
+}
+
+/// Channels of a result that are computed together.
+fn lanes<T>() -> usize {
+    64 / size_of::<T>()
+}
+
+/// Calls `f(group)` for each group.
+fn groups(count: usize, ins: usize, outs: usize) -> impl Iterator<Item = Group> {
+    let (ins, outs) = (ins / count, outs / count);
+    (0..count).map(move |g| Group {
+        from: g * ins,
+        ins,
+        to: g * outs,
+        outs,
+    })
+}
+
+/// `out <- x * kernel`, image by image.
+///
+/// # Panics
+/// Lengths that do not fit.
+pub fn convolve<T: Scalar>(g: &Geometry, c: Channels, x: &[T], kernel: &[T], out: &mut [T]) {
+    let outs = c.output / g.groups;
+    let entry = |tap: usize, i: usize, group: usize, o: usize| {
+        kernel[(tap * (c.input / g.groups) + i) * c.output + group * outs + o]
+    };
+    let packed = pack(g, c.input / g.groups, outs, entry);
+    let windows = Windows::of(g, c.input);
+    let image = [g.input, g.outputs()];
+    correlate(
+        &windows,
+        [c.input, c.output],
+        g.groups,
+        image,
+        x,
+        &packed,
+        out,
+    );
+}
+
+/// `x <- ` the derivative by the images: what `out` (the derivative by the result) passes back through the kernel.
+///
+/// # Panics
+/// Lengths that do not fit.
+pub fn convolve_input<T: Scalar>(g: &Geometry, c: Channels, out: &[T], kernel: &[T], x: &mut [T]) {
+    let (ins, outs) = (c.input / g.groups, c.output / g.groups);
+    let last = g.window() - 1;
+    // The kernel turned round, with inputs and outputs exchanged.
+    let entry = |tap: usize, o: usize, group: usize, i: usize| {
+        kernel[((last - tap) * ins + i) * c.output + group * outs + o]
+    };
+    let packed = pack(g, outs, ins, entry);
+    let windows = Windows::transposed(g, c.output);
+    correlate(
+        &windows,
+        [c.output, c.input],
+        g.groups,
+        [g.outputs(), g.input],
+        out,
+        &packed,
+        x,
+    );
+}
+
+/// The kernel, for blocks of channels of the result: `[group][block][tap][in][lane]`.
+fn pack<T: Scalar>(
+    g: &Geometry,
+    ins: usize,
+    outs: usize,
+    entry: impl Fn(usize, usize, usize, usize) -> T,
+) -> Buffer<T> {
+    let lanes = lanes::<T>();
+    let blocks = outs.div_ceil(lanes);
+    let mut packed = Buffer::<T>::take(g.groups * blocks * g.window() * ins * lanes);
+    let mut slots = packed.iter_mut();
+    for group in 0..g.groups {
+        for block in 0..blocks {
+            for tap in 0..g.window() {
+                for i in 0..ins {
+                    for lane in 0..lanes {
+                        let o = block * lanes + lane;
+                        let value = if o < outs {
+                            entry(tap, i, group, o)
+                        } else {
+                            T::of(0.0)
+                        };
+                        if let Some(slot) = slots.next() {
+                            *slot = value;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// The sums over all windows of all images; pairs are of the padded image and of the result.
+fn correlate<T: Scalar>(
+    windows: &Windows,
+    channels: [usize; 2],
+    count: usize,
+    images: [[usize; 2]; 2],
+    x: &[T],
+    packed: &[T],
+    out: &mut [T],
+) {
+    let from = images[0][0] * images[0][1] * channels[0];
+    let to = images[1][0] * images[1][1] * channels[1];
+    if to == 0 || out.is_empty() {
+        return;
+    }
+    let n = out.len() / to;
+    assert_eq!(
+        (x.len(), out.len()),
+        (n * from, n * to),
+        "lengths of a convolution"
+    );
+    by_images(0..n, out, to, &|range, out| {
+        let mut padded = Buffer::<T>::take(windows.len());
+        for (image, out) in range.zip(out.chunks_exact_mut(to)) {
+            windows.place(
+                &x[image * from..(image + 1) * from],
+                images[0][1],
+                &mut padded,
+            );
+            let each = packed.len() / count;
+            for (i, group) in groups(count, channels[0], channels[1]).enumerate() {
+                let kernel = &packed[i * each..(i + 1) * each];
+                one_image(windows, group, channels[1], &padded, kernel, out);
+            }
+        }
+    });
+}
+
+/// Calls `f(images, their results)` in parallel.
+fn by_images<T: Scalar>(
+    range: Range<usize>,
+    out: &mut [T],
+    len: usize,
+    f: &(dyn Fn(Range<usize>, &mut [T]) + Sync),
+) {
+    if range.len() <= IMAGES {
+        return f(range, out);
+    }
+    let middle = range.start + (range.len() / 2).next_multiple_of(IMAGES);
+    let (head, tail) = out.split_at_mut((middle - range.start) * len);
+    rayon::join(
+        || by_images(range.start..middle, head, len, f),
+        || by_images(middle..range.end, tail, len, f),
+    );
+}
+
+fn one_image<T: Scalar>(
+    w: &Windows,
+    group: Group,
+    outs: usize,
+    padded: &[T],
+    kernel: &[T],
+    out: &mut [T],
+) {
+    dispatch_widest!(one_image_body::<T>(
+        w: &Windows,
+        group: Group,
+        outs: usize,
+        padded: &[T],
+        kernel: &[T],
+        out: &mut [T]
+    ));
+}
+
+#[inline(always)]
+fn one_image_body<T: Scalar, const FMA: bool>(
+    w: &Windows,
+    group: Group,
+    outs: usize,
+    padded: &[T],
+    kernel: &[T],
+    out: &mut [T],
+) {
+    if size_of::<T>() == 4 {
+        image_in_lanes::<T, FMA, 16>(w, group, outs, padded, kernel, out);
+    } else {
+        image_in_lanes::<T, FMA, 8>(w, group, outs, padded, kernel, out);
+    }
+}
+
+#[inline(always)]
+fn image_in_lanes<T: Scalar, const FMA: bool, const L: usize>(
+    w: &Windows,
+    group: Group,
+    outs: usize,
+    padded: &[T],
+    kernel: &[T],
+    out: &mut [T],
+) {
+    let each = w.kernel[0] * w.kernel[1] * group.ins * L;
+    for (block, kernel) in kernel.chunks_exact(each.max(1)).enumerate() {
+        let first = group.to + block * L;
+        let kept = L.min(group.to + group.outs - first);
+        for y in 0..w.outputs[0] {
+            let mut x = 0;
+            while x < w.outputs[1] {
+                let at = w.at(y, x) + group.from;
+                let to = (y * w.outputs[1] + x) * outs + first;
+                if x + TILE <= w.outputs[1] {
+                    pixels::<T, FMA, L, TILE>(
+                        w,
+                        group.ins,
+                        &padded[at..],
+                        kernel,
+                        &mut out[to..],
+                        outs,
+                        kept,
+                    );
+                    x += TILE;
+                } else {
+                    pixels::<T, FMA, L, 1>(
+                        w,
+                        group.ins,
+                        &padded[at..],
+                        kernel,
+                        &mut out[to..],
+                        outs,
+                        kept,
+                    );
+                    x += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Neighbouring pixels of a result, `step` entries apart.
+#[inline(always)]
+fn pixels<T: Scalar, const FMA: bool, const L: usize, const P: usize>(
+    w: &Windows,
+    ins: usize,
+    padded: &[T],
+    kernel: &[T],
+    out: &mut [T],
+    step: usize,
+    kept: usize,
+) {
+    let mut sums = [[T::of(0.0); L]; P];
+    let next = w.strides[1] * w.channels;
+    let (kernel, _) = kernel.as_chunks::<L>();
+    for ky in 0..w.kernel[0] {
+        for kx in 0..w.kernel[1] {
+            let tap = w.tap(ky, kx);
+            let rows: [&[T]; P] = from_fn(|p| &padded[tap + p * next..][..ins]);
+            let kernel = &kernel[(ky * w.kernel[1] + kx) * ins..][..ins];
+            for i in 0..ins {
+                for p in 0..P {
+                    let v = rows[p][i];
+                    for l in 0..L {
+                        sums[p][l] = v.fma::<FMA>(kernel[i][l], sums[p][l]);
+                    }
+                }
+            }
+        }
+    }
+    for (p, sums) in sums.iter().enumerate() {
+        out[p * step..p * step + kept].copy_from_slice(&sums[..kept]);
+    }
+}
+
+/// `kernel <- ` the derivative by the kernel, from the images and the derivative by the result.
+///
+/// # Panics
+/// Lengths that do not fit.
+pub fn convolve_kernel<T: Scalar>(g: &Geometry, c: Channels, out: &[T], x: &[T], kernel: &mut [T]) {
+    let windows = Windows::of(g, c.input);
+    let [from, to] = [(g.input, c.input), (g.outputs(), c.output)].map(|(s, c)| s[0] * s[1] * c);
+    kernel.fill(T::of(0.0));
+    if to == 0 || out.is_empty() {
+        return;
+    }
+    let n = out.len() / to;
+    assert_eq!(x.len(), n * from, "lengths of a convolution");
+    let tasks = n.div_ceil(IMAGES);
+    let len = kernel.len();
+    let mut parts = Buffer::<T>::take(tasks * len);
+    by_parts(0..tasks, &mut parts, len, &|task, part| {
+        part.fill(T::of(0.0));
+        let mut padded = Buffer::<T>::take(windows.len());
+        for image in task * IMAGES..((task + 1) * IMAGES).min(n) {
+            windows.place(
+                &x[image * from..(image + 1) * from],
+                g.input[1],
+                &mut padded,
+            );
+            let out = &out[image * to..(image + 1) * to];
+            for group in groups(g.groups, c.input, c.output) {
+                one_kernel(&windows, group, c.output, &padded, out, part);
+            }
+        }
+    });
+    for part in parts.chunks_exact(len.max(1)) {
+        for (k, &v) in kernel.iter_mut().zip(part) {
+            *k = *k + v;
+        }
+    }
+}
+
+/// Calls `f(number, part)` for every part in parallel.
+fn by_parts<T: Scalar>(
+    range: Range<usize>,
+    parts: &mut [T],
+    len: usize,
+    f: &(dyn Fn(usize, &mut [T]) + Sync),
+) {
+    match range.len() {
+        0 => {}
+        1 => f(range.start, parts),
+        n => {
+            let (head, tail) = parts.split_at_mut(n / 2 * len);
+            rayon::join(
+                || by_parts(range.start..range.start + n / 2, head, len, f),
+                || by_parts(range.start + n / 2..range.end, tail, len, f),
+            );
+        }
+    }
+}
+
+fn one_kernel<T: Scalar>(
+    w: &Windows,
+    group: Group,
+    outs: usize,
+    padded: &[T],
+    out: &[T],
+    kernel: &mut [T],
+) {
+    dispatch_widest!(one_kernel_body::<T>(
+        w: &Windows,
+        group: Group,
+        outs: usize,
+        padded: &[T],
+        out: &[T],
+        kernel: &mut [T]
+    ));
+}
+
+#[inline(always)]
+fn one_kernel_body<T: Scalar, const FMA: bool>(
+    w: &Windows,
+    group: Group,
+    outs: usize,
+    padded: &[T],
+    out: &[T],
+    kernel: &mut [T],
+) {
+    if size_of::<T>() == 4 {
+        kernel_in_lanes::<T, FMA, 16>(w, group, outs, padded, out, kernel);
+    } else {
+        kernel_in_lanes::<T, FMA, 8>(w, group, outs, padded, out, kernel);
+    }
+}
+
+#[inline(always)]
+fn kernel_in_lanes<T: Scalar, const FMA: bool, const L: usize>(
+    w: &Windows,
+    group: Group,
+    outs: usize,
+    padded: &[T],
+    out: &[T],
+    kernel: &mut [T],
+) {
+    for first in (0..group.outs).step_by(L) {
+        let kept = L.min(group.outs - first);
+        let lanes = group.to + first;
+        for ky in 0..w.kernel[0] {
+            for kx in 0..w.kernel[1] {
+                let mut i = 0;
+                while i < group.ins {
+                    let at = w.tap(ky, kx) + group.from + i;
+                    let row = (ky * w.kernel[1] + kx) * group.ins + i;
+                    let to = &mut kernel[row * outs + lanes..];
+                    if kept < L {
+                        narrow::<T, FMA>(w, &padded[at..], &out[lanes..], outs, to, kept);
+                        i += 1;
+                    } else if i + TILE <= group.ins {
+                        entries::<T, FMA, L, TILE>(w, &padded[at..], &out[lanes..], outs, to);
+                        i += TILE;
+                    } else {
+                        entries::<T, FMA, L, 1>(w, &padded[at..], &out[lanes..], outs, to);
+                        i += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sums over all pixels for `E` neighbouring channels of the image and `L` of the result.
+#[inline(always)]
+fn entries<T: Scalar, const FMA: bool, const L: usize, const E: usize>(
+    w: &Windows,
+    padded: &[T],
+    out: &[T],
+    outs: usize,
+    kernel: &mut [T],
+) {
+    let mut sums = [[T::of(0.0); L]; E];
+    for y in 0..w.outputs[0] {
+        for x in 0..w.outputs[1] {
+            let image: &[T; E] = padded[w.at(y, x)..]
+                .first_chunk()
+                .expect("within the padded image");
+            let result: &[T; L] = out[(y * w.outputs[1] + x) * outs..]
+                .first_chunk()
+                .expect("within the result");
+            for e in 0..E {
+                for l in 0..L {
+                    sums[e][l] = image[e].fma::<FMA>(result[l], sums[e][l]);
+                }
+            }
+        }
+    }
+    for (e, sums) in sums.iter().enumerate() {
+        for (k, &s) in kernel[e * outs..][..L].iter_mut().zip(sums) {
+            *k = *k + s;
+        }
+    }
+}
+
+/// The same for one channel of the image and the few last ones of the result.
+#[inline(always)]
+fn narrow<T: Scalar, const FMA: bool>(
+    w: &Windows,
+    padded: &[T],
+    out: &[T],
+    outs: usize,
+    kernel: &mut [T],
+    kept: usize,
+) {
+    for l in 0..kept {
+        let mut sum = T::of(0.0);
+        for y in 0..w.outputs[0] {
+            for x in 0..w.outputs[1] {
+                let result = out[(y * w.outputs[1] + x) * outs + l];
+                sum = padded[w.at(y, x)].fma::<FMA>(result, sum);
+            }
+        }
+        kernel[l] = kernel[l] + sum;
+    }
+}
