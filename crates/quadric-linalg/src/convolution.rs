@@ -13,9 +13,8 @@
 mod tests;
 
 use crate::Scalar;
+use crate::kernels::lanes::{Lanes, dispatch_lanes};
 use crate::kernels::pool::Buffer;
-use crate::kernels::simd::dispatch_widest;
-use std::array::from_fn;
 use std::ops::Range;
 
 /// Images per task, and per partial sum of the derivative by the kernel.
@@ -170,10 +169,13 @@ struct Group {
     outs: usize,
 }
 
-/// Channels of a result that are computed together.
+/// Channels of a result that are computed together: as many as [`Lanes::N`].
 fn lanes<T>() -> usize {
     64 / size_of::<T>()
 }
+
+/// Numbers of any type in a register, at most.
+const MOST_LANES: usize = 16;
 
 /// Calls `f(group)` for each group.
 fn groups(count: usize, ins: usize, outs: usize) -> impl Iterator<Item = Group> {
@@ -330,7 +332,7 @@ fn one_image<T: Scalar>(
     kernel: &[T],
     out: &mut [T],
 ) {
-    dispatch_widest!(one_image_body::<T>(
+    dispatch_lanes!(one_image_body::<T>(
         w: &Windows,
         group: Group,
         outs: usize,
@@ -341,7 +343,7 @@ fn one_image<T: Scalar>(
 }
 
 #[inline(always)]
-fn one_image_body<T: Scalar, const FMA: bool>(
+fn one_image_body<T: Scalar, V: Lanes<T>>(
     w: &Windows,
     group: Group,
     outs: usize,
@@ -349,52 +351,20 @@ fn one_image_body<T: Scalar, const FMA: bool>(
     kernel: &[T],
     out: &mut [T],
 ) {
-    if size_of::<T>() == 4 {
-        image_in_lanes::<T, FMA, 16>(w, group, outs, padded, kernel, out);
-    } else {
-        image_in_lanes::<T, FMA, 8>(w, group, outs, padded, kernel, out);
-    }
-}
-
-#[inline(always)]
-fn image_in_lanes<T: Scalar, const FMA: bool, const L: usize>(
-    w: &Windows,
-    group: Group,
-    outs: usize,
-    padded: &[T],
-    kernel: &[T],
-    out: &mut [T],
-) {
-    let each = w.kernel[0] * w.kernel[1] * group.ins * L;
+    let each = w.kernel[0] * w.kernel[1] * group.ins * V::N;
     for (block, kernel) in kernel.chunks_exact(each.max(1)).enumerate() {
-        let first = group.to + block * L;
-        let kept = L.min(group.to + group.outs - first);
+        let first = group.to + block * V::N;
+        let kept = V::N.min(group.to + group.outs - first);
         for y in 0..w.outputs[0] {
             let mut x = 0;
             while x < w.outputs[1] {
-                let at = w.at(y, x) + group.from;
-                let to = (y * w.outputs[1] + x) * outs + first;
+                let padded = &padded[w.at(y, x) + group.from..];
+                let out = &mut out[(y * w.outputs[1] + x) * outs + first..];
                 if x + TILE <= w.outputs[1] {
-                    pixels::<T, FMA, L, TILE>(
-                        w,
-                        group.ins,
-                        &padded[at..],
-                        kernel,
-                        &mut out[to..],
-                        outs,
-                        kept,
-                    );
+                    pixels::<T, V, TILE>(w, group.ins, padded, kernel, out, outs, kept);
                     x += TILE;
                 } else {
-                    pixels::<T, FMA, L, 1>(
-                        w,
-                        group.ins,
-                        &padded[at..],
-                        kernel,
-                        &mut out[to..],
-                        outs,
-                        kept,
-                    );
+                    pixels::<T, V, 1>(w, group.ins, padded, kernel, out, outs, kept);
                     x += 1;
                 }
             }
@@ -404,7 +374,7 @@ fn image_in_lanes<T: Scalar, const FMA: bool, const L: usize>(
 
 /// Neighbouring pixels of a result, `step` entries apart.
 #[inline(always)]
-fn pixels<T: Scalar, const FMA: bool, const L: usize, const P: usize>(
+fn pixels<T: Scalar, V: Lanes<T>, const P: usize>(
     w: &Windows,
     ins: usize,
     padded: &[T],
@@ -413,26 +383,31 @@ fn pixels<T: Scalar, const FMA: bool, const L: usize, const P: usize>(
     step: usize,
     kept: usize,
 ) {
-    let mut sums = [[T::of(0.0); L]; P];
+    let mut sums = [V::splat(T::of(0.0)); P];
     let next = w.strides[1] * w.channels;
-    let (kernel, _) = kernel.as_chunks::<L>();
     for ky in 0..w.kernel[0] {
         for kx in 0..w.kernel[1] {
-            let tap = w.tap(ky, kx);
-            let rows: [&[T]; P] = from_fn(|p| &padded[tap + p * next..][..ins]);
-            let kernel = &kernel[(ky * w.kernel[1] + kx) * ins..][..ins];
-            for i in 0..ins {
+            let rows = &padded[w.tap(ky, kx)..][..(P - 1) * next + ins];
+            let kernel = &kernel[(ky * w.kernel[1] + kx) * ins * V::N..][..ins * V::N];
+            for (i, kernel) in kernel.chunks_exact(V::N).enumerate() {
+                let kernel = V::load(kernel);
                 for p in 0..P {
-                    let v = rows[p][i];
-                    for l in 0..L {
-                        sums[p][l] = v.fma::<FMA>(kernel[i][l], sums[p][l]);
-                    }
+                    // SAFETY: i < ins and p < P, so the entry is among the `(P - 1) next + ins` of `rows`.
+                    let v = unsafe { *rows.get_unchecked(p * next + i) };
+                    sums[p] = V::splat(v).mul_add(kernel, sums[p]);
                 }
             }
         }
     }
-    for (p, sums) in sums.iter().enumerate() {
-        out[p * step..p * step + kept].copy_from_slice(&sums[..kept]);
+    for (p, sum) in sums.into_iter().enumerate() {
+        let out = &mut out[p * step..];
+        if kept == V::N {
+            sum.store(out);
+        } else {
+            let mut all = [T::of(0.0); MOST_LANES];
+            sum.store(&mut all);
+            out[..kept].copy_from_slice(&all[..kept]);
+        }
     }
 }
 
@@ -502,7 +477,7 @@ fn one_kernel<T: Scalar>(
     out: &[T],
     kernel: &mut [T],
 ) {
-    dispatch_widest!(one_kernel_body::<T>(
+    dispatch_lanes!(one_kernel_body::<T>(
         w: &Windows,
         group: Group,
         outs: usize,
@@ -513,7 +488,7 @@ fn one_kernel<T: Scalar>(
 }
 
 #[inline(always)]
-fn one_kernel_body<T: Scalar, const FMA: bool>(
+fn one_kernel_body<T: Scalar, V: Lanes<T>>(
     w: &Windows,
     group: Group,
     outs: usize,
@@ -521,40 +496,24 @@ fn one_kernel_body<T: Scalar, const FMA: bool>(
     out: &[T],
     kernel: &mut [T],
 ) {
-    if size_of::<T>() == 4 {
-        kernel_in_lanes::<T, FMA, 16>(w, group, outs, padded, out, kernel);
-    } else {
-        kernel_in_lanes::<T, FMA, 8>(w, group, outs, padded, out, kernel);
-    }
-}
-
-#[inline(always)]
-fn kernel_in_lanes<T: Scalar, const FMA: bool, const L: usize>(
-    w: &Windows,
-    group: Group,
-    outs: usize,
-    padded: &[T],
-    out: &[T],
-    kernel: &mut [T],
-) {
-    for first in (0..group.outs).step_by(L) {
-        let kept = L.min(group.outs - first);
-        let lanes = group.to + first;
+    for first in (0..group.outs).step_by(V::N) {
+        let kept = V::N.min(group.outs - first);
+        let out = &out[group.to + first..];
         for ky in 0..w.kernel[0] {
             for kx in 0..w.kernel[1] {
                 let mut i = 0;
                 while i < group.ins {
-                    let at = w.tap(ky, kx) + group.from + i;
+                    let padded = &padded[w.tap(ky, kx) + group.from + i..];
                     let row = (ky * w.kernel[1] + kx) * group.ins + i;
-                    let to = &mut kernel[row * outs + lanes..];
-                    if kept < L {
-                        narrow::<T, FMA>(w, &padded[at..], &out[lanes..], outs, to, kept);
+                    let kernel = &mut kernel[row * outs + group.to + first..];
+                    if kept < V::N {
+                        narrow(w, padded, out, outs, kernel, kept);
                         i += 1;
                     } else if i + TILE <= group.ins {
-                        entries::<T, FMA, L, TILE>(w, &padded[at..], &out[lanes..], outs, to);
+                        entries::<T, V, TILE>(w, padded, out, outs, kernel);
                         i += TILE;
                     } else {
-                        entries::<T, FMA, L, 1>(w, &padded[at..], &out[lanes..], outs, to);
+                        entries::<T, V, 1>(w, padded, out, outs, kernel);
                         i += 1;
                     }
                 }
@@ -563,41 +522,39 @@ fn kernel_in_lanes<T: Scalar, const FMA: bool, const L: usize>(
     }
 }
 
-/// Sums over all pixels for `E` neighbouring channels of the image and `L` of the result.
+/// Sums over all pixels for `E` neighbouring channels of the image and a register of channels of the result.
 #[inline(always)]
-fn entries<T: Scalar, const FMA: bool, const L: usize, const E: usize>(
+fn entries<T: Scalar, V: Lanes<T>, const E: usize>(
     w: &Windows,
     padded: &[T],
     out: &[T],
     outs: usize,
     kernel: &mut [T],
 ) {
-    let mut sums = [[T::of(0.0); L]; E];
+    let mut sums = [V::splat(T::of(0.0)); E];
+    let step = w.strides[1] * w.channels;
     for y in 0..w.outputs[0] {
+        let line = &out[y * w.outputs[1] * outs..];
+        let image = &padded[w.at(y, 0)..][..(w.outputs[1] - 1) * step + E];
         for x in 0..w.outputs[1] {
-            let image: &[T; E] = padded[w.at(y, x)..]
-                .first_chunk()
-                .expect("within the padded image");
-            let result: &[T; L] = out[(y * w.outputs[1] + x) * outs..]
-                .first_chunk()
-                .expect("within the result");
+            let result = V::load(&line[x * outs..]);
             for e in 0..E {
-                for l in 0..L {
-                    sums[e][l] = image[e].fma::<FMA>(result[l], sums[e][l]);
-                }
+                // SAFETY: x < outputs[1] and e < E, so the entry is among those of `image`.
+                let v = unsafe { *image.get_unchecked(x * step + e) };
+                sums[e] = V::splat(v).mul_add(result, sums[e]);
             }
         }
     }
-    for (e, sums) in sums.iter().enumerate() {
-        for (k, &s) in kernel[e * outs..][..L].iter_mut().zip(sums) {
-            *k = *k + s;
-        }
+    let one = V::splat(T::of(1.0));
+    for (e, sum) in sums.into_iter().enumerate() {
+        let kernel = &mut kernel[e * outs..];
+        sum.mul_add(one, V::load(kernel)).store(kernel);
     }
 }
 
 /// The same for one channel of the image and the few last ones of the result.
 #[inline(always)]
-fn narrow<T: Scalar, const FMA: bool>(
+fn narrow<T: Scalar>(
     w: &Windows,
     padded: &[T],
     out: &[T],
@@ -606,13 +563,13 @@ fn narrow<T: Scalar, const FMA: bool>(
     kept: usize,
 ) {
     for l in 0..kept {
-        let mut sum = T::of(0.0);
+        let mut sum = 0.0;
         for y in 0..w.outputs[0] {
             for x in 0..w.outputs[1] {
-                let result = out[(y * w.outputs[1] + x) * outs + l];
-                sum = padded[w.at(y, x)].fma::<FMA>(result, sum);
+                let result = out[(y * w.outputs[1] + x) * outs + l].to_f64();
+                sum += padded[w.at(y, x)].to_f64() * result;
             }
         }
-        kernel[l] = kernel[l] + sum;
+        kernel[l] = T::of(kernel[l].to_f64() + sum);
     }
 }

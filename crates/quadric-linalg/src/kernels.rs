@@ -15,6 +15,7 @@ mod csr;
 pub(crate) mod envelope;
 mod gram;
 mod grams;
+pub(crate) mod lanes;
 mod panel;
 mod passes;
 mod plan;

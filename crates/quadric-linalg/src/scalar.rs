@@ -42,6 +42,7 @@ pub trait Scalar:
     + private::Sealed
     + crate::dense::Decompose
     + crate::kernels::Products
+    + crate::kernels::lanes::Registers
     + crate::elementwise::Functions
     + 'static
 {
