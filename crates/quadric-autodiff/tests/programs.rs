@@ -1,0 +1,404 @@
+//! Whole programs: golden values, messages, threads, blocks, and random compositions of primitives.
+
+mod common;
+#[path = "../examples/autodiff/programs.rs"]
+#[allow(dead_code)]
+mod programs;
+
+use common::{Case, assert_close, check, dot};
+use programs::Network;
+use quadric_autodiff::{Array, Data, Executable, Kind, Program, Tensor, Windows};
+use quadric_linalg::random::{SeedTree, Stream};
+
+/// Inputs of a network, as numbers in [-1, 1] and labels.
+fn inputs(program: &Program, seed: u64) -> Vec<Array<f64>> {
+    let seeds = SeedTree::new(seed);
+    let all = program.inputs().iter().enumerate();
+    all.map(|(i, input)| {
+        let t = program.input_type(i);
+        let mut stream = seeds.child(input.name()).stream(0);
+        match t.kind {
+            Kind::Index => Array::Index((0..t.len()).map(|_| stream.below(10) as i32).collect()),
+            Kind::Float => Array::Float((0..t.len()).map(|_| 0.4 * stream.normal()).collect()),
+        }
+    })
+    .collect()
+}
+
+fn outputs(program: &Program, inputs: &[Array<f64>]) -> Vec<Vec<f64>> {
+    let given: Vec<Data<'_, f64>> = inputs.iter().map(Array::data).collect();
+    let mut out: Vec<Vec<f64>> = (0..program.outputs())
+        .map(|i| vec![f64::NAN; program.output_type(i).len()])
+        .collect();
+    let mut slots: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+    let mut executable = Executable::new(program).expect("real outputs");
+    executable.run(&given, &mut slots).expect("inputs fit");
+    out
+}
+
+fn small_networks() -> Vec<(&'static str, Network)> {
+    let all = [
+        ("mlp", programs::mlp(6, &[5, 7, 4, 10])),
+        ("resnet", programs::resnet(2, 8, 1)),
+        ("lstm", programs::lstm(3, 4, 2, 5)),
+        ("transformer", programs::transformer(2, 3, 8, 2, 1)),
+    ];
+    all.into_iter()
+        .map(|(name, n)| (name, n.expect("shapes fit")))
+        .collect()
+}
+
+/// Loss, gradient and Hessian product, compiled, against the plain evaluation and against differences.
+#[test]
+fn networks_agree_with_plain_evaluation_and_differences() {
+    for (name, network) in small_networks() {
+        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let gradient = network.loss.value_and_grad(&wrt).expect("names");
+        let product = network
+            .loss
+            .grad(&wrt)
+            .and_then(|g| g.linearize(&wrt))
+            .expect("names");
+        let at = inputs(&product, 3);
+        let point = &at[..gradient.inputs().len()];
+        for (program, values) in [(&gradient, point), (&product, &at[..])] {
+            let given: Vec<Data<'_, f64>> = values.iter().map(Array::data).collect();
+            let plain = program.run(&given).expect("inputs fit");
+            for (found, expected) in outputs(program, values).iter().zip(&plain) {
+                assert_close(name, found, expected.floats(), 1e-12);
+            }
+        }
+        // Along the directions, the gradient of the loss is a difference, and the product one of gradients.
+        let h = 1e-5;
+        let moved = |h: f64| -> Vec<Array<f64>> {
+            let mut moved = point.to_vec();
+            for (x, v) in moved[2..].iter_mut().zip(&at[point.len()..]) {
+                let Array::Float(x) = x else { continue };
+                x.iter_mut().zip(v.floats()).for_each(|(x, v)| *x += h * v);
+            }
+            moved
+        };
+        let (up, down) = (
+            outputs(&gradient, &moved(h)),
+            outputs(&gradient, &moved(-h)),
+        );
+        let here = outputs(&gradient, point);
+        let slope: f64 = here[1..]
+            .iter()
+            .zip(&at[point.len()..])
+            .map(|(g, v)| dot(g, v.floats()))
+            .sum();
+        assert_close(name, &[slope], &[(up[0][0] - down[0][0]) / (2.0 * h)], 1e-7);
+        for (i, found) in outputs(&product, &at).iter().enumerate() {
+            let difference = up[i + 1]
+                .iter()
+                .zip(&down[i + 1])
+                .map(|(u, d)| (u - d) / (2.0 * h));
+            let difference: Vec<f64> = difference.collect();
+            assert_close(&format!("{name}, {}", wrt[i]), found, &difference, 1e-6);
+        }
+    }
+}
+
+/// Several directions at once give what each gives alone, and the product is symmetric.
+#[test]
+fn blocks_of_directions_equal_single_ones() {
+    for (name, network) in small_networks() {
+        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let product = network
+            .loss
+            .grad(&wrt)
+            .and_then(|g| g.linearize(&wrt))
+            .expect("names");
+        let directions: Vec<String> = wrt.iter().map(|n| format!("d {n}")).collect();
+        let directions: Vec<&str> = directions.iter().map(String::as_str).collect();
+        let block = product.batch(&directions, 2).expect("names");
+        let first = inputs(&product, 5);
+        let second = inputs(&product, 6);
+        let points = first.len() - wrt.len();
+        let with = |directions: &[Array<f64>]| [&first[..points], directions].concat();
+        let both: Vec<Array<f64>> = first[points..]
+            .iter()
+            .zip(&second[points..])
+            .map(|(a, b)| Array::Float([a.floats(), b.floats()].concat()))
+            .collect();
+        let (u, v) = (
+            outputs(&product, &first),
+            outputs(&product, &with(&second[points..])),
+        );
+        for ((found, u), v) in outputs(&block, &with(&both)).iter().zip(&u).zip(&v) {
+            assert_close(name, found, &[&u[..], v].concat(), 1e-12);
+        }
+        let pair = |h: &[Vec<f64>], d: &[Array<f64>]| -> f64 {
+            h.iter().zip(d).map(|(h, d)| dot(h, d.floats())).sum()
+        };
+        let (left, right) = (pair(&u, &second[points..]), pair(&v, &first[points..]));
+        assert_close(name, &[left], &[right], 1e-11);
+    }
+}
+
+/// Gauss-Newton products from the parts: of the output's Jacobian and the Hessian of the loss in the output.
+#[test]
+fn a_gauss_newton_product_is_a_composition() {
+    let product = Program::trace(|t| {
+        let (x, w, v) = (
+            t.input("x", [4, 3]),
+            t.input("w", [3, 5]),
+            t.input("v", [3, 5]),
+        );
+        let logits = x.matmul(w).tanh();
+        let moved = t.jvp(&[logits], &[w], &[v]);
+        let loss = logits
+            .cross_entropy(t.index_constant(&[0, 4, 2, 2], [4]))
+            .mean_all();
+        let gradient = t.grad(loss, &[logits]);
+        let curved = t.jvp(&gradient, &[logits], &moved);
+        t.vjp(&[logits], &[w], &curved)
+    })
+    .expect("shapes fit");
+    let at = inputs(&product, 8);
+    let found = outputs(&product, &at);
+    // Jᵀ (diag p - p pᵀ) J v / 4, by hand.
+    let (x, w, v) = (at[0].floats(), at[1].floats(), at[2].floats());
+    let mut expected = vec![0.0; 15];
+    for row in x.chunks_exact(3) {
+        let column = |m: &[f64], j: usize| (0..3).map(|i| row[i] * m[i * 5 + j]).sum::<f64>();
+        let y: Vec<f64> = (0..5).map(|j| column(w, j).tanh()).collect();
+        let d: Vec<f64> = (0..5).map(|j| (1.0 - y[j] * y[j]) * column(v, j)).collect();
+        let sum: f64 = y.iter().map(|y| y.exp()).sum();
+        let p: Vec<f64> = y.iter().map(|y| y.exp() / sum).collect();
+        let mean = dot(&p, &d);
+        for (i, j) in (0..3).flat_map(|i| (0..5).map(move |j| (i, j))) {
+            expected[i * 5 + j] += row[i] * (1.0 - y[j] * y[j]) * p[j] * (d[j] - mean) / 4.0;
+        }
+    }
+    assert_close("Gauss-Newton", &found[0], &expected, 1e-12);
+}
+
+/// The network N1 and its golden values: an MLP 4-5-3 with tanh and mean cross-entropy.
+#[test]
+fn the_reference_network_has_its_golden_values() {
+    let loss = Program::trace(|t| {
+        let x = t.input("x", [12, 4]);
+        let (w1, b1) = (t.input("w1", [5, 4]), t.input("b1", [5]));
+        let (w2, b2) = (t.input("w2", [3, 5]), t.input("b2", [3]));
+        let h = (x.matmul(w1.transpose()) + b1).tanh();
+        let labels: Vec<i32> = (0..12).map(|i| i % 3).collect();
+        let logits = h.matmul(w2.transpose()) + b2;
+        vec![
+            logits
+                .cross_entropy(t.index_constant(&labels, [12]))
+                .mean_all(),
+        ]
+    })
+    .expect("shapes fit");
+    let wrt = ["w1", "b1", "w2", "b2"];
+    let theta: Vec<f64> = (0..43)
+        .map(|k| 0.6 * (1.0 + 1.7 * f64::from(k)).sin())
+        .collect();
+    let x = (0..48).map(|at| (0.3 + 0.9 * f64::from(at / 4) + 1.3 * f64::from(at % 4)).cos());
+    let cut = |v: &[f64]| -> Vec<Array<f64>> {
+        let parts = [0..20, 20..25, 25..40, 40..43].map(|r| Array::Float(v[r].to_vec()));
+        parts.into()
+    };
+    let point = [vec![Array::Float(x.collect())], cut(&theta)].concat();
+    let found = outputs(&loss.value_and_grad(&wrt).expect("names"), &point);
+    assert_close("loss", &found[0], &[1.166_486_756_346_630_8], 1e-13);
+    let norm = found[1..].iter().map(|g| dot(g, g)).sum::<f64>().sqrt();
+    assert!(
+        (norm / 0.310_434_668_110_573_2 - 1.0).abs() < 1e-11,
+        "{norm}"
+    );
+
+    let product = loss
+        .grad(&wrt)
+        .and_then(|g| g.linearize(&wrt))
+        .expect("names");
+    let (mut trace, mut square) = (0.0, 0.0);
+    for k in 0..43 {
+        let mut unit = vec![0.0; 43];
+        unit[k] = 1.0;
+        let column = outputs(&product, &[&point[..], &cut(&unit)].concat()).concat();
+        trace += column[k];
+        square += dot(&column, &column);
+    }
+    assert!(
+        (trace / 2.820_752_093_929_33 - 1.0).abs() < 1e-11,
+        "{trace}"
+    );
+    assert!(
+        (square / 2.241_447_139_223_75 - 1.0).abs() < 1e-11,
+        "{square}"
+    );
+}
+
+/// The same bits for any number of threads, in both precisions, on sizes that are cut in tasks.
+#[test]
+fn threads_do_not_change_bits() {
+    let network = programs::mlp(300, &[64, 200, 90, 10]).expect("shapes fit");
+    let images = programs::resnet(9, 16, 1).expect("shapes fit");
+    for network in [network, images] {
+        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let product = network
+            .loss
+            .grad(&wrt)
+            .and_then(|g| g.linearize(&wrt))
+            .expect("names");
+        let at = inputs(&product, 4);
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("threads");
+            pool.install(|| outputs(&product, &at))
+        };
+        let one = with(1);
+        for threads in [2, 3, 8] {
+            assert!(one == with(threads), "{threads} threads");
+        }
+    }
+}
+
+/// The `trace` closure of a message that must come.
+fn message<F>(f: F) -> String
+where
+    F: for<'t> FnOnce(&'t quadric_autodiff::Tracer) -> Vec<Tensor<'t>>,
+{
+    Program::trace(f)
+        .expect_err("shapes do not fit")
+        .to_string()
+}
+
+#[test]
+fn wrong_shapes_name_the_operation_and_the_line() {
+    let line = line!() + 1;
+    let text = message(|t| vec![t.input("x", [2, 3]).matmul(t.input("w", [4, 5]))]);
+    assert!(
+        text.contains("matmul") && text.contains("3 and 4"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("programs.rs:{line}:")), "{text}");
+
+    let line = line!() + 1;
+    let text = message(|t| vec![t.input("x", [2, 3]) + t.input("b", [2])]);
+    assert!(
+        text.contains("add") && text.contains("[2, 3] and [2]"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("programs.rs:{line}:")), "{text}");
+
+    let text = message(|t| vec![t.input("x", [2, 3]).reshape([4])]);
+    assert!(
+        text.contains("reshape") && text.contains("6 entries"),
+        "{text}"
+    );
+    let text = message(|t| vec![t.input("x", [2, 3]).sum(&[2])]);
+    assert!(text.contains("sum") && text.contains("no axis 2"), "{text}");
+    let text = message(|t| {
+        let kernel = t.input("k", [3, 3, 4, 8]);
+        vec![
+            t.input("x", [1, 8, 8, 3])
+                .conv2d(kernel, Windows::default()),
+        ]
+    });
+    assert!(
+        text.contains("conv2d") && text.contains("3 channels"),
+        "{text}"
+    );
+    let text = message(|t| {
+        let mut kept = None;
+        let x = t.input("x", [2, 3]);
+        t.scan(&[], &[x], |_, s| {
+            kept = Some(s[0].exp());
+            (vec![], vec![s[0]])
+        });
+        vec![kept.expect("the body ran").sin()]
+    });
+    assert!(text.contains("scan that has ended"), "{text}");
+}
+
+#[test]
+fn wrong_inputs_and_names_are_refused() {
+    let program = Program::trace(|t| vec![t.input("x", [2]).sum_all()]).expect("shapes fit");
+    let text = program.grad(&["y"]).expect_err("no such input").to_string();
+    assert!(text.contains("`grad` is y") && text.contains("x"), "{text}");
+    let short = [1.0];
+    let text = program
+        .run(&[(&short[..]).into()])
+        .expect_err("too short")
+        .to_string();
+    assert!(
+        text.contains("input `x` is given 1 real numbers; it is float[2]"),
+        "{text}"
+    );
+    let mut compiled = Executable::<f64>::new(&program).expect("a real output");
+    let two = [1.0, 2.0];
+    assert!(
+        compiled
+            .run(&[(&two[..]).into()], &mut [&mut [0.0, 0.0]])
+            .is_err()
+    );
+    let vector = Program::trace(|t| vec![t.input("x", [2]).exp()]).expect("shapes fit");
+    let text = vector
+        .grad(&["x"])
+        .expect_err("no single number")
+        .to_string();
+    assert!(text.contains("float[2]"), "{text}");
+}
+
+/// One operation more, at random, on values of shape (2, 3).
+fn extend<'t>(stream: &mut Stream, values: &[Tensor<'t>]) -> Tensor<'t> {
+    let mut pick = || values[stream.below(values.len())];
+    let (a, b) = (pick(), pick());
+    match stream.below(16) {
+        0 => a + b,
+        1 => a - b * 0.5,
+        2 => a * b,
+        3 => a / (b.square() + 1.0),
+        4 => a.tanh(),
+        5 => (a * 0.3).exp(),
+        6 => a.sin() + b.cos(),
+        7 => a.sigmoid() * b,
+        8 => a.reshape([3, 2]).matmul(b).slice(0, 1..3) * 0.3,
+        9 => a.permute(&[1, 0]).reshape([2, 3]),
+        10 => a - a.mean(&[1]).expand(-1),
+        11 => a.slice(1, 0..1).concat(&[b.slice(1, 1..3)], 1),
+        12 => a.reverse(&[0]).softplus(),
+        13 => a.softmax(-1) * b.sum(&[0]),
+        14 => a.cumulative_sum(1) * 0.4,
+        _ => {
+            let weight = b;
+            let (_, stacks) = a
+                .tracer()
+                .scan(&[a.slice(0, 0..1).reshape([3])], &[b], |h, s| {
+                    let next = (h[0] * s[0] + weight.sum(&[0]) * 0.2).tanh();
+                    (vec![next], vec![next + s[0]])
+                });
+            stacks[0]
+        }
+    }
+}
+
+macro_rules! random_cases {
+    ($($seed:literal)*) => { [$(Case {
+        name: concat!("random program ", $seed),
+        inputs: &[(&[2, 3], -1.0, 1.0), (&[2, 3], -1.0, 1.0)],
+        body: |_, x| {
+            let mut stream = SeedTree::new($seed).child("program").stream(0);
+            let mut values = x.to_vec();
+            for _ in 0..8 {
+                values.push(extend(&mut stream, &values));
+            }
+            values[8..].to_vec()
+        },
+    }),*] };
+}
+
+#[test]
+fn random_programs_pass_all_checks() {
+    let cases = random_cases!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30);
+    for case in &cases {
+        println!("{}", case.name);
+        check(case, 1);
+    }
+}
