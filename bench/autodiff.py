@@ -28,7 +28,7 @@ torch.manual_seed(1)
 def median(f):
     f()
     times, start = [], time.perf_counter()
-    while len(times) < 5 or (len(times) < 51 and time.perf_counter() - start < 3):
+    while len(times) < 5 or (len(times) < 51 and time.perf_counter() - start < 2):
         begin = time.perf_counter()
         f()
         times.append(time.perf_counter() - begin)

@@ -1,5 +1,6 @@
 //! `cargo xtask bench <suite>`: measures beside peers, writes `bench/record/<suite>.json` and the suite's table in COMPARE.md.
 
+mod autodiff;
 mod contestant;
 mod glm;
 mod jobs;
@@ -47,6 +48,11 @@ const SUITES: &[Suite] = &[
         name: "minimize",
         measure: minimize::measure,
         table: minimize::table,
+    },
+    Suite {
+        name: "autodiff",
+        measure: autodiff::measure,
+        table: autodiff::table,
     },
     Suite {
         name: "scale",

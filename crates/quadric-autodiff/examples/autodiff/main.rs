@@ -1,4 +1,5 @@
-//! Times gradients and Hessian products of the four networks: `cargo run --release -p quadric-autodiff --example autodiff -- mlp`.
+//! Times gradients and Hessian products of the four networks: `cargo run --release -p quadric-autodiff --example autodiff -- mlp`,
+//! or with a number of directions behind it; `--tiny` for a look whether it works.
 //!
 //! Prints one line of JSON per quantity, in seconds: the median of several runs.
 
@@ -7,7 +8,7 @@ mod programs;
 use programs::Network;
 use quadric_autodiff::{Data, Executable, Kind, Program};
 use quadric_linalg::random::SeedTree;
-use quadric_linalg::{Error, Result};
+use quadric_linalg::{Error, ErrorKind, Result};
 use std::time::Instant;
 
 /// Values of the inputs of a program: small random numbers, and labels.
@@ -57,7 +58,7 @@ fn median(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     f()?;
     let mut times = Vec::new();
     let start = Instant::now();
-    while times.len() < 5 || (times.len() < 51 && start.elapsed().as_secs_f64() < 3.0) {
+    while times.len() < 5 || (times.len() < 51 && start.elapsed().as_secs_f64() < 2.0) {
         let begin = Instant::now();
         f()?;
         times.push(begin.elapsed().as_secs_f64());
@@ -87,15 +88,10 @@ fn measure(name: &str, network: &Network, block: usize) -> Result<()> {
         .collect();
     let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
     let seconds = median(|| first.run(&inputs, &mut slots))?;
-    let loss = out[0][0];
-    report(
-        name,
-        "gradient",
-        seconds,
-        first.flops(),
-        first.memory(),
-        loss,
-    );
+    check_finite(&out)?;
+    if block == 1 {
+        report(name, "gradient", seconds, first.flops(), first.memory());
+    }
 
     let all = values(&product);
     let inputs: Vec<Data<'_, f32>> = all.iter().map(Value::data).collect();
@@ -111,41 +107,72 @@ fn measure(name: &str, network: &Network, block: usize) -> Result<()> {
     let (point, directions) = (pick(&point), pick(&directions));
     let mut prepared = second.prepare(&point)?;
     let seconds = median(|| prepared.apply(&directions, &mut slots))?;
-    report(
-        name,
-        &format!("Hessian product of {block}"),
-        seconds,
-        flops,
-        memory,
-        out[0][0],
-    );
+    check_finite(&out)?;
+    if block > 1 {
+        report(
+            name,
+            &format!("Hessian product of {block}"),
+            seconds,
+            flops,
+            memory,
+        );
+        return Ok(());
+    }
+    report(name, "Hessian product", seconds, flops, memory);
     println!(
         "{{\"network\":\"{name}\",\"quantity\":\"trace, transform, compile\",\"seconds\":{traced}}}"
     );
     Ok(())
 }
 
-fn report(name: &str, quantity: &str, seconds: f64, flops: u64, memory: usize, first: f32) {
-    let rate = flops as f64 / seconds / 1e9;
+fn check_finite(outputs: &[Vec<f32>]) -> Result<()> {
+    if outputs.iter().flatten().all(|v| v.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NonFinite, "an output is not finite"))
+}
+
+fn report(name: &str, quantity: &str, seconds: f64, flops: u64, memory: usize) {
+    let gflop = flops as f64 / 1e9;
     println!(
-        "{{\"network\":\"{name}\",\"quantity\":\"{quantity}\",\"seconds\":{seconds},\"gflops\":{rate:.1},\"memory\":{memory},\"first\":{first}}}"
+        "{{\"network\":\"{name}\",\"quantity\":\"{quantity}\",\"seconds\":{seconds},\"gflop\":{gflop},\"memory\":{memory}}}"
     );
 }
 
+/// The rate of a product of two 1024 x 1024 matrices: the limit of all that is made of products.
+fn measure_products() -> Result<()> {
+    const N: usize = 1024;
+    let program = Program::trace(|t| vec![t.input("a", [N, N]).matmul(t.input("b", [N, N]))])?;
+    let mut executable = Executable::<f32>::new(&program)?;
+    let values = vec![1.0_f32; N * N];
+    let mut out = vec![0.0; N * N];
+    let (a, b) = (Data::Float(&values[..]), Data::Float(&values[..]));
+    let seconds = median(|| executable.run(&[a, b], &mut [&mut out]))?;
+    let rate = executable.flops() as f64 / 1e9 / seconds;
+    println!("{{\"quantity\":\"product\",\"seconds\":{seconds},\"gflops\":{rate}}}");
+    Ok(())
+}
+
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let name = args.get(1).map_or("mlp", String::as_str);
-    let block: usize = args.get(2).and_then(|b| b.parse().ok()).unwrap_or(1);
-    let network = match name {
-        "mlp" => programs::mlp(512, &[784, 512, 512, 10])?,
-        "resnet" => programs::resnet(64, 32, 3)?,
-        "lstm" => programs::lstm(64, 64, 32, 128)?,
-        "transformer" => programs::transformer(32, 64, 128, 4, 2)?,
-        other => {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let name = args.first().map_or("mlp", String::as_str);
+    let block = args.get(1).and_then(|b| b.parse().ok()).unwrap_or(1);
+    let tiny = args.iter().any(|a| a == "--tiny");
+    let network = match (name, tiny) {
+        ("mlp", false) => programs::mlp(512, &[784, 512, 512, 10])?,
+        ("mlp", true) => programs::mlp(4, &[8, 8, 10])?,
+        ("resnet", false) => programs::resnet(64, 32, 3)?,
+        ("resnet", true) => programs::resnet(1, 8, 1)?,
+        ("lstm", false) => programs::lstm(64, 64, 32, 128)?,
+        ("lstm", true) => programs::lstm(2, 3, 4, 8)?,
+        ("transformer", false) => programs::transformer(32, 64, 128, 4, 2)?,
+        ("transformer", true) => programs::transformer(1, 4, 8, 2, 1)?,
+        ("gemm", _) => return measure_products(),
+        _ => {
             return Err(Error::argument(
                 "network",
-                other,
-                "mlp, resnet, lstm or transformer",
+                name,
+                "mlp, resnet, lstm, transformer or gemm",
             ));
         }
     };

@@ -1,0 +1,191 @@
+//! The suite `autodiff`: gradients and Hessian products of four networks in single precision, beside PyTorch and JAX.
+
+use super::{Size, duration, markdown, median, python};
+use crate::{Result, tools};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+const PEERS: [&str; 2] = ["torch==2.15.0", "jax==0.10.2"];
+const NETWORKS: [&str; 4] = ["mlp", "resnet", "lstm", "transformer"];
+/// Odd, for the median; ours and the peers' processes alternate.
+const ROUNDS: usize = 5;
+
+/// The networks, or those that are named.
+pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
+    let package = ["--package", "quadric-cli", "--package", "quadric-autodiff"];
+    let build = [
+        &["build", "--release"],
+        &package[..],
+        &["--example", "autodiff"],
+    ];
+    tools::cargo(&build.concat())?;
+    if size == Size::Tiny {
+        // The peers are a gigabyte to install.
+        for network in NETWORKS {
+            ours(network, 1, &["--tiny"])?;
+        }
+        return Ok(Vec::new());
+    }
+    let Some(python) = python(&PEERS, size)? else {
+        return Ok(Vec::new());
+    };
+    let mut rows = Vec::new();
+    for network in NETWORKS {
+        if !only.is_empty() && !only.iter().any(|o| o == network) {
+            continue;
+        }
+        for threads in [1, 2] {
+            rows.extend(compare(network, threads, &python)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// All lines of one network: each of ours beside the same quantity of every peer.
+fn compare(network: &str, threads: usize, python: &Path) -> Result<Vec<Value>> {
+    let (mut own, mut others): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
+    let mut rates = Vec::new();
+    for _ in 0..ROUNDS {
+        rates.extend(ours("gemm", threads, &[])?);
+        own.extend(ours(network, threads, &[])?);
+        if network == "mlp" {
+            own.extend(ours(network, threads, &["16"])?);
+        }
+        let mut peer = Command::new(python);
+        peer.arg(tools::root().join("bench/autodiff.py"));
+        peer.arg(network).arg(threads.to_string());
+        others.extend(lines(peer)?);
+    }
+    let rate = middle(rates.iter(), "gflops");
+    let mut rows = Vec::new();
+    for quantity in names(&own, "quantity") {
+        let mine = || own.iter().filter(|l| l["quantity"] == quantity[..]);
+        let seconds = middle(mine(), "seconds");
+        let row = |peer: Option<&str>| {
+            // A block is compared per direction with the product along one.
+            let plain = quantity.split(" of ").next().unwrap_or_default();
+            let count: f64 = quantity
+                .rsplit(' ')
+                .next()
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(1.0);
+            let theirs = || {
+                others.iter().filter(|l| {
+                    Some(l["peer"].as_str().unwrap_or_default()) == peer && l["quantity"] == plain
+                })
+            };
+            let version = theirs().next().map(|l| l["version"].clone());
+            let theirs = count * middle(theirs(), "seconds");
+            let first = |key: &str| mine().next().map_or(Value::Null, |l| l[key].clone());
+            let work = first("gflop").as_f64();
+            json!({
+                "work": network, "quantity": quantity, "threads": threads,
+                "peer": peer, "peer_version": version,
+                "ours_seconds": seconds,
+                "peer_seconds": theirs.is_finite().then_some(theirs),
+                "ratio": theirs.is_finite().then_some(theirs / seconds),
+                "limit_ratio": work.map(|w| w / rate / seconds),
+                "gflop": work, "gemm_gflops": rate, "memory": first("memory"),
+            })
+        };
+        let peers = names(&others, "peer");
+        let all: Vec<Value> = peers
+            .iter()
+            .map(|p| row(Some(p)))
+            .filter(|r| r["ratio"].is_number())
+            .collect();
+        rows.extend(if all.is_empty() { vec![row(None)] } else { all });
+    }
+    for row in &rows {
+        println!("{row}");
+    }
+    Ok(rows)
+}
+
+/// Different values of a key, in order.
+fn names(lines: &[Value], key: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in lines.iter().filter_map(|l| l[key].as_str()) {
+        if !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn middle<'a>(lines: impl Iterator<Item = &'a Value>, key: &str) -> f64 {
+    let mut values: Vec<f64> = lines.filter_map(|l| l[key].as_f64()).collect();
+    median(&mut values)
+}
+
+fn ours(network: &str, threads: usize, options: &[&str]) -> Result<Vec<Value>> {
+    let mut command = Command::new(tools::root().join("target/release/examples/autodiff"));
+    command.arg(network).args(options);
+    command.env("RAYON_NUM_THREADS", threads.to_string());
+    lines(command)
+}
+
+/// Lines of JSON that a program prints.
+fn lines(mut command: Command) -> Result<Vec<Value>> {
+    let shown = tools::shown(&command);
+    println!("$ {shown}");
+    let output = command
+        .output()
+        .map_err(|e| format!("cannot start `{shown}`: {e}"))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`{shown}` ended with {}: {text}", output.status));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines()
+        .map(|l| serde_json::from_str(l).map_err(|e| format!("`{shown}`: {e}: {l}")))
+        .collect()
+}
+
+pub(super) fn table(rows: &[Value]) -> String {
+    const COLUMNS: [&str; 4] = [
+        "PyTorch",
+        "PyTorch channels-last",
+        "PyTorch fused layer",
+        "JAX",
+    ];
+    let header = [
+        &["network", "quantity", "threads", "ours", "limit", "memory"],
+        &COLUMNS[..],
+    ]
+    .concat();
+    let key = |r: &Value| {
+        (
+            r["work"].clone(),
+            r["quantity"].clone(),
+            r["threads"].clone(),
+        )
+    };
+    let mut seen = Vec::new();
+    let mut table: Vec<Vec<String>> = Vec::new();
+    for r in rows {
+        if seen.contains(&key(r)) {
+            continue;
+        }
+        seen.push(key(r));
+        let text = |k: &str| r[k].as_str().unwrap_or_default().to_owned();
+        let number = |k: &str| r[k].as_f64();
+        let shown =
+            |v: Option<f64>, digits: usize| v.map_or(String::new(), |v| format!("{v:.digits$}"));
+        let mut line = vec![
+            text("work"),
+            text("quantity"),
+            r["threads"].to_string(),
+            duration(number("ours_seconds").unwrap_or(f64::NAN)),
+            shown(number("limit_ratio"), 2),
+            number("memory").map_or(String::new(), |m| format!("{:.0} MB", m / 1e6)),
+        ];
+        for peer in COLUMNS {
+            let same = rows.iter().find(|o| key(o) == key(r) && o["peer"] == peer);
+            line.push(shown(same.and_then(|o| o["ratio"].as_f64()), 2));
+        }
+        table.push(line);
+    }
+    markdown(&header, table)
+}
