@@ -8,8 +8,8 @@ use std::process::Command;
 
 const PEERS: [&str; 2] = ["torch==2.15.0", "jax==0.10.2"];
 const NETWORKS: [&str; 4] = ["mlp", "resnet", "lstm", "transformer"];
-/// Odd, for the median; ours and the peers' processes alternate.
-const ROUNDS: usize = 5;
+/// Odd, for the median; ours and the peers' processes alternate, and each gives the median of five runs at least.
+const ROUNDS: usize = 3;
 
 /// The networks, or those that are named.
 pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
