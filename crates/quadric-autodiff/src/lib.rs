@@ -34,3 +34,7 @@ pub use program::{Input, Program};
 pub use tensor::{Padding, Tensor, Windows};
 pub use tracer::Tracer;
 pub use types::{Kind, Shape, Type};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/engine.md")]
+struct Engine;

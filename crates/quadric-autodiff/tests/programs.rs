@@ -346,6 +346,18 @@ fn wrong_inputs_and_names_are_refused() {
     assert!(text.contains("float[2]"), "{text}");
 }
 
+/// The page about the engine shows a program as it is printed.
+#[test]
+fn the_page_shows_the_program() {
+    let loss = Program::trace(|t| {
+        let (x, w) = (t.input("x", [2, 3]), t.input("w", [3, 1]));
+        vec![x.matmul(w).tanh().square().mean_all()]
+    })
+    .expect("shapes fit");
+    let page = include_str!("../../../docs/engine.md");
+    assert!(page.contains(&loss.to_string()), "{loss}");
+}
+
 /// One operation more, at random, on values of shape (2, 3).
 fn extend<'t>(stream: &mut Stream, values: &[Tensor<'t>]) -> Tensor<'t> {
     let mut pick = || values[stream.below(values.len())];
