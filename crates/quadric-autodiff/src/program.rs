@@ -130,16 +130,29 @@ impl Program {
 
     /// Additions and multiplications of one run, with one each for element-wise functions.
     pub fn flops(&self) -> u64 {
-        let flops = self.equations.iter().map(|e| {
-            let args: Vec<&Type> = e.args.iter().map(|v| &self.types[v.index()]).collect();
-            let results: Vec<Type> = e
-                .results
-                .iter()
-                .map(|v| self.types[v.index()].clone())
-                .collect();
-            e.op.flops(&args, &results)
-        });
-        flops.sum()
+        self.equations.iter().map(|e| self.cost(e)).sum()
+    }
+
+    /// Those of them that depend on directions: what is computed anew for each.
+    pub fn flops_along_directions(&self) -> u64 {
+        let mut depends = vec![false; self.types.len()];
+        for input in &self.inputs {
+            depends[input.var.index()] = input.direction;
+        }
+        let mut flops = 0;
+        for e in &self.equations {
+            if e.args.iter().any(|v| depends[v.index()]) {
+                e.results.iter().for_each(|v| depends[v.index()] = true);
+                flops += self.cost(e);
+            }
+        }
+        flops
+    }
+
+    fn cost(&self, e: &Equation) -> u64 {
+        let args: Vec<&Type> = e.args.iter().map(|v| &self.types[v.index()]).collect();
+        let results = e.results.iter().map(|v| self.types[v.index()].clone());
+        e.op.flops(&args, &results.collect::<Vec<Type>>())
     }
 
     /// Which inputs some of the outputs need.

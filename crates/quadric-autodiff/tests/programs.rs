@@ -346,6 +346,26 @@ fn wrong_inputs_and_names_are_refused() {
     assert!(text.contains("float[2]"), "{text}");
 }
 
+/// Costs of an MLP by hand: a gradient takes two products in the first layer and three in the others, a Hessian product two and
+/// six; element-wise work is small beside them.
+#[test]
+fn costs_of_dense_layers_follow_the_formula() {
+    let network = programs::mlp(512, &[784, 512, 512, 10]).expect("shapes fit");
+    let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+    let gradient = network.loss.grad(&wrt).expect("names");
+    let product = gradient.linearize(&wrt).expect("names");
+    let layer = |m: u64, n: u64| 2 * 512 * m * n;
+    let (first, others) = (layer(784, 512), layer(512, 512) + layer(512, 10));
+    let close = |found: u64, exact: u64| found >= exact && found < exact + exact / 100;
+    assert!(
+        close(gradient.flops(), 2 * first + 3 * others),
+        "{}",
+        gradient.flops()
+    );
+    let along = product.flops_along_directions();
+    assert!(close(along, 2 * first + 6 * others), "{along}");
+}
+
 /// The page about the engine shows a program as it is printed.
 #[test]
 fn the_page_shows_the_program() {

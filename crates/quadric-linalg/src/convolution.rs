@@ -444,7 +444,7 @@ pub fn convolve_kernel<T: Scalar>(g: &Geometry, c: Channels, out: &[T], x: &[T],
     });
     for part in parts.chunks_exact(len.max(1)) {
         for (k, &v) in kernel.iter_mut().zip(part) {
-            *k = *k + v;
+            *k += v;
         }
     }
 }

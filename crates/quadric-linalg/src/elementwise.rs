@@ -306,11 +306,11 @@ fn sum_body<T: Scalar, const FMA: bool>(x: &[T], total: &mut f64) {
     let (body, tail) = x.as_chunks::<16>();
     for v in body {
         for l in 0..16 {
-            lanes[l] = lanes[l] + v[l];
+            lanes[l] += v[l];
         }
     }
     for (l, &v) in lanes.iter_mut().zip(tail) {
-        *l = *l + v;
+        *l += v;
     }
     *total += lanes.iter().map(|l| l.to_f64()).sum::<f64>();
 }
@@ -328,7 +328,7 @@ pub fn add_rows<T: Scalar>(x: &[T], sums: &mut [T]) {
 fn add_rows_body<T: Scalar, const FMA: bool>(x: &[T], sums: &mut [T]) {
     for row in x.chunks_exact(sums.len().max(1)) {
         for (s, &v) in sums.iter_mut().zip(row) {
-            *s = *s + v;
+            *s += v;
         }
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Prints one line of JSON per quantity, in seconds: the median of several runs.
 
+#![allow(clippy::print_stdout)]
+
 mod programs;
 
 use programs::Network;
@@ -103,7 +105,7 @@ fn measure(name: &str, network: &Network, block: usize) -> Result<()> {
         .map(|i| vec![0.0; product.output_type(i).len()])
         .collect();
     let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    let (memory, flops) = (second.memory(), second.flops());
+    let (memory, flops) = (second.memory(), product.flops_along_directions());
     let (point, directions) = (pick(&point), pick(&directions));
     let mut prepared = second.prepare(&point)?;
     let seconds = median(|| prepared.apply(&directions, &mut slots))?;

@@ -476,9 +476,7 @@ impl<T: Scalar> Loop<T> {
                     let out = &mut result[to..to + run];
                     match (sink.reduction, part) {
                         (Reduction::Sum, Argument::Each(v)) => elementwise::add_rows(v, out),
-                        (Reduction::Sum, Argument::All(v)) => {
-                            out.iter_mut().for_each(|o| *o = *o + v)
-                        }
+                        (Reduction::Sum, Argument::All(v)) => out.iter_mut().for_each(|o| *o += v),
                         (Reduction::Max, Argument::Each(v)) => {
                             out.iter_mut().zip(v).for_each(|(o, &v)| *o = larger(*o, v));
                         }

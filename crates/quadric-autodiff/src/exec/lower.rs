@@ -157,7 +157,7 @@ impl<'p> Lowering<'p> {
         match &e.op {
             Op::Constant(c) => self.constant(c, first),
             Op::Unary(f) if self.is_float(e) => {
-                self.fuse(e, Code::Map(*f, Source::Number(0.0)), late)
+                self.fuse(e, Code::Map(*f, Source::Number(0.0)), late);
             }
             Op::Binary(f) if self.is_float(e) => {
                 let code = Code::Zip(*f, Source::Number(0.0), Source::Number(0.0));

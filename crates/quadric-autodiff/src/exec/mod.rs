@@ -275,7 +275,7 @@ impl Plain {
             let mut room = memory.take(*place);
             match (&mut room, &value) {
                 (memory::Room::Slot(Array::Index(out)), Array::Index(v)) => {
-                    out[..v.len()].copy_from_slice(v)
+                    out[..v.len()].copy_from_slice(v);
                 }
                 (room, Array::Float(v)) => room.floats()[..v.len()].copy_from_slice(v),
                 _ => unreachable!("a value has the kind of its buffer"),

@@ -88,7 +88,7 @@ impl<T: Scalar> Repeat<T> {
             drop(outputs);
             for (term, i) in self.terms.iter().zip(scan.summed()) {
                 for (s, &v) in rooms[i].floats().iter_mut().zip(term) {
-                    *s = *s + v;
+                    *s += v;
                 }
             }
         }
