@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// The arrows of DESIGN.md: a crate and the crates of ours that it may use.
 const ARROWS: &[(&str, &[&str])] = &[
     ("quadric-linalg", &[]),
+    ("quadric-autodiff", &["quadric-linalg"]),
     ("quadric-core", &["quadric-linalg"]),
     ("quadric-data", &["quadric-core", "quadric-linalg"]),
     (
