@@ -1,7 +1,7 @@
 //! Arrays as the primitives see them: a shape beside a dense row-major slice.
 
 use crate::types::{Kind, Type};
-use quadric_linalg::Scalar;
+use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use smallvec::SmallVec;
 
 /// The entries of a value that is read.
@@ -41,6 +41,21 @@ impl<'a, T> Data<'a, T> {
             Self::Float(_) => Kind::Float,
             Self::Index(_) => Kind::Index,
         }
+    }
+}
+
+impl<T> Data<'_, T> {
+    /// Refuses entries that are not what an input of a program takes.
+    pub(crate) fn check(&self, name: &str, t: &Type) -> Result<()> {
+        if self.len() == t.len() && self.kind() == t.kind {
+            return Ok(());
+        }
+        let kind = match self.kind() {
+            Kind::Float => "real numbers",
+            Kind::Index => "indices",
+        };
+        let message = format!("input `{name}` is given {} {kind}; it is {t}", self.len());
+        Err(Error::new(ErrorKind::Shape, message))
     }
 }
 

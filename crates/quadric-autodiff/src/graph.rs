@@ -6,7 +6,7 @@
 mod simplify;
 
 use crate::ops::{Binary, Broadcast, Constant, Op, Permute, Primitive, ReduceSum, Reshape, Unary};
-use crate::program::{Equation, Program};
+use crate::program::{Equation, Program, mark_dependents, mark_needed};
 use crate::types::{Kind, Shape, Type, Var, with_leading};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
@@ -137,13 +137,7 @@ impl Graph {
         for v in sources {
             depends[v.index()] = true;
         }
-        for e in &self.equations {
-            if e.args.iter().any(|v| depends[v.index()]) {
-                for v in &e.results {
-                    depends[v.index()] = true;
-                }
-            }
-        }
+        mark_dependents(&self.equations, &mut depends);
         depends
     }
 
@@ -153,13 +147,7 @@ impl Graph {
         for v in outputs {
             needed[v.index()] = true;
         }
-        for e in self.equations.iter().rev() {
-            if e.results.iter().any(|v| needed[v.index()]) {
-                for v in &e.args {
-                    needed[v.index()] = true;
-                }
-            }
-        }
+        mark_needed(&self.equations, &mut needed);
         needed
     }
 }

@@ -13,6 +13,24 @@ pub(crate) struct Equation {
     pub(crate) results: Vars,
 }
 
+/// Marks what depends on the values that are marked already.
+pub(crate) fn mark_dependents(equations: &[Equation], depends: &mut [bool]) {
+    for e in equations {
+        if e.args.iter().any(|v| depends[v.index()]) {
+            e.results.iter().for_each(|v| depends[v.index()] = true);
+        }
+    }
+}
+
+/// Marks what the values that are marked already depend on.
+pub(crate) fn mark_needed(equations: &[Equation], needed: &mut [bool]) {
+    for e in equations.iter().rev() {
+        if e.results.iter().any(|v| needed[v.index()]) {
+            e.args.iter().for_each(|v| needed[v.index()] = true);
+        }
+    }
+}
+
 /// An input of a program.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Input {
@@ -135,18 +153,23 @@ impl Program {
 
     /// Those of them that depend on directions: what is computed anew for each.
     pub fn flops_along_directions(&self) -> u64 {
+        let depends = self.depends_on_directions();
+        let anew = |e: &&Equation| e.results.iter().any(|v| depends[v.index()]);
+        self.equations
+            .iter()
+            .filter(anew)
+            .map(|e| self.cost(e))
+            .sum()
+    }
+
+    /// For every value whether it depends on directions.
+    pub(crate) fn depends_on_directions(&self) -> Vec<bool> {
         let mut depends = vec![false; self.types.len()];
         for input in &self.inputs {
             depends[input.var.index()] = input.direction;
         }
-        let mut flops = 0;
-        for e in &self.equations {
-            if e.args.iter().any(|v| depends[v.index()]) {
-                e.results.iter().for_each(|v| depends[v.index()] = true);
-                flops += self.cost(e);
-            }
-        }
-        flops
+        mark_dependents(&self.equations, &mut depends);
+        depends
     }
 
     fn cost(&self, e: &Equation) -> u64 {
@@ -161,13 +184,7 @@ impl Program {
         for (v, &wanted) in self.outputs.iter().zip(outputs) {
             needed[v.index()] |= wanted;
         }
-        for e in self.equations.iter().rev() {
-            if e.results.iter().any(|v| needed[v.index()]) {
-                for v in &e.args {
-                    needed[v.index()] = true;
-                }
-            }
-        }
+        mark_needed(&self.equations, &mut needed);
         self.inputs.iter().map(|i| needed[i.var.index()]).collect()
     }
 

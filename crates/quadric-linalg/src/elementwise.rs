@@ -128,7 +128,7 @@ impl Binary {
 
 /// The larger of two numbers, NaN if either is.
 #[inline(always)]
-fn larger<T: Scalar>(a: T, b: T) -> T {
+pub fn larger<T: Scalar>(a: T, b: T) -> T {
     let most = if a > b { a } else { b };
     // The comparison took b where a is NaN.
     if a.to_f64().is_nan() { a } else { most }

@@ -65,17 +65,23 @@ fn power_of_two(k: f64) -> f64 {
     f64::from_bits(((k + SHIFT).to_bits().wrapping_add(1023)) << 52)
 }
 
+/// The integer k nearest to x / ln 2, and e^r - 1 for the rest r = x - k ln 2.
+#[inline(always)]
+fn reduced<const FMA: bool>(x: f64) -> (f64, f64) {
+    let k = (x * std::f64::consts::LOG2_E + SHIFT) - SHIFT;
+    let r = mul_add::<FMA>(-k, LN2_LOW, mul_add::<FMA>(-k, LN2_HIGH, x));
+    (k, mul_add::<FMA>(r * r, polynomial::<FMA, 12>(&EXP, r), r))
+}
+
 #[inline(always)]
 pub(crate) fn exp_one<const FMA: bool>(x: f64) -> f64 {
     // Beyond these the result is 0 or infinite anyway; comparisons let NaN through.
     let x = if x > 710.0 { 710.0 } else { x };
     let x = if x < -746.0 { -746.0 } else { x };
-    let k = (x * std::f64::consts::LOG2_E + SHIFT) - SHIFT;
-    let r = mul_add::<FMA>(-k, LN2_LOW, mul_add::<FMA>(-k, LN2_HIGH, x));
-    let e = 1.0 + mul_add::<FMA>(r * r, polynomial::<FMA, 12>(&EXP, r), r);
+    let (k, e) = reduced::<FMA>(x);
     // In two factors, for results that are infinite or subnormal.
     let half = (k * 0.5 + SHIFT) - SHIFT;
-    e * power_of_two(half) * power_of_two(k - half)
+    (1.0 + e) * power_of_two(half) * power_of_two(k - half)
 }
 
 /// `f - log(1 + f)` for f in [1/√2 - 1, √2 - 1].
@@ -120,9 +126,7 @@ pub(crate) fn sigmoid_one<const FMA: bool>(t: f64) -> f64 {
 pub(crate) fn tanh_one<const FMA: bool>(t: f64) -> f64 {
     let x = 2.0 * t.abs();
     let x = if x > 40.0 { 40.0 } else { x };
-    let k = (x * std::f64::consts::LOG2_E + SHIFT) - SHIFT;
-    let r = mul_add::<FMA>(-k, LN2_LOW, mul_add::<FMA>(-k, LN2_HIGH, x));
-    let e = mul_add::<FMA>(r * r, polynomial::<FMA, 12>(&EXP, r), r);
+    let (k, e) = reduced::<FMA>(x);
     let scale = power_of_two(k);
     let u = mul_add::<FMA>(scale, e, scale - 1.0);
     (u / (u + 2.0)).copysign(t)

@@ -78,9 +78,7 @@ impl Convolve {
             len: out.1[front..].iter().product(),
             front: out.1[..front].into(),
         };
-        if op.role != Role::Kernel {
-            this.merge();
-        }
+        this.merge();
         this
     }
 

@@ -9,7 +9,7 @@ use super::view::Strides;
 use crate::array::Positions;
 use crate::types::Shape;
 use quadric_linalg::Scalar;
-use quadric_linalg::elementwise::{self, Argument, Binary, Unary};
+use quadric_linalg::elementwise::{self, Argument, Binary, Unary, larger};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -527,10 +527,6 @@ fn start<T: Scalar>(reduction: Reduction) -> T {
         Reduction::Sum => 0.0,
         Reduction::Max => f64::NEG_INFINITY,
     })
-}
-
-fn larger<T: Scalar>(a: T, b: T) -> T {
-    T::of(Binary::Max.apply(a.to_f64(), b.to_f64()))
 }
 
 /// Copies strided entries to a dense array; for indices, which no loop handles.

@@ -96,22 +96,15 @@ pub(super) fn lower<T: Scalar>(program: &Program) -> Plan<T> {
 
 impl<'p> Lowering<'p> {
     fn new(program: &'p Program) -> Self {
-        let mut late = vec![false; program.types.len()];
         let (mut buffers, mut views) = (Vec::new(), vec![None; program.types.len()]);
         for (i, input) in program.inputs.iter().enumerate() {
-            late[input.var.index()] = input.direction;
             let t = &program.types[input.var.index()];
             buffers.push(Buffer::given(t.clone(), i));
             views[input.var.index()] = Some(View::dense(i, &t.shape));
         }
-        for e in &program.equations {
-            if e.args.iter().any(|v| late[v.index()]) {
-                e.results.iter().for_each(|v| late[v.index()] = true);
-            }
-        }
         Self {
             program,
-            late,
+            late: program.depends_on_directions(),
             buffers,
             numbers: vec![None; views.len()],
             views,

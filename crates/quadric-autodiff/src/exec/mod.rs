@@ -186,15 +186,7 @@ impl<T: Scalar> Plan<T> {
             ));
         }
         for (data, (name, t, _)) in given.iter().zip(expected) {
-            if data.len() != t.len() || data.kind() != t.kind {
-                let kind = if data.kind() == Kind::Float {
-                    "real numbers"
-                } else {
-                    "indices"
-                };
-                let message = format!("input `{name}` is given {} {kind}; it is {t}", data.len());
-                return Err(Error::new(ErrorKind::Shape, message));
-            }
+            data.check(name, t)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Convolution of images, and the two products that are linear in the same way: three faces of one trilinear form.
 
 use super::product::bilinear;
-use super::{Primitive, Site, Tangents, Types, all_batched, arity, floats, single};
+use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, single};
 use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Shape, Type, Var};
@@ -185,8 +185,7 @@ impl Primitive for Convolution {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
-        std::iter::once(site.graph.emit(*self, &args)).collect()
+        batched_everywhere(*self, site, batched, size)
     }
 
     fn flops(&self, args: &[&Type], results: &[Type]) -> u64 {

@@ -1,6 +1,6 @@
 //! Functions of one entry at a time. All arguments have the same shape; the tracer repeats what has fewer axes.
 
-use super::{Primitive, Site, Tangents, Types, all_batched, arity, floats, one, single};
+use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, one, single};
 use crate::array::{Array, Data, Operand};
 use crate::graph::{Graph, Vars};
 use crate::types::{Kind, Type, Var};
@@ -244,8 +244,7 @@ impl Primitive for Binary {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
-        std::iter::once(site.graph.emit(*self, &args)).collect()
+        batched_everywhere(*self, site, batched, size)
     }
 
     fn flops(&self, _: &[&Type], results: &[Type]) -> u64 {
@@ -307,8 +306,7 @@ impl Primitive for Select {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
-        std::iter::once(site.graph.emit(Select, &args)).collect()
+        batched_everywhere(Select, site, batched, size)
     }
 
     fn flops(&self, _: &[&Type], results: &[Type]) -> u64 {

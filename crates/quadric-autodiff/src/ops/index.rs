@@ -1,6 +1,6 @@
 //! Rows of a table by number, and their sums back into a table.
 
-use super::{Primitive, Site, Tangents, Types, all_batched, arity, one, single};
+use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, one, single};
 use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Kind, Shape, Type, Var};
@@ -110,9 +110,8 @@ impl Primitive for Gather {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
         let batch = self.batch + 1;
-        std::iter::once(site.graph.emit(Self { batch }, &args)).collect()
+        batched_everywhere(Self { batch }, site, batched, size)
     }
 
     fn flops(&self, _: &[&Type], _: &[Type]) -> u64 {
@@ -172,12 +171,11 @@ impl Primitive for ScatterAdd {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
         let op = Self {
             batch: self.batch + 1,
             rows: self.rows,
         };
-        std::iter::once(site.graph.emit(op, &args)).collect()
+        batched_everywhere(op, site, batched, size)
     }
 
     fn flops(&self, args: &[&Type], _: &[Type]) -> u64 {

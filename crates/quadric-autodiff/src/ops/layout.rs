@@ -1,7 +1,8 @@
 //! The same entries, repeated, renamed, moved, cut out or joined. All are linear.
 
 use super::{
-    Primitive, ReduceSum, Site, Tangents, Types, all_batched, arity, floats, one, same, single,
+    Primitive, ReduceSum, Site, Tangents, Types, arity, batched_everywhere, floats, one, same,
+    single,
 };
 use crate::array::{Array, Operand, Positions, collect};
 use crate::graph::Vars;
@@ -475,9 +476,8 @@ impl Primitive for Concat {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
         let axis = self.axis + 1;
-        std::iter::once(site.graph.emit(Self { axis }, &args)).collect()
+        batched_everywhere(Self { axis }, site, batched, size)
     }
 
     fn flops(&self, _: &[&Type], _: &[Type]) -> u64 {

@@ -1,7 +1,7 @@
 //! The primitives, each with all of its rules in one place.
 //!
 //! A rule that is missing does not compile: [`Primitive`] has no defaults, and the table at the end of this file admits only
-//! what implements it. To add a primitive, write its five rules in a file of this folder and its line in the table.
+//! what implements it. To add a primitive, write its rules in a file of this folder and its line in the table.
 
 mod constant;
 mod convolution;
@@ -96,11 +96,18 @@ pub(crate) fn single(t: Type) -> Result<Types, String> {
     Ok(std::iter::once(t).collect())
 }
 
-/// The arguments with the axis of the batch in front of each.
-pub(crate) fn all_batched(site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-    let args = site.args.iter().zip(batched);
-    args.map(|(&v, &b)| if b { v } else { site.graph.repeat(v, size) })
-        .collect()
+/// The only result of an operation on arguments that all get the axis of the batch in front.
+pub(crate) fn batched_everywhere(
+    op: impl Into<Op>,
+    site: &mut Site<'_>,
+    batched: &[bool],
+    size: usize,
+) -> Vars {
+    let pairs = site.args.iter().zip(batched);
+    let args: Vars = pairs
+        .map(|(&v, &b)| if b { v } else { site.graph.repeat(v, size) })
+        .collect();
+    std::iter::once(site.graph.emit(op, &args)).collect()
 }
 
 /// The number of arguments is right; only this library builds equations.

@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use super::{Primitive, Site, Tangents, Types, all_batched, arity, floats, one, single};
+use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, one, single};
 use crate::array::{Array, Operand};
 use crate::graph::{Graph, Vars};
 use crate::types::{Shape, Type, Var};
@@ -91,8 +91,7 @@ impl Primitive for MatMul {
     }
 
     fn batch(&self, site: &mut Site<'_>, batched: &[bool], size: usize) -> Vars {
-        let args = all_batched(site, batched, size);
-        std::iter::once(site.graph.emit(MatMul, &args)).collect()
+        batched_everywhere(MatMul, site, batched, size)
     }
 
     fn flops(&self, args: &[&Type], results: &[Type]) -> u64 {

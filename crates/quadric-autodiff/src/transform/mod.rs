@@ -18,11 +18,7 @@ pub(crate) fn jvp(g: &mut Graph, outputs: &[Var], wrt: &[(Var, Var)]) -> Vec<Opt
     let mut tangents: HashMap<Var, Var> = wrt.iter().copied().collect();
     for number in 0..g.equations().len() {
         let e = &g.equations()[number];
-        if !e
-            .results
-            .iter()
-            .any(|v| needed[v.index()] && depends[v.index()])
-        {
+        if !makes_any(e, &needed, &depends) {
             continue;
         }
         let e = e.clone();
@@ -87,11 +83,7 @@ pub(crate) fn batch(
     let mut wide: HashMap<Var, Var> = wrt.iter().copied().collect();
     for number in 0..g.equations().len() {
         let e = &g.equations()[number];
-        if !e
-            .results
-            .iter()
-            .any(|v| needed[v.index()] && depends[v.index()])
-        {
+        if !makes_any(e, &needed, &depends) {
             continue;
         }
         let e = e.clone();
@@ -112,6 +104,12 @@ pub(crate) fn batch(
         }
     }
     outputs.iter().map(|v| wide.get(v).copied()).collect()
+}
+
+/// True if a result is both needed and dependent.
+fn makes_any(e: &Equation, needed: &[bool], depends: &[bool]) -> bool {
+    let wanted = |v: &Var| needed[v.index()] && depends[v.index()];
+    e.results.iter().any(wanted)
 }
 
 fn site<'a>(graph: &'a mut Graph, equation: usize, e: &'a Equation) -> Site<'a> {

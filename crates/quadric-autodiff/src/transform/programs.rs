@@ -139,15 +139,7 @@ impl Program {
             return Err(Error::shape("the list of inputs", found, expected));
         }
         for (i, (data, input)) in inputs.iter().zip(&self.inputs).enumerate() {
-            let t = self.input_type(i);
-            if data.len() != t.len() || data.kind() != t.kind {
-                let found = match data.kind() {
-                    Kind::Float => format!("{} real numbers", data.len()),
-                    Kind::Index => format!("{} indices", data.len()),
-                };
-                let message = format!("input `{}` is given {found}; it is {t}", input.name);
-                return Err(Error::new(ErrorKind::Shape, message));
-            }
+            data.check(&input.name, self.input_type(i))?;
         }
         let values = inputs.iter().map(|d| interpret::copy(*d)).collect();
         Ok(interpret::run(self, values))
