@@ -56,7 +56,12 @@ impl Graph {
         if let Some(v) = self.simplify(&op, args, &results[0]) {
             return Ok(smallvec![v]);
         }
-        let key = (op, Vars::from(args));
+        let mut key = (op, Vars::from(args));
+        if let (Op::Binary(Binary::Add | Binary::Mul), [a, b]) = (&key.0, &mut key.1[..])
+            && b < a
+        {
+            std::mem::swap(a, b);
+        }
         if let Some(&e) = self.known.get(&key) {
             let results = &self.equations[e as usize].results;
             return Ok(results.iter().copied().collect());

@@ -41,6 +41,7 @@ fn small_networks() -> Vec<(&'static str, Network)> {
         ("mlp", programs::mlp(6, &[5, 7, 4, 10])),
         ("resnet", programs::resnet(2, 8, 1)),
         ("lstm", programs::lstm(3, 4, 2, 5)),
+        ("lstm whose rows are divided", programs::lstm(37, 8, 2, 32)),
         ("transformer", programs::transformer(2, 3, 8, 2, 1)),
     ];
     all.into_iter()
@@ -237,7 +238,8 @@ fn the_reference_network_has_its_golden_values() {
 fn threads_do_not_change_bits() {
     let network = programs::mlp(300, &[64, 200, 90, 10]).expect("shapes fit");
     let images = programs::resnet(9, 16, 1).expect("shapes fit");
-    for network in [network, images] {
+    let sequences = programs::lstm(67, 8, 2, 32).expect("shapes fit");
+    for network in [network, images, sequences] {
         let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
         let product = network
             .loss

@@ -3,7 +3,7 @@
 //! None of them changes which values are NaN: a product with a constant 0 stays, for it may be 0 times infinity.
 
 use super::Graph;
-use crate::ops::{Binary, Broadcast, Concat, MatMul, Op, Pad, Permute, ReduceSum, Unary};
+use crate::ops::{Binary, Broadcast, Concat, MatMul, Op, Permute, ReduceSum, Unary};
 use crate::types::{Shape, Type, Var, without};
 
 impl Graph {
@@ -70,17 +70,43 @@ impl Graph {
         if (axis + 1..rank).any(differs) {
             return None;
         }
-        let end = |pad: &Pad, v: Var| pad.before[axis] + self.shape(v)[axis];
-        let ((first, x), (last, y)) = if end(&p, x) == q.before[axis] {
-            ((p, x), (q, y))
-        } else if end(&q, y) == p.before[axis] {
-            ((q, y), (p, x))
-        } else {
-            return None;
+        let total = p.before[axis] + self.shape(x)[axis] + p.after[axis];
+        let mut parts = self.parts(axis, p.before[axis], x);
+        parts.extend(self.parts(axis, q.before[axis], y));
+        parts.sort_by_key(|part| part.0);
+        let (mut joined, mut end) = (Vec::new(), parts.first()?.0);
+        let before = end;
+        for (start, v) in parts {
+            if start < end {
+                return None;
+            }
+            if start > end {
+                let mut gap = Shape::from(self.shape(v));
+                gap[axis] = start - end;
+                joined.push(self.fill(0.0, &gap));
+            }
+            joined.push(v);
+            end = start + self.shape(v)[axis];
+        }
+        let joined = self.emit(Concat { axis }, &joined);
+        let mut pad = p;
+        (pad.before[axis], pad.after[axis]) = (before, total - end);
+        Some(self.emit(pad, &[joined]))
+    }
+
+    /// What a value is joined from along an axis, with the positions; zeros are left out.
+    fn parts(&self, axis: usize, mut start: usize, v: Var) -> Vec<(usize, Var)> {
+        let args = match self.producer(v) {
+            Some(e) if e.op == Op::Concat(Concat { axis }) => e.args.clone(),
+            _ => std::iter::once(v).collect(),
         };
-        let joined = self.emit(Concat { axis }, &[x, y]);
-        let after = last.after;
-        Some(self.emit(Pad { after, ..first }, &[joined]))
+        let place = |&v: &Var| {
+            start += self.shape(v)[axis];
+            (start - self.shape(v)[axis], v)
+        };
+        let parts: Vec<(usize, Var)> = args.iter().map(place).collect();
+        let is_zero = |v: Var| self.filled(v) == Some(0.0);
+        parts.into_iter().filter(|p| !is_zero(p.1)).collect()
     }
 
     fn simplify_broadcast(&mut self, p: &Broadcast, x: Var) -> Option<Var> {

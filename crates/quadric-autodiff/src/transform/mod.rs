@@ -1,6 +1,7 @@
 //! From programs to programs: derivatives, transposes and batches, each by one walk over the equations that calls the rule of
 //! every primitive.
 
+mod divide;
 mod hoist;
 mod programs;
 
@@ -8,6 +9,7 @@ use crate::graph::{Graph, Vars};
 use crate::ops::{Primitive, Site};
 use crate::program::Equation;
 use crate::types::Var;
+pub(crate) use divide::{Along, Divisible};
 pub(crate) use hoist::hoist;
 use std::collections::HashMap;
 
