@@ -3,6 +3,7 @@
 
 mod divide;
 mod hoist;
+mod keep;
 mod programs;
 
 use crate::graph::{Graph, Vars};
@@ -11,6 +12,7 @@ use crate::program::Equation;
 use crate::types::Var;
 pub(crate) use divide::{Along, Divisible};
 pub(crate) use hoist::hoist;
+pub(crate) use keep::Computation;
 use std::collections::HashMap;
 
 /// The tangents of `outputs`, for tangents of other values: pairs of a value and its tangent. None is zero.

@@ -4,7 +4,7 @@ use super::{Scan, swap_first};
 use crate::graph::{Graph, Vars};
 use crate::ops::{Op, Site, Tangents};
 use crate::program::{Input, Program};
-use crate::transform;
+use crate::transform::{self, Computation};
 use crate::types::Var;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -107,17 +107,27 @@ struct Residuals<'a> {
     consts: Vec<(Var, Var)>,
     slices: Vec<(Var, Var)>,
     stacks: Vec<Var>,
+    /// What has to be stacked if it is needed; the rest is made anew.
+    kept: HashSet<Var>,
     seen: HashSet<Var>,
 }
 
 impl<'a> Residuals<'a> {
-    fn new(scan: &'a Scan, body: &'a Body, args: &'a [Var]) -> Self {
+    fn new(scan: &'a Scan, body: &'a Body, args: &'a [Var], needed: &[Var]) -> Self {
         let varying = body.inputs[scan.consts..].iter().copied();
+        let varies = body.graph.dependents(varying);
+        let sliced = &body.inputs[scan.sliced()];
+        let computation = Computation {
+            equations: body.graph.equations(),
+            type_of: &|v| body.graph.type_of(v),
+            is_given: &|v| !varies[v.index()] || sliced.contains(&v),
+        };
         Self {
             scan,
             body,
             args,
-            varies: body.graph.dependents(varying),
+            kept: computation.keep(needed),
+            varies,
             consts: Vec::new(),
             slices: Vec::new(),
             stacks: Vec::new(),
@@ -137,8 +147,8 @@ impl<'a> Residuals<'a> {
         match op {
             Some(Op::Constant(_)) => Source::Again,
             _ if !self.varies[v.index()] => Source::Const(self.hoist(outer, v)),
-            Some(Op::Broadcast(_) | Op::Permute(_) | Op::Reshape(_)) => Source::Again,
-            _ => Source::Stack,
+            _ if self.kept.contains(&v) => Source::Stack,
+            _ => Source::Again,
         }
     }
 
@@ -211,16 +221,14 @@ pub(super) fn jvp(scan: &Scan, site: &mut Site<'_>, tangents: &[Option<Var>]) ->
     let depends = body.graph.dependents(sources.iter().copied());
     let needed = body.graph.needed(wanted.iter().copied());
 
-    let mut residuals = Residuals::new(scan, body, site.args);
     let is_linear = |v: &Var| depends[v.index()];
     let steps = body.graph.equations().iter();
     let steps = steps.filter(|e| e.results.iter().any(|v| needed[v.index()] && is_linear(v)));
-    for v in steps
-        .flat_map(|e| &e.args)
-        .chain(&wanted)
-        .filter(|v| !is_linear(v))
-    {
-        residuals.need(site.graph, *v);
+    let read = steps.flat_map(|e| &e.args).chain(&wanted);
+    let read: Vec<Var> = read.copied().filter(|v| !is_linear(v)).collect();
+    let mut residuals = Residuals::new(scan, body, site.args, &read);
+    for v in read {
+        residuals.need(site.graph, v);
     }
     let Residuals {
         consts,
