@@ -144,7 +144,7 @@ fn a_gauss_newton_product_is_a_composition() {
         let (x, w, v) = (
             t.input("x", [4, 3]),
             t.input("w", [3, 5]),
-            t.input("v", [3, 5]),
+            t.direction("v", [3, 5]),
         );
         let logits = x.matmul(w).tanh();
         let moved = t.jvp(&[logits], &[w], &[v]);
@@ -173,6 +173,20 @@ fn a_gauss_newton_product_is_a_composition() {
         }
     }
     assert_close("Gauss-Newton", &found[0], &expected, 1e-12);
+
+    // The direction that was traced is one: what belongs to the point is not computed anew for it.
+    assert!(product.flops_along_directions() < product.flops());
+    let mut executable = Executable::new(&product).expect("real outputs");
+    let mut prepared = executable
+        .prepare(&[at[0].data(), at[1].data()])
+        .expect("a point");
+    let mut out = vec![f64::NAN; 15];
+    for _ in 0..2 {
+        prepared
+            .apply(&[at[2].data()], &mut [&mut out])
+            .expect("a direction");
+        assert_eq!(out, found[0]);
+    }
 }
 
 /// The network N1 and its golden values: an MLP 4-5-3 with tanh and mean cross-entropy.
