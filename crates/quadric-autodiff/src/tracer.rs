@@ -133,21 +133,28 @@ pub(crate) fn fail(what: &str, message: &str, at: &Location<'_>) -> ! {
 impl Tracer {
     /// An input of real numbers. Names are for messages and for choosing what to differentiate by; they should differ.
     pub fn input(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
-        self.named(name, Type::float(shape))
+        self.named(name, Type::float(shape), false)
+    }
+
+    /// An input of real numbers that is a direction ([`Input::is_direction`]): what does not depend on directions is computed
+    /// once for a point ([`Executable::prepare`](crate::Executable::prepare)).
+    pub fn direction(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
+        self.named(name, Type::float(shape), true)
     }
 
     /// An input of indices.
     pub fn index_input(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
-        self.named(name, Type::index(shape))
+        self.named(name, Type::index(shape), false)
     }
 
-    fn named(&self, name: &str, t: Type) -> Tensor<'_> {
+    fn named(&self, name: &str, t: Type, direction: bool) -> Tensor<'_> {
         let mut levels = self.levels.borrow_mut();
         let outermost = &mut levels.open[0];
         let var = outermost.graph.input(t);
         outermost.inputs.push(Input {
+            var,
             name: name.to_owned(),
-            ..Input::unnamed(var)
+            direction,
         });
         self.tensor(outermost.number, var)
     }

@@ -145,7 +145,7 @@ fn a_gauss_newton_product_is_a_composition() {
         let (x, w, v) = (
             t.input("x", [4, 3]),
             t.input("w", [3, 5]),
-            t.input("v", [3, 5]),
+            t.direction("v", [3, 5]),
         );
         let logits = x.matmul(w).tanh();
         let moved = t.jvp(&[logits], &[w], &[v]);
@@ -174,6 +174,108 @@ fn a_gauss_newton_product_is_a_composition() {
         }
     }
     assert_close("Gauss-Newton", &found[0], &expected, 1e-12);
+
+    // The direction that was traced is one: what belongs to the point is not computed anew for it.
+    assert!(product.flops_along_directions() < product.flops());
+    let mut executable = Executable::new(&product).expect("real outputs");
+    let mut prepared = executable
+        .prepare(&[at[0].data(), at[1].data()])
+        .expect("a point");
+    let mut out = vec![f64::NAN; 15];
+    for _ in 0..2 {
+        prepared
+            .apply(&[at[2].data()], &mut [&mut out])
+            .expect("a direction");
+        assert_eq!(out, found[0]);
+    }
+}
+
+/// For a network with ten classes, at a point: the probabilities of each sample's classes, and the slopes of their logarithms
+/// with respect to all parameters, less those of the first class. From losses and gradients alone: a loss with one label
+/// changed differs by the logarithm of two probabilities.
+fn slopes_of_classes(network: &Network, point: &[Array<f64>]) -> Vec<(Vec<f64>, Vec<Vec<f64>>)> {
+    let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+    let gradient = network.loss.value_and_grad(&wrt).expect("names");
+    let samples = gradient.input_type(1).len();
+    let at = |sample: usize, class: i32| -> Vec<f64> {
+        let mut labels = vec![0; samples];
+        labels[sample] = class;
+        let mut given = point.to_vec();
+        given[1] = Array::Index(labels);
+        outputs(&gradient, &given).concat()
+    };
+    let base = at(0, 0);
+    let of_sample = |sample: usize| {
+        let less = |class: i32| -> Vec<f64> {
+            let moved = at(sample, class);
+            let pairs = base.iter().zip(&moved);
+            pairs.map(|(b, m)| samples as f64 * (b - m)).collect()
+        };
+        let all: Vec<Vec<f64>> = (0..10).map(less).collect();
+        let sum: f64 = all.iter().map(|l| l[0].exp()).sum();
+        let probabilities = all.iter().map(|l| l[0].exp() / sum).collect();
+        (probabilities, all.iter().map(|l| l[1..].to_vec()).collect())
+    };
+    (0..samples).map(of_sample).collect()
+}
+
+/// The program that the bench measures is Jᵀ (diag p - p pᵀ) J v / n, with a dense Jacobian from gradients.
+#[test]
+fn gauss_newton_products_of_networks_equal_dense_ones() {
+    for (name, network) in small_networks() {
+        let product = &network.gauss_newton;
+        let at = inputs(product, 9);
+        let (point, v) = at.split_at(at.len() - network.parameters.len());
+        let v: Vec<f64> = v.iter().flat_map(Array::floats).copied().collect();
+        let samples = slopes_of_classes(&network, point);
+        let mut expected = vec![0.0; v.len()];
+        for (p, slopes) in &samples {
+            let moved: Vec<f64> = slopes.iter().map(|row| dot(row, &v)).collect();
+            let mean = dot(p, &moved);
+            for ((p, row), m) in p.iter().zip(slopes).zip(&moved) {
+                let weight = p * (m - mean) / samples.len() as f64;
+                let pairs = expected.iter_mut().zip(row);
+                pairs.for_each(|(e, s)| *e += weight * s);
+            }
+        }
+        assert_close(name, &outputs(product, &at).concat(), &expected, 1e-10);
+        let given: Vec<Data<'_, f64>> = at.iter().map(Array::data).collect();
+        let plain = product.run(&given).expect("inputs fit");
+        let plain: Vec<f64> = plain.iter().flat_map(Array::floats).copied().collect();
+        assert_close(name, &plain, &expected, 1e-10);
+    }
+}
+
+/// The matrix of a small network, column by column.
+#[test]
+fn a_gauss_newton_matrix_is_symmetric_and_positive_semidefinite() {
+    let network = programs::mlp(6, &[3, 4, 10]).expect("shapes fit");
+    let at = inputs(&network.gauss_newton, 10);
+    let (point, directions) = at.split_at(at.len() - network.parameters.len());
+    let sizes: Vec<usize> = directions.iter().map(|d| d.floats().len()).collect();
+    let n = sizes.iter().sum();
+    let mut columns = Vec::new();
+    for k in 0..n {
+        let unit: Vec<f64> = (0..n).map(|i| f64::from(u8::from(i == k))).collect();
+        let mut rest = &unit[..];
+        let mut given = point.to_vec();
+        for &size in &sizes {
+            let (head, tail) = rest.split_at(size);
+            given.push(Array::Float(head.to_vec()));
+            rest = tail;
+        }
+        columns.push(outputs(&network.gauss_newton, &given).concat());
+    }
+    let matrix = faer::Mat::from_fn(n, n, |i, j| columns[j][i]);
+    let most = matrix.norm_max();
+    let skew = (matrix.as_ref() - matrix.transpose()).norm_max();
+    assert!(skew <= 1e-14 * most, "{skew}");
+    let values = matrix.self_adjoint_eigenvalues(faer::Side::Lower);
+    let values = values.expect("a symmetric matrix");
+    assert!(values[0] >= -1e-14 * values[n - 1], "{values:?}");
+    // Six samples with nine independent logits each.
+    let rank = values.iter().filter(|v| **v > 1e-12 * values[n - 1]);
+    assert!(rank.count() <= 54);
 }
 
 /// The network N1 and its golden values: an MLP 4-5-3 with tanh and mean cross-entropy.
@@ -349,7 +451,7 @@ fn wrong_inputs_and_names_are_refused() {
 }
 
 /// Costs of an MLP by hand: a gradient takes two products in the first layer and three in the others, a Hessian product two and
-/// six; element-wise work is small beside them.
+/// six, a Gauss-Newton product two and four; element-wise work is small beside them.
 #[test]
 fn costs_of_dense_layers_follow_the_formula() {
     let network = programs::mlp(512, &[784, 512, 512, 10]).expect("shapes fit");
@@ -366,6 +468,8 @@ fn costs_of_dense_layers_follow_the_formula() {
     );
     let along = product.flops_along_directions();
     assert!(close(along, 2 * first + 6 * others), "{along}");
+    let along = network.gauss_newton.flops_along_directions();
+    assert!(close(along, 2 * first + 4 * others), "{along}");
 }
 
 /// The page about the engine shows a program as it is printed.

@@ -1,4 +1,5 @@
-//! The suite `autodiff`: gradients and Hessian products of four networks in single precision, beside PyTorch and JAX.
+//! The suite `autodiff`: gradients, Hessian and Gauss-Newton products of four networks in single precision, beside PyTorch, JAX
+//! and PyHessian.
 
 use super::{Size, duration, markdown, median, python};
 use crate::{Result, tools};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-const PEERS: [&str; 2] = ["torch==2.15.0", "jax==0.10.2"];
+const PEERS: [&str; 3] = ["torch==2.15.0", "jax==0.10.2", "pyhessian==0.1"];
 const NETWORKS: [&str; 4] = ["mlp", "resnet", "lstm", "transformer"];
 /// Odd, for the median; ours and the peers' processes alternate, and each gives the median of five runs at least.
 const ROUNDS: usize = 3;
@@ -42,54 +43,35 @@ pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// All lines of one network: each of ours beside the same quantity of every peer.
+/// What was measured of one network, with one number of threads.
+#[derive(Default)]
+struct Measured {
+    own: Vec<Value>,
+    others: Vec<Value>,
+    /// Billions of operations per second in a large matrix product of ours.
+    rate: f64,
+}
+
+/// All rows of one network: each of ours beside the same quantity of every peer.
 fn compare(network: &str, threads: usize, python: &Path) -> Result<Vec<Value>> {
-    let (mut own, mut others): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
+    let mut measured = Measured::default();
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
         rates.extend(ours("gemm", threads, &[])?);
-        own.extend(ours(network, threads, &[])?);
+        measured.own.extend(ours(network, threads, &[])?);
         if network == "mlp" {
-            own.extend(ours(network, threads, &["16"])?);
+            measured.own.extend(ours(network, threads, &["16"])?);
         }
         let mut peer = Command::new(python);
         peer.arg(tools::root().join("bench/autodiff.py"));
         peer.arg(network).arg(threads.to_string());
-        others.extend(lines(peer)?);
+        measured.others.extend(lines(peer)?);
     }
-    let rate = middle(rates.iter(), "gflops");
+    measured.rate = middle(rates.iter(), "gflops");
+    let peers = names(&measured.others, "peer");
     let mut rows = Vec::new();
-    for quantity in names(&own, "quantity") {
-        let mine = || own.iter().filter(|l| l["quantity"] == quantity[..]);
-        let seconds = middle(mine(), "seconds");
-        let row = |peer: Option<&str>| {
-            // A block is compared per direction with the product along one.
-            let plain = quantity.split(" of ").next().unwrap_or_default();
-            let count: f64 = quantity
-                .rsplit(' ')
-                .next()
-                .and_then(|n| n.parse().ok())
-                .unwrap_or(1.0);
-            let theirs = || {
-                others.iter().filter(|l| {
-                    Some(l["peer"].as_str().unwrap_or_default()) == peer && l["quantity"] == plain
-                })
-            };
-            let version = theirs().next().map(|l| l["version"].clone());
-            let theirs = count * middle(theirs(), "seconds");
-            let first = |key: &str| mine().next().map_or(Value::Null, |l| l[key].clone());
-            let work = first("gflop").as_f64();
-            json!({
-                "work": network, "quantity": quantity, "threads": threads,
-                "peer": peer, "peer_version": version,
-                "ours_seconds": seconds,
-                "peer_seconds": theirs.is_finite().then_some(theirs),
-                "ratio": theirs.is_finite().then_some(theirs / seconds),
-                "limit_ratio": work.map(|w| w / rate / seconds),
-                "gflop": work, "gemm_gflops": rate, "memory": first("memory"),
-            })
-        };
-        let peers = names(&others, "peer");
+    for quantity in names(&measured.own, "quantity") {
+        let row = |peer| measured.row(network, threads, &quantity, peer);
         let all: Vec<Value> = peers
             .iter()
             .map(|p| row(Some(p)))
@@ -101,6 +83,49 @@ fn compare(network: &str, threads: usize, python: &Path) -> Result<Vec<Value>> {
         println!("{row}");
     }
     Ok(rows)
+}
+
+impl Measured {
+    fn own(&self, quantity: &str) -> impl Iterator<Item = &Value> {
+        self.own.iter().filter(move |l| l["quantity"] == quantity)
+    }
+
+    fn row(&self, network: &str, threads: usize, quantity: &str, peer: Option<&str>) -> Value {
+        let seconds = middle(self.own(quantity), "seconds");
+        // A block is compared per direction with the product along one.
+        let (plain, count) = match quantity.split_once(" of ") {
+            Some((plain, count)) => (plain, count.parse().unwrap_or(f64::NAN)),
+            None => (quantity, 1.0),
+        };
+        let theirs = || {
+            let same = |l: &&Value| l["peer"].as_str() == peer && l["quantity"] == plain;
+            self.others.iter().filter(same)
+        };
+        let version = theirs().next().map(|l| l["version"].clone());
+        let theirs = count * middle(theirs(), "seconds");
+        let first = |quantity: &str, key: &str| {
+            let line = self.own(quantity).next();
+            line.map_or(Value::Null, |l| l[key].clone())
+        };
+        let work = first(quantity, "gflop").as_f64();
+        // What a product is held against: the time of a Hessian product, the memory of the gradient.
+        let hessian = (plain == "Gauss-Newton product")
+            .then(|| middle(self.own("Hessian product"), "seconds"));
+        let gradient = plain
+            .ends_with("product")
+            .then(|| first("gradient", "memory"));
+        json!({
+            "work": network, "quantity": quantity, "threads": threads,
+            "peer": peer, "peer_version": version,
+            "ours_seconds": seconds,
+            "peer_seconds": theirs.is_finite().then_some(theirs),
+            "ratio": theirs.is_finite().then_some(theirs / seconds),
+            "limit_ratio": work.map(|w| w / self.rate / seconds),
+            "gflop": work, "gemm_gflops": self.rate,
+            "memory": first(quantity, "memory"),
+            "hessian_seconds": hessian, "gradient_memory": gradient,
+        })
+    }
 }
 
 /// Different values of a key, in order.
@@ -144,17 +169,24 @@ fn lines(mut command: Command) -> Result<Vec<Value>> {
 }
 
 pub(super) fn table(rows: &[Value]) -> String {
-    const COLUMNS: [&str; 4] = [
+    const OWN: [&str; 8] = [
+        "network",
+        "quantity",
+        "threads",
+        "ours",
+        "of Hessian",
+        "limit",
+        "memory",
+        "of gradient",
+    ];
+    const PEERS: [&str; 5] = [
         "PyTorch",
         "PyTorch channels-last",
         "PyTorch fused layer",
+        "PyHessian",
         "JAX",
     ];
-    let header = [
-        &["network", "quantity", "threads", "ours", "limit", "memory"],
-        &COLUMNS[..],
-    ]
-    .concat();
+    let header = [&OWN[..], &PEERS[..]].concat();
     let key = |r: &Value| {
         (
             r["work"].clone(),
@@ -171,6 +203,7 @@ pub(super) fn table(rows: &[Value]) -> String {
         seen.push(key(r));
         let text = |k: &str| r[k].as_str().unwrap_or_default().to_owned();
         let number = |k: &str| r[k].as_f64();
+        let part = |a: &str, b: &str| Some(number(a)? / number(b)?);
         let shown =
             |v: Option<f64>, digits: usize| v.map_or(String::new(), |v| format!("{v:.digits$}"));
         let mut line = vec![
@@ -178,10 +211,12 @@ pub(super) fn table(rows: &[Value]) -> String {
             text("quantity"),
             r["threads"].to_string(),
             duration(number("ours_seconds").unwrap_or(f64::NAN)),
+            shown(part("ours_seconds", "hessian_seconds"), 2),
             shown(number("limit_ratio"), 2),
             number("memory").map_or(String::new(), |m| format!("{:.0} MB", m / 1e6)),
+            shown(part("memory", "gradient_memory"), 2),
         ];
-        for peer in COLUMNS {
+        for peer in PEERS {
             let same = rows.iter().find(|o| key(o) == key(r) && o["peer"] == peer);
             line.push(shown(same.and_then(|o| o["ratio"].as_f64()), 2));
         }

@@ -1,5 +1,6 @@
-//! Times gradients and Hessian products of the four networks: `cargo run --release -p quadric-autodiff --example autodiff -- mlp`,
-//! or with a number of directions behind it; `--tiny` for a look whether it works.
+//! Times gradients, Hessian and Gauss-Newton products of the four networks:
+//! `cargo run --release -p quadric-autodiff --example autodiff -- mlp`, or with a number of directions behind it for Hessian
+//! products of as many; `--tiny` for a look whether it works.
 //!
 //! Prints one line of JSON per quantity, in seconds: the median of several runs.
 
@@ -73,58 +74,74 @@ fn measure(name: &str, network: &Network, block: usize) -> Result<()> {
     let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
     let begin = Instant::now();
     let gradient = network.loss.value_and_grad(&wrt)?;
-    let mut product = network.loss.grad(&wrt)?.linearize(&wrt)?;
+    let product = network.loss.grad(&wrt)?.linearize(&wrt)?;
     if block > 1 {
         let directions: Vec<String> = wrt.iter().map(|n| format!("d {n}")).collect();
         let directions: Vec<&str> = directions.iter().map(String::as_str).collect();
-        product = product.batch(&directions, block)?;
+        let product = product.batch(&directions, block)?;
+        let executable = Executable::new(&product)?;
+        let quantity = format!("Hessian product of {block}");
+        return measure_product(name, &quantity, &product, executable);
     }
-    let mut first = Executable::<f32>::new(&gradient)?;
-    let mut second = Executable::<f32>::new(&product)?;
+    let first = Executable::new(&gradient)?;
+    let second = Executable::new(&product)?;
     let traced = begin.elapsed().as_secs_f64();
-
-    let all = values(&gradient);
-    let inputs: Vec<Data<'_, f32>> = all.iter().map(Value::data).collect();
-    let mut out: Vec<Vec<f32>> = (0..gradient.outputs())
-        .map(|i| vec![0.0; gradient.output_type(i).len()])
-        .collect();
-    let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    let seconds = median(|| first.run(&inputs, &mut slots))?;
-    check_finite(&out)?;
-    if block == 1 {
-        report(name, "gradient", seconds, first.flops(), first.memory());
-    }
-
-    let all = values(&product);
-    let inputs: Vec<Data<'_, f32>> = all.iter().map(Value::data).collect();
-    let is_direction = |i: &usize| product.inputs()[*i].is_direction();
-    let (directions, point): (Vec<usize>, Vec<usize>) = (0..inputs.len()).partition(is_direction);
-    let pick =
-        |which: &[usize]| -> Vec<Data<'_, f32>> { which.iter().map(|&i| inputs[i]).collect() };
-    let mut out: Vec<Vec<f32>> = (0..product.outputs())
-        .map(|i| vec![0.0; product.output_type(i).len()])
-        .collect();
-    let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    let (memory, flops) = (second.memory(), product.flops_along_directions());
-    let (point, directions) = (pick(&point), pick(&directions));
-    let mut prepared = second.prepare(&point)?;
-    let seconds = median(|| prepared.apply(&directions, &mut slots))?;
-    check_finite(&out)?;
-    if block > 1 {
-        report(
-            name,
-            &format!("Hessian product of {block}"),
-            seconds,
-            flops,
-            memory,
-        );
-        return Ok(());
-    }
-    report(name, "Hessian product", seconds, flops, memory);
+    measure_run(name, "gradient", &gradient, first)?;
+    measure_product(name, "Hessian product", &product, second)?;
+    let third = Executable::new(&network.gauss_newton)?;
+    measure_product(name, "Gauss-Newton product", &network.gauss_newton, third)?;
     println!(
         "{{\"network\":\"{name}\",\"quantity\":\"trace, transform, compile\",\"seconds\":{traced}}}"
     );
     Ok(())
+}
+
+/// All of a program, again and again.
+fn measure_run(
+    name: &str,
+    quantity: &str,
+    program: &Program,
+    mut executable: Executable<f32>,
+) -> Result<()> {
+    let all = values(program);
+    let inputs: Vec<Data<'_, f32>> = all.iter().map(Value::data).collect();
+    let mut out = room(program);
+    let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+    let seconds = median(|| executable.run(&inputs, &mut slots))?;
+    check_finite(&out)?;
+    let (flops, memory) = (executable.flops(), executable.memory());
+    report(name, quantity, seconds, flops, memory);
+    Ok(())
+}
+
+/// A program that is prepared at a point once, along directions again and again.
+fn measure_product(
+    name: &str,
+    quantity: &str,
+    program: &Program,
+    mut executable: Executable<f32>,
+) -> Result<()> {
+    let all = values(program);
+    let inputs = || program.inputs().iter().zip(&all);
+    let pick = |direction: bool| -> Vec<Data<'_, f32>> {
+        let wanted = inputs().filter(|(i, _)| i.is_direction() == direction);
+        wanted.map(|(_, v)| v.data()).collect()
+    };
+    let (point, directions) = (pick(false), pick(true));
+    let mut out = room(program);
+    let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+    let (flops, memory) = (program.flops_along_directions(), executable.memory());
+    let mut prepared = executable.prepare(&point)?;
+    let seconds = median(|| prepared.apply(&directions, &mut slots))?;
+    check_finite(&out)?;
+    report(name, quantity, seconds, flops, memory);
+    Ok(())
+}
+
+/// Space for the outputs of a program.
+fn room(program: &Program) -> Vec<Vec<f32>> {
+    let sizes = (0..program.outputs()).map(|i| program.output_type(i).len());
+    sizes.map(|n| vec![0.0; n]).collect()
 }
 
 fn check_finite(outputs: &[Vec<f32>]) -> Result<()> {

@@ -8,6 +8,8 @@ use quadric_linalg::Result;
 /// A loss and the names of its parameters.
 pub(crate) struct Network {
     pub(crate) loss: Program,
+    /// Gauss-Newton products of the loss, with the directions `d name` behind the other inputs.
+    pub(crate) gauss_newton: Program,
     pub(crate) parameters: Vec<String>,
 }
 
@@ -15,12 +17,15 @@ pub(crate) struct Network {
 struct Parameters<'t> {
     tracer: &'t Tracer,
     names: Vec<String>,
+    tensors: Vec<Tensor<'t>>,
 }
 
 impl<'t> Parameters<'t> {
     fn get(&mut self, name: &str, shape: &[usize]) -> Tensor<'t> {
+        let tensor = self.tracer.input(name, shape.iter().copied());
         self.names.push(name.to_owned());
-        self.tracer.input(name, shape.iter().copied())
+        self.tensors.push(tensor);
+        tensor
     }
 
     fn dense(&mut self, name: &str, x: Tensor<'t>, out: usize) -> Tensor<'t> {
@@ -54,20 +59,53 @@ fn network(
 ) -> Result<Network> {
     let mut names = Vec::new();
     let loss = Program::trace(|t| {
-        let x = t.input("x", shape.iter().copied());
-        let labels = t.index_input("labels", [shape[0]]);
-        let mut parameters = Parameters {
-            tracer: t,
-            names: Vec::new(),
-        };
-        let logits = model(&mut parameters, x);
+        let (parameters, _, loss) = forward(t, shape, &model);
         names = parameters.names;
-        vec![logits.cross_entropy(labels).mean_all()]
+        vec![loss]
+    })?;
+    let gauss_newton = Program::trace(|t| {
+        let (parameters, logits, loss) = forward(t, shape, &model);
+        gauss_newton(&parameters, logits, loss)
     })?;
     Ok(Network {
         loss,
+        gauss_newton,
         parameters: names,
     })
+}
+
+/// The parameters, what the model gives for the inputs, and its loss.
+fn forward<'t>(
+    t: &'t Tracer,
+    shape: &[usize],
+    model: impl Fn(&mut Parameters<'t>, Tensor<'t>) -> Tensor<'t>,
+) -> (Parameters<'t>, Tensor<'t>, Tensor<'t>) {
+    let x = t.input("x", shape.iter().copied());
+    let labels = t.index_input("labels", [shape[0]]);
+    let mut parameters = Parameters {
+        tracer: t,
+        names: Vec::new(),
+        tensors: Vec::new(),
+    };
+    let logits = model(&mut parameters, x);
+    let loss = logits.cross_entropy(labels).mean_all();
+    (parameters, logits, loss)
+}
+
+/// Jᵀ Λ J v, with the Jacobian J of the logits and the Hessian Λ of the loss in the logits.
+fn gauss_newton<'t>(
+    parameters: &Parameters<'t>,
+    logits: Tensor<'t>,
+    loss: Tensor<'t>,
+) -> Vec<Tensor<'t>> {
+    let (t, wrt) = (parameters.tracer, &parameters.tensors);
+    let named = parameters.names.iter().zip(wrt);
+    let directions: Vec<Tensor<'t>> = named
+        .map(|(name, w)| t.direction(&format!("d {name}"), w.shape()))
+        .collect();
+    let moved = t.jvp(&[logits], wrt, &directions);
+    let curved = t.jvp(&t.grad(loss, &[logits]), &[logits], &moved);
+    t.vjp(&[logits], wrt, &curved)
 }
 
 /// Dense layers of the given widths, with tanh or rectified linear units between them.
