@@ -101,6 +101,55 @@ fn networks_agree_with_plain_evaluation_and_differences() {
     }
 }
 
+/// Prepared once and applied to two directions, as fast and as small as can be, Hessian products are those of plain evaluation.
+#[test]
+fn computing_again_takes_less_memory_and_changes_nothing() {
+    for (name, network) in small_networks() {
+        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let product = network.loss.grad(&wrt).and_then(|g| g.linearize(&wrt));
+        let product = product.expect("names");
+        let mut fast = Executable::new(&product).expect("real outputs");
+        let mut small = Executable::compact(&product).expect("real outputs");
+        assert!(small.memory() <= fast.memory(), "{name}");
+        let at = inputs(&product, 3);
+        let (point, first) = at.split_at(at.len() - wrt.len());
+        let second = &inputs(&product, 4)[point.len()..];
+        let data = |v: &'_ [Array<f64>]| -> Vec<Vec<f64>> {
+            v.iter().map(|a| a.floats().to_vec()).collect()
+        };
+        let given: Vec<Data<'_, f64>> = point.iter().map(Array::data).collect();
+        for executable in [&mut fast, &mut small] {
+            let mut prepared = executable.prepare(&given).expect("a point");
+            for direction in [first, second] {
+                let all = [point, direction].concat();
+                let all: Vec<Data<'_, f64>> = all.iter().map(Array::data).collect();
+                let plain = product.run(&all).expect("inputs fit");
+                let mut out = data(&plain);
+                out.iter_mut().for_each(|o| o.fill(f64::NAN));
+                let mut slots: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+                let along: Vec<Data<'_, f64>> = direction.iter().map(Array::data).collect();
+                prepared.apply(&along, &mut slots).expect("a direction");
+                for (found, expected) in out.iter().zip(&plain) {
+                    assert_close(name, found, expected.floats(), 1e-12);
+                }
+            }
+        }
+    }
+}
+
+/// On images that do not fit in a cache, a quarter of the memory is spared.
+#[test]
+fn computing_again_spares_memory() {
+    let network = programs::resnet(16, 32, 1).expect("shapes fit");
+    let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+    let product = network.loss.grad(&wrt).and_then(|g| g.linearize(&wrt));
+    let product = product.expect("names");
+    let fast = Executable::<f32>::new(&product).expect("real outputs");
+    let small = Executable::<f32>::compact(&product).expect("real outputs");
+    let (fast, small) = (fast.memory(), small.memory());
+    assert!(small < fast - fast / 10, "{small} of {fast} bytes");
+}
+
 /// Several directions at once give what each gives alone, and the product is symmetric.
 #[test]
 fn blocks_of_directions_equal_single_ones() {

@@ -15,6 +15,7 @@ use super::repeat::is_plain;
 use super::view::View;
 use crate::ops::{Constant, Convolution, Op, Slice};
 use crate::program::{Equation, Program};
+use crate::transform::{Again, Staged, stage};
 use crate::types::{Kind, Shape, Type, Var, row_major};
 use buffers::Buffer;
 use quadric_linalg::Scalar;
@@ -81,8 +82,9 @@ struct Lowering<'p> {
 }
 
 /// Compiles a program.
-pub(super) fn lower<T: Scalar>(program: &Program) -> Plan<T> {
-    let mut lowering = Lowering::new(program);
+pub(super) fn lower<T: Scalar>(program: &Program, again: Again) -> Plan<T> {
+    let Staged { program, late } = stage(program, again);
+    let mut lowering = Lowering::new(&program, late);
     for late in [false, true] {
         for e in &program.equations {
             if lowering.is_late(e) == late {
@@ -95,7 +97,7 @@ pub(super) fn lower<T: Scalar>(program: &Program) -> Plan<T> {
 }
 
 impl<'p> Lowering<'p> {
-    fn new(program: &'p Program) -> Self {
+    fn new(program: &'p Program, late: Vec<bool>) -> Self {
         let (mut buffers, mut views) = (Vec::new(), vec![None; program.types.len()]);
         for (i, input) in program.inputs.iter().enumerate() {
             let t = &program.types[input.var.index()];
@@ -104,7 +106,7 @@ impl<'p> Lowering<'p> {
         }
         Self {
             program,
-            late: program.depends_on_directions(),
+            late,
             buffers,
             numbers: vec![None; views.len()],
             views,

@@ -16,7 +16,7 @@ mod view;
 use crate::array::{Array, Data, Operand};
 use crate::ops::{Op, Primitive};
 use crate::program::Program;
-use crate::transform;
+use crate::transform::{self, Again};
 use crate::types::{Kind, Shape, Type};
 use assemble::Assemble;
 use convolve::Convolve;
@@ -92,13 +92,33 @@ impl<T: Scalar> Executable<T> {
     ///
     /// If an output is made of indices.
     pub fn new(program: &Program) -> Result<Self> {
+        Self::compile(program, Again::OneByOne)
+    }
+
+    /// As [`new`](Self::new), for less memory: for every direction, more of what depends on the point only is computed again
+    /// instead of being stored.
+    ///
+    /// # Errors
+    ///
+    /// If an output is made of indices.
+    pub fn compact(program: &Program) -> Result<Self> {
+        let [small, fast] = [Again::Arithmetic, Again::OneByOne].map(|a| Self::compile(program, a));
+        let (small, fast) = (small?, fast?);
+        Ok(if small.memory() < fast.memory() {
+            small
+        } else {
+            fast
+        })
+    }
+
+    fn compile(program: &Program, again: Again) -> Result<Self> {
         let outputs = (0..program.outputs()).map(|i| program.output_type(i));
         if let Some(t) = outputs.into_iter().find(|t| t.kind == Kind::Index) {
             let message = format!("an output is {t}; only real numbers can be outputs");
             return Err(Error::new(ErrorKind::Argument, message));
         }
         Ok(Self {
-            plan: lower::lower(&transform::hoist(program)),
+            plan: lower::lower(&transform::hoist(program), again),
             flops: program.flops(),
         })
     }

@@ -7,7 +7,7 @@ use super::memory::{Memory, Place, Room};
 use super::{Plan, lower};
 use crate::array::Data;
 use crate::ops::Scan;
-use crate::transform::{Along, Divisible};
+use crate::transform::{Again, Along, Divisible};
 use quadric_linalg::Scalar;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -80,7 +80,7 @@ impl<T: Scalar> Repeat<T> {
                 carries: (0..scan.carries).map(|i| [zeros(i), zeros(i)]).collect(),
                 terms: scan.summed().map(zeros).collect(),
                 sums: scan.summed().map(zeros).collect(),
-                plan: lower::lower(&body),
+                plan: lower::lower(&body, Again::OneByOne),
                 rows,
             }
         });

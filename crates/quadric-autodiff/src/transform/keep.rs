@@ -9,12 +9,25 @@ use crate::program::Equation;
 use crate::types::{Type, Var};
 use std::collections::{HashMap, HashSet, VecDeque};
 
+/// What is computed again where that spares memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Again {
+    /// Arithmetic with at most one argument as large as its result: it reads no more than it makes.
+    OneByOne,
+    /// All arithmetic.
+    Arithmetic,
+}
+
+/// A value that is this much smaller than another costs nothing beside it.
+const SMALL: usize = 8;
+
 /// Equations of one computation.
 pub(crate) struct Computation<'a> {
     pub(crate) equations: &'a [Equation],
     pub(crate) type_of: &'a dyn Fn(Var) -> &'a Type,
     /// Values that the other computation has anyway.
     pub(crate) is_given: &'a dyn Fn(Var) -> bool,
+    pub(crate) again: Again,
 }
 
 /// True for operations that only show a value in another way.
@@ -30,8 +43,8 @@ fn is_view(op: &Op) -> bool {
     )
 }
 
-/// True if computing the result again costs less than to keep it.
-fn is_cheap(op: &Op) -> bool {
+/// True for additions, multiplications, and what only shows a value in another way.
+fn is_arithmetic(op: &Op) -> bool {
     match op {
         Op::Unary(f) => matches!(f, Unary::Neg | Unary::Abs | Unary::Sign),
         Op::Binary(f) => *f != Binary::Div,
@@ -41,6 +54,29 @@ fn is_cheap(op: &Op) -> bool {
 }
 
 impl Computation<'_> {
+    fn is_cheap(&self, e: &Equation, makers: &HashMap<Var, &Equation>) -> bool {
+        let entries = |mut v: Var| {
+            while let Some(e) = makers.get(&v).filter(|e| is_view(&e.op)) {
+                v = e.args[0];
+            }
+            let is_constant = makers
+                .get(&v)
+                .is_some_and(|e| matches!(e.op, Op::Constant(_)));
+            if is_constant {
+                0
+            } else {
+                (self.type_of)(v).len()
+            }
+        };
+        let whole = (self.type_of)(e.results[0]).len();
+        let large = e
+            .args
+            .iter()
+            .filter(|&&a| entries(a) * SMALL > whole)
+            .count();
+        is_arithmetic(&e.op) && (large <= 1 || self.again == Again::Arithmetic)
+    }
+
     /// The values to keep.
     pub(crate) fn keep(&self, needed: &[Var]) -> HashSet<Var> {
         let mut flow = Flow::new();
@@ -57,7 +93,7 @@ impl Computation<'_> {
             if (self.is_given)(v) || !seen.insert(v) {
                 continue;
             }
-            let maker = makers.get(&v).filter(|e| is_cheap(&e.op));
+            let maker = makers.get(&v).filter(|e| self.is_cheap(e, &makers));
             let size = match maker {
                 Some(e) if is_view(&e.op) => Flow::NEVER,
                 _ => (self.type_of)(v).len().max(1),
@@ -177,5 +213,55 @@ impl Flow {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Again, Computation};
+    use crate::program::Program;
+    use crate::types::Var;
+    use std::collections::HashSet;
+
+    /// What is kept of a traced function of `x` and `y`, both of four numbers, for its outputs.
+    fn kept(again: Again, f: fn(&crate::Tracer) -> Vec<crate::Tensor<'_>>) -> HashSet<Var> {
+        let program = Program::trace(f).expect("shapes fit");
+        let computation = Computation {
+            equations: &program.equations,
+            type_of: &|v| &program.types[v.index()],
+            is_given: &|v| v == program.inputs[0].var,
+            again,
+        };
+        computation.keep(&program.outputs)
+    }
+
+    fn three(t: &crate::Tracer) -> Vec<crate::Tensor<'_>> {
+        let x = t.input("x", [4]);
+        let (a, b) = (x.exp(), x.sin());
+        vec![a * b, a + b, a - b]
+    }
+
+    #[test]
+    fn the_smaller_side_is_kept() {
+        // y is not given: one value that follows from y and x, or three that follow from y.
+        let all = kept(Again::Arithmetic, |t| {
+            let (x, y) = (t.input("x", [4]), t.input("y", [4]));
+            vec![x * y, x - y, (x + y) * y]
+        });
+        assert_eq!(all, HashSet::from([Var(1)]));
+        // The exponential is costly, its square follows from it; their sum over all is small.
+        let all = kept(Again::Arithmetic, |t| {
+            let y = t.input("x", [4]).exp();
+            vec![y, y.square(), y.sum_all().expand(0) * 2.0]
+        });
+        assert_eq!(all.len(), 2);
+        // One product of two costly values is less than these, three results are more; not where only few are read at a time.
+        let all = kept(Again::Arithmetic, |t| {
+            let x = t.input("x", [4]);
+            vec![x.exp() * x.sin()]
+        });
+        assert_eq!(all.len(), 1);
+        assert_eq!(kept(Again::Arithmetic, three).len(), 2);
+        assert_eq!(kept(Again::OneByOne, three).len(), 3);
     }
 }

@@ -5,6 +5,7 @@ mod divide;
 mod hoist;
 mod keep;
 mod programs;
+mod stage;
 
 use crate::graph::{Graph, Vars};
 use crate::ops::{Primitive, Site};
@@ -12,7 +13,8 @@ use crate::program::Equation;
 use crate::types::Var;
 pub(crate) use divide::{Along, Divisible};
 pub(crate) use hoist::hoist;
-pub(crate) use keep::Computation;
+pub(crate) use keep::{Again, Computation};
+pub(crate) use stage::{Staged, stage};
 use std::collections::HashMap;
 
 /// The tangents of `outputs`, for tangents of other values: pairs of a value and its tangent. None is zero.

@@ -4,7 +4,7 @@ use super::{Scan, swap_first};
 use crate::graph::{Graph, Vars};
 use crate::ops::{Op, Site, Tangents};
 use crate::program::{Input, Program};
-use crate::transform::{self, Computation};
+use crate::transform::{self, Again, Computation};
 use crate::types::Var;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -121,6 +121,7 @@ impl<'a> Residuals<'a> {
             equations: body.graph.equations(),
             type_of: &|v| body.graph.type_of(v),
             is_given: &|v| !varies[v.index()] || sliced.contains(&v),
+            again: Again::Arithmetic,
         };
         Self {
             scan,
