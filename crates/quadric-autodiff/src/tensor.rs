@@ -282,6 +282,8 @@ impl<'t> Tensor<'t> {
             steps: shape.iter().map(|_| 1).collect(),
             sizes: shape,
         };
+        // Between fewer than two entries there is no step.
+        let step = if size < 2 { step.min(1) } else { step };
         (op.starts[axis], op.sizes[axis], op.steps[axis]) = (start, size, step);
         self.tracer.emit(op, &[self])
     }
