@@ -427,7 +427,7 @@ impl Primitive for Concat {
         let rest = |t: &Type| crate::types::without(&t.shape, &[self.axis]);
         if let Some(t) = args
             .iter()
-            .find(|t| t.kind != first.kind || rest(t) != rest(first))
+            .find(|t| t.kind != first.kind || t.rank() != first.rank() || rest(t) != rest(first))
         {
             return Err(format!(
                 "{first} and {t} cannot be joined along axis {}",
