@@ -94,6 +94,10 @@ cases! {
         });
         vec![last[0] * last[1], stacks[0]]
     };
+    scan_without_tangents: [[3, 2], 0.3, 1.0], |_, x| {
+        let (_, stacks) = x[0].tracer().scan(&[], &[x[0]], |_, s| (vec![], vec![s[0].sign() + 0.5]));
+        vec![stacks[0] * x[0]]
+    };
     nested_scan: [[2], -0.5, 0.5; [2, 2], -0.5, 0.5; [2, 2], -0.5, 0.5], |_, x| {
         let inner = x[2];
         let (last, _) = x[0].tracer().scan(&[x[0]], &[x[1]], |h, s| {
