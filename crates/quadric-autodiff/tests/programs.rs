@@ -1,13 +1,11 @@
 //! Whole programs: golden values, messages, threads, blocks, and random compositions of primitives.
 
 mod common;
-#[path = "../examples/autodiff/programs.rs"]
-#[allow(dead_code)]
-mod programs;
+mod networks;
 
 use common::random::check_bytes;
 use common::{assert_close, dot};
-use programs::Network;
+use networks::{programs, small_networks};
 use quadric_autodiff::{Array, Data, Executable, Kind, Program, Tensor, Windows};
 use quadric_linalg::random::SeedTree;
 
@@ -37,23 +35,11 @@ fn outputs(program: &Program, inputs: &[Array<f64>]) -> Vec<Vec<f64>> {
     out
 }
 
-fn small_networks() -> Vec<(&'static str, Network)> {
-    let all = [
-        ("mlp", programs::mlp(6, &[5, 7, 4, 10])),
-        ("resnet", programs::resnet(2, 8, 1)),
-        ("lstm", programs::lstm(3, 4, 2, 5)),
-        ("transformer", programs::transformer(2, 3, 8, 2, 1)),
-    ];
-    all.into_iter()
-        .map(|(name, n)| (name, n.expect("shapes fit")))
-        .collect()
-}
-
 /// Loss, gradient and Hessian product, compiled, against the plain evaluation and against differences.
 #[test]
 fn networks_agree_with_plain_evaluation_and_differences() {
     for (name, network) in small_networks() {
-        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let wrt = network.names();
         let gradient = network.loss.value_and_grad(&wrt).expect("names");
         let product = network
             .loss
@@ -101,11 +87,39 @@ fn networks_agree_with_plain_evaluation_and_differences() {
     }
 }
 
+/// The derivative of a Hessian product along a second direction, compiled, against differences of Hessian products.
+#[test]
+fn third_derivatives_agree_with_differences() {
+    for (name, network) in small_networks() {
+        let wrt = network.names();
+        let product = network.loss.grad(&wrt).and_then(|g| g.linearize(&wrt));
+        let product = product.expect("names");
+        let third = product.linearize(&wrt).expect("names");
+        let at = inputs(&third, 3);
+        let first = at.len() - wrt.len();
+        let moved = |h: f64| -> Vec<Vec<f64>> {
+            let mut moved = at[..first].to_vec();
+            for (x, u) in moved[2..].iter_mut().zip(&at[first..]) {
+                let Array::Float(x) = x else { continue };
+                x.iter_mut().zip(u.floats()).for_each(|(x, u)| *x += h * u);
+            }
+            outputs(&product, &moved)
+        };
+        let h = 1e-5;
+        let (up, down) = (moved(h), moved(-h));
+        let (up, down) = (up.concat(), down.concat());
+        let slopes = up.iter().zip(&down).map(|(u, d)| (u - d) / (2.0 * h));
+        let found = outputs(&third, &at).concat();
+        assert!(found.iter().any(|v| v.abs() > 1e-2), "{name}");
+        assert_close(name, &found, &slopes.collect::<Vec<f64>>(), 1e-6);
+    }
+}
+
 /// Several directions at once give what each gives alone, and the product is symmetric.
 #[test]
 fn blocks_of_directions_equal_single_ones() {
     for (name, network) in small_networks() {
-        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let wrt = network.names();
         let product = network
             .loss
             .grad(&wrt)
@@ -237,9 +251,9 @@ fn the_reference_network_has_its_golden_values() {
 #[test]
 fn threads_do_not_change_bits() {
     let network = programs::mlp(300, &[64, 200, 90, 10]).expect("shapes fit");
-    let images = programs::resnet(9, 16, 1).expect("shapes fit");
+    let images = programs::resnet(9, 16, 1, 16).expect("shapes fit");
     for network in [network, images] {
-        let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
+        let wrt = network.names();
         let product = network
             .loss
             .grad(&wrt)
@@ -381,26 +395,6 @@ fn wrong_inputs_and_names_are_refused() {
         .expect_err("no single number")
         .to_string();
     assert!(text.contains("float[2]"), "{text}");
-}
-
-/// Costs of an MLP by hand: a gradient takes two products in the first layer and three in the others, a Hessian product two and
-/// six; element-wise work is small beside them.
-#[test]
-fn costs_of_dense_layers_follow_the_formula() {
-    let network = programs::mlp(512, &[784, 512, 512, 10]).expect("shapes fit");
-    let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
-    let gradient = network.loss.grad(&wrt).expect("names");
-    let product = gradient.linearize(&wrt).expect("names");
-    let layer = |m: u64, n: u64| 2 * 512 * m * n;
-    let (first, others) = (layer(784, 512), layer(512, 512) + layer(512, 10));
-    let close = |found: u64, exact: u64| found >= exact && found < exact + exact / 100;
-    assert!(
-        close(gradient.flops(), 2 * first + 3 * others),
-        "{}",
-        gradient.flops()
-    );
-    let along = product.flops_along_directions();
-    assert!(close(along, 2 * first + 6 * others), "{along}");
 }
 
 /// The page about the engine shows a program as it is printed.
