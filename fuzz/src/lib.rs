@@ -1,8 +1,10 @@
-//! What must hold for every input of every reader: no panic, bounded memory, and `write(read(x)) == x`. The fuzzer searches
-//! for inputs that break it; the tests of the workspace replay the seeds and what was found.
+//! What must hold for every input of every reader: no panic, bounded memory, and `write(read(x)) == x`; and for every
+//! differentiable program. The fuzzer searches for inputs that break it; the tests of the workspace replay the seeds and what
+//! was found.
 
 mod containers;
 mod data;
+mod programs;
 mod settings;
 mod traces;
 
@@ -16,7 +18,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target by name.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("svmlight", data::svmlight),
     ("csv", data::csv),
     ("npy", data::npy),
@@ -26,6 +28,7 @@ pub const TARGETS: [Target; 9] = [
     ("checkpoint", containers::checkpoint),
     ("trace", traces::trace),
     ("model", containers::model),
+    ("program", programs::program),
 ];
 
 static WARM: Once = Once::new();

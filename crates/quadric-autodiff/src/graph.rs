@@ -53,6 +53,7 @@ impl Graph {
     pub(crate) fn try_emit(&mut self, op: Op, args: &[Var]) -> Result<Vars, String> {
         let types: Vec<&Type> = args.iter().map(|&v| self.type_of(v)).collect();
         let results = op.infer(&types)?;
+        results.iter().try_for_each(Type::check_size)?;
         if let Some(v) = self.simplify(&op, args, &results[0]) {
             return Ok(smallvec![v]);
         }

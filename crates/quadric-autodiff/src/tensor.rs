@@ -107,7 +107,11 @@ impl<'t> Tensor<'t> {
     #[track_caller]
     fn sorted_axes(self, what: &str, axes: &[isize]) -> Shape {
         let rank = self.shape().len();
-        let mut sorted: Shape = axes.iter().map(|&a| self.axis(what, a, rank)).collect();
+        let mut sorted = Shape::new();
+        // No closure: it would be the caller.
+        for &a in axes {
+            sorted.push(self.axis(what, a, rank));
+        }
         sorted.sort_unstable();
         sorted
     }
@@ -241,11 +245,11 @@ impl<'t> Tensor<'t> {
     #[track_caller]
     pub fn permute(self, axes: &[isize]) -> Self {
         let rank = self.shape().len();
-        let axes = axes
-            .iter()
-            .map(|&a| self.axis("permute", a, rank))
-            .collect();
-        self.tracer.emit(Permute { axes }, &[self])
+        let mut order = Shape::new();
+        for &a in axes {
+            order.push(self.axis("permute", a, rank));
+        }
+        self.tracer.emit(Permute { axes: order }, &[self])
     }
 
     /// The last two axes exchanged.
@@ -278,6 +282,8 @@ impl<'t> Tensor<'t> {
             steps: shape.iter().map(|_| 1).collect(),
             sizes: shape,
         };
+        // Between fewer than two entries there is no step.
+        let step = if size < 2 { step.min(1) } else { step };
         (op.starts[axis], op.sizes[axis], op.steps[axis]) = (start, size, step);
         self.tracer.emit(op, &[self])
     }

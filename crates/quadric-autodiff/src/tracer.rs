@@ -132,22 +132,29 @@ pub(crate) fn fail(what: &str, message: &str, at: &Location<'_>) -> ! {
 
 impl Tracer {
     /// An input of real numbers. Names are for messages and for choosing what to differentiate by; they should differ.
+    #[track_caller]
     pub fn input(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
         self.named(name, Type::float(shape), false)
     }
 
     /// An input of real numbers that is a direction ([`Input::is_direction`]): what does not depend on directions is computed
     /// once for a point ([`Executable::prepare`](crate::Executable::prepare)).
+    #[track_caller]
     pub fn direction(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
         self.named(name, Type::float(shape), true)
     }
 
     /// An input of indices.
+    #[track_caller]
     pub fn index_input(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
         self.named(name, Type::index(shape), false)
     }
 
+    #[track_caller]
     fn named(&self, name: &str, t: Type, direction: bool) -> Tensor<'_> {
+        if let Err(message) = t.check_size() {
+            fail("input", &message, Location::caller());
+        }
         let mut levels = self.levels.borrow_mut();
         let outermost = &mut levels.open[0];
         let var = outermost.graph.input(t);
@@ -160,11 +167,10 @@ impl Tracer {
     }
 
     /// A tensor of one value.
+    #[track_caller]
     pub fn fill(&self, value: f64, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
         let shape: Shape = shape.into_iter().collect();
-        let mut levels = self.levels.borrow_mut();
-        let var = levels.open[0].graph.fill(value, &shape);
-        self.tensor(levels.open[0].number, var)
+        self.emit(Constant::fill(value, &shape), &[])
     }
 
     /// A tensor of given real numbers, in row-major order.

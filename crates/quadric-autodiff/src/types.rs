@@ -43,7 +43,19 @@ impl Type {
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |n, &m| n.saturating_mul(m))
+    }
+
+    /// Refuses arrays in which positions overflow, whatever the lengths of other axes.
+    pub(crate) fn check_size(&self) -> Result<(), String> {
+        let extent = self
+            .shape
+            .iter()
+            .fold(1_usize, |n, &m| n.saturating_mul(m.max(1)));
+        if extent > isize::MAX as usize / size_of::<f64>() {
+            return Err(format!("{self} is larger than any memory"));
+        }
+        Ok(())
     }
 
     /// True if an axis has length 0.

@@ -62,6 +62,10 @@ cases! {
     matmul: [[2, 3], -1.0, 1.0; [3, 4], -1.0, 1.0], |_, x| vec![x[0].matmul(x[1]).tanh()];
     matmul_batches: [[2, 1, 2, 3], -1.0, 1.0; [2, 3, 2], -1.0, 1.0; [3, 2], -1.0, 1.0],
         |_, x| vec![x[0].matmul(x[1]).tanh(), x[0].matmul(x[2])];
+    matmul_repeated: [[1, 3], -1.0, 1.0; [3, 2], -1.0, 1.0],
+        |_, x| vec![x[0].broadcast_to([4, 1, 3]).matmul(x[1].broadcast_to([4, 3, 2])).tanh()];
+    matmul_columns_as_rows: [[3, 4], -1.0, 1.0; [3, 2], -1.0, 1.0],
+        |_, x| vec![x[0].transpose().reshape([4, 1, 3]).matmul(x[1].broadcast_to([4, 3, 2])).tanh()];
     gram: [[3, 2], -1.0, 1.0], |_, x| vec![x[0].transpose().matmul(x[0])];
     softmax: [[2, 4], -1.0, 1.0], |_, x| vec![x[0].softmax(-1), x[0].log_softmax(0), x[0].log_sum_exp(1)];
     cross_entropy: [[3, 4], -1.0, 1.0], |t, x| vec![x[0].cross_entropy(t.index_constant(&[1, 3, 0], [3]))];
@@ -89,6 +93,10 @@ cases! {
             (vec![h[1].sin(), h[0] * s[0]], vec![h[0].square()])
         });
         vec![last[0] * last[1], stacks[0]]
+    };
+    scan_without_tangents: [[3, 2], 0.3, 1.0], |_, x| {
+        let (_, stacks) = x[0].tracer().scan(&[], &[x[0]], |_, s| (vec![], vec![s[0].sign() + 0.5]));
+        vec![stacks[0] * x[0]]
     };
     nested_scan: [[2], -0.5, 0.5; [2, 2], -0.5, 0.5; [2, 2], -0.5, 0.5], |_, x| {
         let inner = x[2];

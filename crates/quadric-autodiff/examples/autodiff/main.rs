@@ -180,8 +180,8 @@ fn main() -> Result<()> {
     let network = match (name, tiny) {
         ("mlp", false) => programs::mlp(512, &[784, 512, 512, 10])?,
         ("mlp", true) => programs::mlp(4, &[8, 8, 10])?,
-        ("resnet", false) => programs::resnet(64, 32, 3)?,
-        ("resnet", true) => programs::resnet(1, 8, 1)?,
+        ("resnet", false) => programs::resnet(64, 32, 3, 16)?,
+        ("resnet", true) => programs::resnet(1, 8, 1, 16)?,
         ("lstm", false) => programs::lstm(64, 64, 32, 128)?,
         ("lstm", true) => programs::lstm(2, 3, 4, 8)?,
         ("transformer", false) => programs::transformer(32, 64, 128, 4, 2)?,

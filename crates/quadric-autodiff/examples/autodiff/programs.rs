@@ -120,12 +120,12 @@ pub(crate) fn mlp(batch: usize, widths: &[usize]) -> Result<Network> {
     })
 }
 
-/// ResNet of depth 6 n + 2 for 32 x 32 images (He et al., arXiv 1512.03385, section 4.2), shortcuts of type A, batch
-/// normalisation with the statistics of the batch.
-pub(crate) fn resnet(batch: usize, size: usize, n: usize) -> Result<Network> {
+/// ResNet of depth 6 n + 2 for 32 x 32 images (He et al., arXiv 1512.03385, section 4.2, where the first width is 16), shortcuts
+/// of type A, batch normalisation with the statistics of the batch.
+pub(crate) fn resnet(batch: usize, size: usize, n: usize, first: usize) -> Result<Network> {
     network(&[batch, size, size, 3], |p, x| {
-        let mut h = p.conv_norm("first", x, 16, 1).relu();
-        for (stage, width) in [16, 32, 64].into_iter().enumerate() {
+        let mut h = p.conv_norm("first", x, first, 1).relu();
+        for (stage, width) in [first, 2 * first, 4 * first].into_iter().enumerate() {
             for block in 0..n {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("{stage}.{block}");

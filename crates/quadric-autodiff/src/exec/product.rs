@@ -43,12 +43,16 @@ pub(super) struct Product {
 pub(super) fn is_matrix(v: &View) -> bool {
     let rank = v.shape.len();
     let (rows, columns) = (v.strides[rank - 2], v.strides[rank - 1]);
-    let (m, n) = (v.shape[rank - 2] as isize, v.shape[rank - 1] as isize);
-    let ordered = |inner: isize, outer: isize, len: isize, count: isize| {
-        (inner == 1 || len == 1) && (outer >= len || count == 1)
-    };
     v.strides.iter().all(|&s| s >= 0)
-        && (ordered(columns, rows, n, m) || ordered(rows, columns, m, n))
+        && is_ordered(rows, columns, v.shape[rank - 2], v.shape[rank - 1])
+}
+
+/// True if the rows or the columns of an `m x n` matrix are contiguous and do not overlap.
+fn is_ordered(rows: isize, columns: isize, m: usize, n: usize) -> bool {
+    let ordered = |inner: isize, outer: isize, len: usize, count: usize| {
+        (inner == 1 || len == 1) && (outer >= len as isize || count == 1)
+    };
+    ordered(columns, rows, n, m) || ordered(rows, columns, m, n)
 }
 
 impl Side {
@@ -123,13 +127,12 @@ impl Product {
         while let (Some(&n), Some(&a), Some(&0)) =
             (self.front.last(), self.a.front.last(), self.b.front.last())
         {
-            let follows = a == self.m as isize * self.a.rows;
-            if !follows && self.m != 1 {
+            let rows = if self.m == 1 { a } else { self.a.rows };
+            let follows = a == self.m as isize * rows;
+            if !follows || !is_ordered(rows, self.a.columns, self.m * n, self.k) {
                 break;
             }
-            if self.m == 1 {
-                self.a.rows = a;
-            }
+            self.a.rows = rows;
             self.m *= n;
             self.front.pop();
             self.a.front.pop();

@@ -242,7 +242,12 @@ impl Primitive for Slice {
         }
         for (axis, &n) in x.shape.iter().enumerate() {
             let (start, size, step) = (self.starts[axis], self.sizes[axis], self.steps[axis]);
-            if step == 0 || (size > 0 && start + (size - 1) * step >= n) {
+            let last = || (size - 1).checked_mul(step)?.checked_add(start);
+            let fits = match size {
+                0 => start <= n,
+                _ => last().is_some_and(|last| last < n),
+            };
+            if step == 0 || !fits {
                 return Err(format!(
                     "{size} entries from {start} on in steps of {step} do not fit in axis {axis} of {x}"
                 ));
@@ -340,7 +345,10 @@ impl Primitive for Pad {
             ));
         }
         let padded = x.shape.iter().enumerate().map(|(i, &n)| {
-            self.before[i] + n + n.saturating_sub(1) * self.between[i] + self.after[i]
+            let inner = n.saturating_add(n.saturating_sub(1).saturating_mul(self.between[i]));
+            inner
+                .saturating_add(self.before[i])
+                .saturating_add(self.after[i])
         });
         single(Type::float(padded))
     }
@@ -419,7 +427,7 @@ impl Primitive for Concat {
         let rest = |t: &Type| crate::types::without(&t.shape, &[self.axis]);
         if let Some(t) = args
             .iter()
-            .find(|t| t.kind != first.kind || rest(t) != rest(first))
+            .find(|t| t.kind != first.kind || t.rank() != first.rank() || rest(t) != rest(first))
         {
             return Err(format!(
                 "{first} and {t} cannot be joined along axis {}",

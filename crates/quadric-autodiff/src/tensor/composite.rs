@@ -196,10 +196,11 @@ impl<'t> Tensor<'t> {
     #[track_caller]
     fn image(self, what: &str) -> [usize; 4] {
         let shape = self.shape();
-        <[usize; 4]>::try_from(&shape[..]).unwrap_or_else(|_| {
+        let Ok(image) = <[usize; 4]>::try_from(&shape[..]) else {
             let message = format!("takes images (n, h, w, channels), not {:?}", &shape[..]);
-            fail(what, &message, Location::caller())
-        })
+            fail(what, &message, Location::caller());
+        };
+        image
     }
 
     /// The largest entry of each window of images `(n, h, w, channels)`; the derivative goes to the first of equal ones.

@@ -2,8 +2,12 @@
 
 #![allow(dead_code)]
 
+mod generate;
+pub(crate) mod random;
+
 use quadric_autodiff::{Array, Data, Executable, Program, Tensor, Tracer};
 use quadric_linalg::random::SeedTree;
+use std::cell::RefCell;
 
 /// What a case computes.
 pub(crate) type Body = for<'t> fn(&'t Tracer, &[Tensor<'t>]) -> Vec<Tensor<'t>>;
@@ -40,39 +44,45 @@ pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64], toleranc
 pub(crate) struct Flat {
     pub(crate) program: Program,
     pub(crate) sizes: Vec<usize>,
+    compiled: RefCell<Executable<f64>>,
+    tolerance: f64,
 }
 
 impl Flat {
-    pub(crate) fn new(program: Program) -> Self {
+    /// `tolerance`: for the compiled program, against the plain evaluation.
+    pub(crate) fn new(program: Program, tolerance: f64) -> Self {
         let sizes = (0..program.inputs().len()).map(|i| program.input_type(i).len());
+        let compiled = Executable::new(&program).expect("real outputs");
         Self {
             sizes: sizes.collect(),
+            compiled: RefCell::new(compiled),
             program,
+            tolerance,
         }
     }
 
-    /// All outputs, one after another.
-    pub(crate) fn run(&self, x: &[f64]) -> Vec<f64> {
+    fn cut<'a>(&self, x: &'a [f64]) -> Vec<Data<'a, f64>> {
         assert_eq!(x.len(), self.sizes.iter().sum::<usize>());
         let mut at = 0;
         let slices = self.sizes.iter().map(|n| {
             at += n;
             Data::Float(&x[at - n..at])
         });
-        let inputs: Vec<Data<'_, f64>> = slices.collect();
-        let outputs = self.program.run(&inputs).expect("inputs fit");
+        slices.collect()
+    }
+
+    /// All outputs, one after another.
+    pub(crate) fn run(&self, x: &[f64]) -> Vec<f64> {
+        let outputs = self.program.run(&self.cut(x)).expect("inputs fit");
         let plain: Vec<f64> = outputs.iter().flat_map(Array::floats).copied().collect();
-        assert_close(
-            "the compiled program",
-            &self.run_compiled(&inputs),
-            &plain,
-            1e-12,
-        );
+        let compiled = self.run_compiled(x);
+        assert_close("the compiled program", &compiled, &plain, self.tolerance);
         plain
     }
 
     /// The outputs of the compiled program, at once and in two stages.
-    fn run_compiled(&self, inputs: &[Data<'_, f64>]) -> Vec<f64> {
+    pub(crate) fn run_compiled(&self, x: &[f64]) -> Vec<f64> {
+        let inputs = self.cut(x);
         let sizes: Vec<usize> = (0..self.program.outputs())
             .map(|i| self.program.output_type(i).len())
             .collect();
@@ -87,9 +97,9 @@ impl Flat {
             }
             parts
         }
-        let mut executable = Executable::new(&self.program).expect("real outputs");
+        let mut executable = self.compiled.borrow_mut();
         executable
-            .run(inputs, &mut cut(&mut flat, &sizes))
+            .run(&inputs, &mut cut(&mut flat, &sizes))
             .expect("inputs fit");
         let is_direction = |i: usize| self.program.inputs()[i].is_direction();
         let (directions, point): (Vec<usize>, Vec<usize>) =
@@ -97,15 +107,26 @@ impl Flat {
         let pick =
             |which: &[usize]| -> Vec<Data<'_, f64>> { which.iter().map(|&i| inputs[i]).collect() };
         let mut prepared = executable.prepare(&pick(&point)).expect("inputs fit");
+        let bits = |v: &[f64]| -> Vec<u64> { v.iter().map(|v| v.to_bits()).collect() };
         for _ in 0..2 {
             again.fill(f64::NAN);
             prepared
                 .apply(&pick(&directions), &mut cut(&mut again, &sizes))
                 .expect("inputs fit");
-            assert_eq!(flat, again, "stages change bits");
+            assert_eq!(bits(&flat), bits(&again), "stages change bits");
         }
         flat
     }
+}
+
+/// A number that every output has a part in, curved even where the outputs are not.
+pub(crate) fn weighted<'t>(t: &'t Tracer, outputs: &[Tensor<'t>], seed: u64) -> Tensor<'t> {
+    let parts = outputs.iter().enumerate().map(|(i, o)| {
+        let n = o.shape().iter().product();
+        let weights = t.constant(&normals(seed, NAMES[i], n), o.shape());
+        (*o * weights).sum_all() + o.square().sum_all() * 0.1
+    });
+    parts.reduce(|a, b| a + b).expect("at least one output")
 }
 
 /// Central differences of `f` at `x` along `v`.
@@ -134,6 +155,9 @@ fn point(case: &Case, seed: u64) -> Vec<f64> {
         .collect()
 }
 
+/// For the compiled program against the plain evaluation.
+const SAME: f64 = 1e-12;
+
 const NAMES: [&str; 6] = ["x0", "x1", "x2", "x3", "x4", "x5"];
 
 /// Runs all checks on a case; messages give its name and the seed.
@@ -151,19 +175,13 @@ pub(crate) fn check(case: &Case, seed: u64) {
             if !scalar {
                 return outputs;
             }
-            // A number that every output has a part in, curved even where the outputs are not.
-            let parts = outputs.iter().enumerate().map(|(i, o)| {
-                let n = o.shape().iter().product();
-                let weights = t.constant(&normals(seed, NAMES[i], n), o.shape());
-                (*o * weights).sum_all() + o.square().sum_all() * 0.1
-            });
-            vec![parts.reduce(|a, b| a + b).expect("at least one output")]
+            vec![weighted(t, &outputs, seed)]
         });
         program.unwrap_or_else(|e| panic!("{}: {e}", case.name))
     };
     let x = point(case, seed);
     let what = |check: &str| format!("{check} of {} (seed {seed})", case.name);
-    let function = Flat::new(trace(false));
+    let function = Flat::new(trace(false), SAME);
     let loss = trace(true);
     check_first(&function, names, &x, &what, seed);
     check_second(&loss, names, &x, &what, seed);
@@ -176,7 +194,7 @@ fn join(x: &[f64], v: &[f64]) -> Vec<f64> {
 /// Tangents against differences; cotangents against tangents; many directions against one.
 fn check_first(f: &Flat, names: &[&str], x: &[f64], what: &dyn Fn(&str) -> String, seed: u64) {
     let v = normals(seed, "direction", x.len());
-    let tangents = Flat::new(f.program.linearize(names).expect("names of inputs"));
+    let tangents = Flat::new(f.program.linearize(names).expect("names of inputs"), SAME);
     let jv = tangents.run(&join(x, &v));
     assert_close(
         &what("tangent"),
@@ -185,7 +203,7 @@ fn check_first(f: &Flat, names: &[&str], x: &[f64], what: &dyn Fn(&str) -> Strin
         1e-7,
     );
 
-    let cotangents = Flat::new(f.program.vjp(names).expect("names of inputs"));
+    let cotangents = Flat::new(f.program.vjp(names).expect("names of inputs"), SAME);
     let c = normals(seed, "cotangent", jv.len());
     let jtc = cotangents.run(&join(x, &c));
     let (left, right) = (dot(&c, &jv), dot(&jtc, &v));
@@ -198,38 +216,40 @@ fn check_first(f: &Flat, names: &[&str], x: &[f64], what: &dyn Fn(&str) -> Strin
             .program
             .batch(&directions, 3)
             .expect("directions are inputs"),
+        SAME,
     );
-    check_block(&tangents, &wide, x, &what("block of tangents"), seed);
-    let everything = Flat::new(f.program.batch(names, 3).expect("names of inputs"));
-    check_block(f, &everything, &[], &what("block of values"), seed);
+    // Positive, for functions that need it.
+    let values = |what: &str, k: u64| -> Vec<f64> {
+        let v = normals(seed + k, what, x.len());
+        v.iter().map(|v| 0.3 + 0.1 * v.abs()).collect()
+    };
+    let block = |what: &str| [0, 1, 2].map(|k| values(what, k));
+    let (linear, plain) = (what("block of tangents"), what("block of values"));
+    check_block(&tangents, &wide, x, &block(&linear), &linear, 1e-13);
+    let everything = Flat::new(f.program.batch(names, 3).expect("names of inputs"), SAME);
+    check_block(f, &everything, &[], &block(&plain), &plain, 1e-13);
 }
 
-/// `wide` does for three directions at once what `single` does for one; `x` is common to all.
-fn check_block(single: &Flat, wide: &Flat, x: &[f64], what: &str, seed: u64) {
-    let n = single.sizes.iter().sum::<usize>() - x.len();
-    let own: Vec<usize> = {
-        let mut left = x.len();
-        let skip = single.sizes.iter().take_while(|&&s| {
-            let inside = left > 0;
-            left = left.saturating_sub(s);
-            inside
-        });
-        let skip = skip.count();
-        single.sizes[skip..].to_vec()
-    };
-    // Positive, for functions that need it.
-    let all: Vec<Vec<f64>> = (0..3)
-        .map(|k| {
-            normals(seed + k, what, n)
-                .iter()
-                .map(|v| 0.3 + 0.1 * v.abs())
-                .collect()
-        })
-        .collect();
+/// `wide` does for all of some directions at once what `single` does for one; `x` is common to all.
+pub(crate) fn check_block(
+    single: &Flat,
+    wide: &Flat,
+    x: &[f64],
+    all: &[Vec<f64>],
+    what: &str,
+    tolerance: f64,
+) {
+    let mut left = x.len();
+    let common = single.sizes.iter().take_while(|&&s| {
+        let inside = left > 0;
+        left = left.saturating_sub(s);
+        inside
+    });
+    let own = single.sizes[common.count()..].to_vec();
     let mut block = x.to_vec();
     let mut at = 0;
     for size in own {
-        for v in &all {
+        for v in all {
             block.extend(&v[at..at + size]);
         }
         at += size;
@@ -241,14 +261,10 @@ fn check_block(single: &Flat, wide: &Flat, x: &[f64], what: &str, seed: u64) {
         let size = single.program.output_type(i).len();
         for (k, one) in singles.iter().enumerate() {
             let part = &found[start + k * size..start + (k + 1) * size];
-            assert_close(
-                &format!("{what}, direction {k}"),
-                part,
-                &one[from..from + size],
-                1e-13,
-            );
+            let what = format!("{what}, direction {k}");
+            assert_close(&what, part, &one[from..from + size], tolerance);
         }
-        (from, start) = (from + size, start + 3 * size);
+        (from, start) = (from + size, start + all.len() * size);
     }
 }
 
@@ -260,10 +276,16 @@ fn check_second(
     what: &dyn Fn(&str) -> String,
     seed: u64,
 ) {
-    let value = Flat::new(loss.clone());
-    let gradient = Flat::new(loss.grad(names).expect("a single number"));
-    let product = Flat::new(gradient.program.linearize(names).expect("names of inputs"));
-    let third = Flat::new(product.program.linearize(names).expect("names of inputs"));
+    let value = Flat::new(loss.clone(), SAME);
+    let gradient = Flat::new(loss.grad(names).expect("a single number"), SAME);
+    let product = Flat::new(
+        gradient.program.linearize(names).expect("names of inputs"),
+        SAME,
+    );
+    let third = Flat::new(
+        product.program.linearize(names).expect("names of inputs"),
+        SAME,
+    );
 
     let (u, v) = (normals(seed, "u", x.len()), normals(seed, "v", x.len()));
     let g = gradient.run(x);

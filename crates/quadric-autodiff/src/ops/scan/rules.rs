@@ -219,6 +219,9 @@ pub(super) fn jvp(scan: &Scan, site: &mut Site<'_>, tangents: &[Option<Var>]) ->
     let body = &linear.body;
     let sources: Vec<Var> = linear.tangents.iter().flatten().copied().collect();
     let wanted: Vec<Var> = linear.results.iter().flatten().copied().collect();
+    if wanted.is_empty() {
+        return linear.results.iter().map(|_| None).collect();
+    }
     let depends = body.graph.dependents(sources.iter().copied());
     let needed = body.graph.needed(wanted.iter().copied());
 
@@ -333,6 +336,9 @@ pub(super) fn transpose(
         .collect();
     let stacks: Vec<usize> = scan.sliced().filter(|i| outgoing.contains_key(i)).collect();
     results.extend(sums.iter().chain(&stacks).map(|i| outgoing[i]));
+    if results.is_empty() {
+        return linear.iter().map(|_| None).collect();
+    }
     let inputs: Vec<Var> = args.iter().map(|a| a.1).collect();
     let op = Scan {
         body: body.program(&inputs, &results),
