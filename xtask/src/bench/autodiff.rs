@@ -179,12 +179,13 @@ pub(super) fn table(rows: &[Value]) -> String {
         "memory",
         "of gradient",
     ];
-    const PEERS: [&str; 5] = [
+    const PEERS: [&str; 6] = [
         "PyTorch",
         "PyTorch channels-last",
         "PyTorch fused layer",
         "PyHessian",
         "JAX",
+        "JAX linearize",
     ];
     let header = [&OWN[..], &PEERS[..]].concat();
     let key = |r: &Value| {
