@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: searches for inputs that break a reader, with libFuzzer on the stable toolchain.
+//! `cargo xtask fuzz`: searches for inputs that break a reader or a differentiable program, with libFuzzer on the stable toolchain.
 
 use crate::{Result, tools};
 use std::process::Command;

@@ -15,7 +15,7 @@ cargo xtask <task>
 
   check      formatting and lints, warnings denied
   test       every test this machine can run; says what it skips and how to enable it
-  fuzz       cargo xtask fuzz [target] [--seconds 60]: search for inputs that break a reader
+  fuzz       cargo xtask fuzz [target] [--seconds 60]: search for inputs that break a reader or a program
   docs       API documentation, warnings denied
   generate   write the generated pages under docs/ (with --check: fail if they are out of date)
   bench      cargo xtask bench <suite> [WORK...] [--tiny]: measure, write bench/record/<suite>.json and COMPARE.md's table;

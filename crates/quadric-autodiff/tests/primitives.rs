@@ -98,6 +98,11 @@ cases! {
         let (_, stacks) = x[0].tracer().scan(&[], &[x[0]], |_, s| (vec![], vec![s[0].sign() + 0.5]));
         vec![stacks[0] * x[0]]
     };
+    scan_without_carries: [[2, 2], -1.0, 1.0], |t, x| {
+        let (w, rows) = (x[0], t.constant(&[0.3, -0.7, 0.9, 0.2, -0.4, 0.6], [3, 2]));
+        let (_, stacks) = t.scan(&[], &[rows], |_, s| (vec![], vec![s[0].expand(0).matmul(w)]));
+        vec![stacks[0].sin()]
+    };
     nested_scan: [[2], -0.5, 0.5; [2, 2], -0.5, 0.5; [2, 2], -0.5, 0.5], |_, x| {
         let inner = x[2];
         let (last, _) = x[0].tracer().scan(&[x[0]], &[x[1]], |h, s| {

@@ -220,7 +220,11 @@ impl Lifted<'_> {
             ..*scan
         };
         let outer: Vec<Var> = all.iter().map(|a| a.0).collect();
-        let given = g.emit_all(op.into(), &outer);
+        // Nothing may be left for the steps.
+        let given = match outputs[..] {
+            [] => Vars::new(),
+            _ => g.emit_all(op.into(), &outer),
+        };
         let mut results: HashMap<usize, Var> =
             kept.iter().copied().zip(given.iter().copied()).collect();
         let stacked = stacks.iter().zip(&given[kept.len()..]);
