@@ -43,11 +43,7 @@ fn networks_agree_with_plain_evaluation_and_differences() {
     for (name, network) in all.chain([("lstm in parts", divided)]) {
         let wrt = network.names();
         let gradient = network.loss.value_and_grad(&wrt).expect("names");
-        let product = network
-            .loss
-            .grad(&wrt)
-            .and_then(|g| g.linearize(&wrt))
-            .expect("names");
+        let product = network.product();
         let at = inputs(&product, 3);
         let point = &at[..gradient.inputs().len()];
         for (program, values) in [(&gradient, point), (&product, &at[..])] {
@@ -94,17 +90,13 @@ fn networks_agree_with_plain_evaluation_and_differences() {
 fn computing_again_takes_less_memory_and_changes_nothing() {
     for (name, network) in small_networks() {
         let wrt = network.names();
-        let product = network.loss.grad(&wrt).and_then(|g| g.linearize(&wrt));
-        let product = product.expect("names");
+        let product = network.product();
         let mut fast = Executable::new(&product).expect("real outputs");
         let mut small = Executable::compact(&product).expect("real outputs");
         assert!(small.memory() <= fast.memory(), "{name}");
         let at = inputs(&product, 3);
         let (point, first) = at.split_at(at.len() - wrt.len());
         let second = &inputs(&product, 4)[point.len()..];
-        let data = |v: &'_ [Array<f64>]| -> Vec<Vec<f64>> {
-            v.iter().map(|a| a.floats().to_vec()).collect()
-        };
         let given: Vec<Data<'_, f64>> = point.iter().map(Array::data).collect();
         for executable in [&mut fast, &mut small] {
             let mut prepared = executable.prepare(&given).expect("a point");
@@ -112,8 +104,8 @@ fn computing_again_takes_less_memory_and_changes_nothing() {
                 let all = [point, direction].concat();
                 let all: Vec<Data<'_, f64>> = all.iter().map(Array::data).collect();
                 let plain = product.run(&all).expect("inputs fit");
-                let mut out = data(&plain);
-                out.iter_mut().for_each(|o| o.fill(f64::NAN));
+                let room = plain.iter().map(|p| vec![f64::NAN; p.floats().len()]);
+                let mut out: Vec<Vec<f64>> = room.collect();
                 let mut slots: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
                 let along: Vec<Data<'_, f64>> = direction.iter().map(Array::data).collect();
                 prepared.apply(&along, &mut slots).expect("a direction");
@@ -125,13 +117,11 @@ fn computing_again_takes_less_memory_and_changes_nothing() {
     }
 }
 
-/// On images that do not fit in a cache, a quarter of the memory is spared.
+/// On images that do not fit in a cache, more than a tenth of the memory is spared.
 #[test]
 fn computing_again_spares_memory() {
     let network = programs::resnet(16, 32, 1, 16).expect("shapes fit");
-    let wrt = network.names();
-    let product = network.loss.grad(&wrt).and_then(|g| g.linearize(&wrt));
-    let product = product.expect("names");
+    let product = network.product();
     let fast = Executable::<f32>::new(&product).expect("real outputs");
     let small = Executable::<f32>::compact(&product).expect("real outputs");
     let (fast, small) = (fast.memory(), small.memory());
@@ -143,8 +133,7 @@ fn computing_again_spares_memory() {
 fn third_derivatives_agree_with_differences() {
     for (name, network) in small_networks() {
         let wrt = network.names();
-        let product = network.loss.grad(&wrt).and_then(|g| g.linearize(&wrt));
-        let product = product.expect("names");
+        let product = network.product();
         let third = product.linearize(&wrt).expect("names");
         let at = inputs(&third, 3);
         let first = at.len() - wrt.len();
@@ -171,11 +160,7 @@ fn third_derivatives_agree_with_differences() {
 fn blocks_of_directions_equal_single_ones() {
     for (name, network) in small_networks() {
         let wrt = network.names();
-        let product = network
-            .loss
-            .grad(&wrt)
-            .and_then(|g| g.linearize(&wrt))
-            .expect("names");
+        let product = network.product();
         let directions: Vec<String> = wrt.iter().map(|n| format!("d {n}")).collect();
         let directions: Vec<&str> = directions.iter().map(String::as_str).collect();
         let block = product.batch(&directions, 2).expect("names");
@@ -262,8 +247,10 @@ fn slopes_of_classes(
     network: &programs::Network,
     point: &[Array<f64>],
 ) -> Vec<(Vec<f64>, Vec<Vec<f64>>)> {
-    let wrt: Vec<&str> = network.parameters.iter().map(String::as_str).collect();
-    let gradient = network.loss.value_and_grad(&wrt).expect("names");
+    let gradient = network
+        .loss
+        .value_and_grad(&network.names())
+        .expect("names");
     let samples = gradient.input_type(1).len();
     let at = |sample: usize, class: i32| -> Vec<f64> {
         let mut labels = vec![0; samples];
@@ -410,12 +397,7 @@ fn threads_do_not_change_bits() {
     let images = programs::resnet(9, 16, 1, 16).expect("shapes fit");
     let sequences = programs::lstm(67, 8, 2, 32).expect("shapes fit");
     for network in [network, images, sequences] {
-        let wrt = network.names();
-        let product = network
-            .loss
-            .grad(&wrt)
-            .and_then(|g| g.linearize(&wrt))
-            .expect("names");
+        let product = network.product();
         let at = inputs(&product, 4);
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new()

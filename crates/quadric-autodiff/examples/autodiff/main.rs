@@ -81,41 +81,23 @@ fn measure(name: &str, network: &Network, block: usize) -> Result<()> {
         let product = product.batch(&directions, block)?;
         let executable = Executable::new(&product)?;
         let quantity = format!("Hessian product of {block}");
-        return measure_product(name, &quantity, &product, executable);
+        return measure_program(name, &quantity, &product, executable);
     }
     let first = Executable::new(&gradient)?;
     let second = Executable::new(&product)?;
     let traced = begin.elapsed().as_secs_f64();
-    measure_run(name, "gradient", &gradient, first)?;
-    measure_product(name, "Hessian product", &product, second)?;
+    measure_program(name, "gradient", &gradient, first)?;
+    measure_program(name, "Hessian product", &product, second)?;
     let third = Executable::new(&network.gauss_newton)?;
-    measure_product(name, "Gauss-Newton product", &network.gauss_newton, third)?;
+    measure_program(name, "Gauss-Newton product", &network.gauss_newton, third)?;
     println!(
         "{{\"network\":\"{name}\",\"quantity\":\"trace, transform, compile\",\"seconds\":{traced}}}"
     );
     Ok(())
 }
 
-/// All of a program, again and again.
-fn measure_run(
-    name: &str,
-    quantity: &str,
-    program: &Program,
-    mut executable: Executable<f32>,
-) -> Result<()> {
-    let all = values(program);
-    let inputs: Vec<Data<'_, f32>> = all.iter().map(Value::data).collect();
-    let mut out = room(program);
-    let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    let seconds = median(|| executable.run(&inputs, &mut slots))?;
-    check_finite(&out)?;
-    let (flops, memory) = (executable.flops(), executable.memory());
-    report(name, quantity, seconds, flops, memory);
-    Ok(())
-}
-
-/// A program that is prepared at a point once, along directions again and again.
-fn measure_product(
+/// A program that is prepared at a point once, along directions again and again; all of it where there are none.
+fn measure_program(
     name: &str,
     quantity: &str,
     program: &Program,
@@ -130,7 +112,12 @@ fn measure_product(
     let (point, directions) = (pick(false), pick(true));
     let mut out = room(program);
     let mut slots: Vec<&mut [f32]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    let (flops, memory) = (program.flops_along_directions(), executable.memory());
+    let memory = executable.memory();
+    let flops = if directions.is_empty() {
+        program.flops()
+    } else {
+        program.flops_along_directions()
+    };
     let mut prepared = executable.prepare(&point)?;
     let seconds = median(|| prepared.apply(&directions, &mut slots))?;
     check_finite(&out)?;

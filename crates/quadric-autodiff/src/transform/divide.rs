@@ -150,28 +150,21 @@ impl Walk<'_> {
     fn rule(&self, op: &mut Op, e: &Equation, along: &[Along]) -> Option<Along> {
         let shape = self.shape(e.results[0]);
         if along.contains(&Along::Term) {
-            return match op {
-                Op::Unary(Unary::Neg)
-                | Op::Permute(_)
-                | Op::Reshape(_)
-                | Op::Broadcast(_)
-                | Op::ReduceSum(_) => Some(Along::Term),
-                Op::Binary(Binary::Add | Binary::Sub) => along
-                    .iter()
-                    .all(|&a| a == Along::Term)
-                    .then_some(Along::Term),
-                _ => None,
-            };
+            return keeps_terms(op, along).then_some(Along::Term);
         }
         let axis = |i: usize| match along[i] {
             Along::Rows(axis) => Some(axis),
             _ => None,
         };
+        // The one axis of all arguments that have rows.
+        let common = || {
+            let first = (0..along.len()).find_map(axis)?;
+            let alike = (0..along.len()).all(|i| axis(i).is_none_or(|a| a == first));
+            alike.then_some(first)
+        };
         match op {
             Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Detach(_) | Op::Real(_) => {
-                let first = (0..along.len()).find_map(axis)?;
-                let alike = (0..along.len()).all(|i| axis(i).is_none_or(|a| a == first));
-                alike.then_some(Along::Rows(first))
+                common().map(Along::Rows)
             }
             Op::Broadcast(p) => {
                 let to = p.axes[axis(0)?];
@@ -198,11 +191,7 @@ impl Walk<'_> {
                 let untouched = [&p.before, &p.between, &p.after].iter().all(|v| v[at] == 0);
                 untouched.then_some(Along::Rows(at))
             }
-            Op::Concat(p) => {
-                let first = (0..along.len()).find_map(axis)?;
-                let alike = (0..along.len()).all(|i| axis(i).is_none_or(|a| a == first));
-                (alike && p.axis != first).then_some(Along::Rows(first))
-            }
+            Op::Concat(p) => common().filter(|&a| a != p.axis).map(Along::Rows),
             Op::ReduceSum(p) => Some(reduced(&p.axes, axis(0)?).map_or(Along::Term, Along::Rows)),
             Op::ReduceMax(p) => reduced(&p.axes, axis(0)?).map(Along::Rows),
             Op::MatMul(_) => product(axis(0), axis(1), shape.len()),
@@ -247,6 +236,19 @@ impl Walk<'_> {
             Op::Broadcast(ref p) if p.axes.first() == Some(&0) => self.owner(e.args[0]),
             _ => None,
         }
+    }
+}
+
+/// True for operations on terms whose results are terms: they are linear.
+fn keeps_terms(op: &Op, along: &[Along]) -> bool {
+    match op {
+        Op::Unary(Unary::Neg)
+        | Op::Permute(_)
+        | Op::Reshape(_)
+        | Op::Broadcast(_)
+        | Op::ReduceSum(_) => true,
+        Op::Binary(Binary::Add | Binary::Sub) => along.iter().all(|&a| a == Along::Term),
+        _ => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::keep::{Again, Computation};
 use crate::ops::Op;
 use crate::program::{Equation, Program, mark_needed};
-use crate::types::Var;
+use crate::types::{Type, Var};
 use std::collections::{HashMap, HashSet};
 
 /// Equations for which a value that is computed again stays; then it is computed once more.
@@ -33,37 +33,36 @@ pub(crate) fn stage(program: &Program, again: Again) -> Staged {
     let read = second.iter().flat_map(|e| &e.args).chain(&program.outputs);
     let read: Vec<Var> = read.copied().filter(|v| !late[v.index()]).collect();
     let recipes = Recipes::new(program, &first, &read, again);
-
-    let mut needed = vec![false; program.types.len()];
-    recipes.kept.iter().for_each(|v| needed[v.index()] = true);
-    mark_needed(&first, &mut needed);
-    let is_needed = |e: &Equation| {
-        matches!(e.op, Op::Constant(_)) || e.results.iter().any(|v| needed[v.index()])
-    };
     let mut copies = Copies {
         recipes: &recipes,
-        staged: Staged {
-            program: Program {
-                equations: first.iter().filter(|e| is_needed(e)).cloned().collect(),
-                ..program.clone()
-            },
-            late: late.clone(),
-        },
+        types: program.types.clone(),
+        second: Vec::new(),
         known: HashMap::new(),
     };
     for e in second {
         let args = e.args.iter().map(|&v| copies.copy(v)).collect();
-        copies
-            .staged
-            .program
-            .equations
-            .push(Equation { args, ..e.clone() });
+        copies.second.push(Equation { args, ..e.clone() });
     }
-    for i in 0..program.outputs.len() {
-        let v = copies.copy(program.outputs[i]);
-        copies.staged.program.outputs[i] = v;
-    }
-    copies.staged
+    let outputs: Vec<Var> = program.outputs.iter().map(|&v| copies.copy(v)).collect();
+    let Copies { types, second, .. } = copies;
+
+    // What only values need that are computed again now is not computed at first.
+    let mut needed = vec![false; types.len()];
+    let read = second.iter().flat_map(|e| &e.args).chain(&outputs);
+    read.for_each(|v| needed[v.index()] = true);
+    mark_needed(&first, &mut needed);
+    let mut late = late;
+    late.resize(types.len(), true);
+    let first = first
+        .iter()
+        .filter(|e| e.results.iter().any(|v| needed[v.index()]));
+    let program = Program {
+        equations: first.cloned().chain(second).collect(),
+        types,
+        outputs,
+        inputs: program.inputs.clone(),
+    };
+    Staged { program, late }
 }
 
 /// What the second stage computes again, from what it keeps.
@@ -99,7 +98,9 @@ impl<'a> Recipes<'a> {
 
 struct Copies<'a> {
     recipes: &'a Recipes<'a>,
-    staged: Staged,
+    types: Vec<Type>,
+    /// The equations of the second stage.
+    second: Vec<Equation>,
     /// The last copy of a value, and when it was made.
     known: HashMap<Var, (Var, usize)>,
 }
@@ -109,25 +110,20 @@ impl Copies<'_> {
         let Some(e) = self.recipes.maker(v) else {
             return v;
         };
-        let now = self.staged.program.equations.len();
         if let Some(&(copy, made)) = self.known.get(&v)
-            && now < made + NEAR
+            && self.second.len() < made + NEAR
         {
             return copy;
         }
         let args = e.args.iter().map(|&a| self.copy(a)).collect();
-        let types = &mut self.staged.program.types;
-        let copy = Var(types.len() as u32);
-        let t = types[v.index()].clone();
-        types.push(t);
-        self.staged.late.push(true);
-        self.staged.program.equations.push(Equation {
+        let copy = Var(self.types.len() as u32);
+        self.types.push(self.types[v.index()].clone());
+        self.second.push(Equation {
             op: e.op.clone(),
             args,
             results: std::iter::once(copy).collect(),
         });
-        let made = self.staged.program.equations.len();
-        self.known.insert(v, (copy, made));
+        self.known.insert(v, (copy, self.second.len()));
         copy
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod programs;
 
 use programs::Network;
+use quadric_autodiff::Program;
 
 /// The sizes are those of `testdata/autodiff/make.py`.
 pub(crate) fn small_networks() -> Vec<(&'static str, Network)> {
@@ -23,5 +24,12 @@ pub(crate) fn small_networks() -> Vec<(&'static str, Network)> {
 impl Network {
     pub(crate) fn names(&self) -> Vec<&str> {
         self.parameters.iter().map(String::as_str).collect()
+    }
+
+    /// Hessian products of the loss.
+    pub(crate) fn product(&self) -> Program {
+        let (wrt, gradient) = (self.names(), self.loss.grad(&self.names()));
+        let product = gradient.and_then(|g| g.linearize(&wrt));
+        product.expect("its own parameters")
     }
 }
