@@ -13,6 +13,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "quadric-models",
         &["quadric-core", "quadric-linalg", "quadric-data"],
     ),
+    (
+        "quadric-nn",
+        &[
+            "quadric-autodiff",
+            "quadric-core",
+            "quadric-data",
+            "quadric-linalg",
+        ],
+    ),
     ("quadric-opt", &["quadric-core", "quadric-linalg"]),
     ("quadric-report", &["quadric-core"]),
     (

@@ -131,6 +131,12 @@ pub(crate) fn fail(what: &str, message: &str, at: &Location<'_>) -> ! {
 }
 
 impl Tracer {
+    /// Ends the trace: [`Program::trace`] returns an error with the operation `what`, the message and the place of the call.
+    #[track_caller]
+    pub fn fail(&self, what: &str, message: &str) -> ! {
+        fail(what, message, Location::caller())
+    }
+
     /// An input of real numbers. Names are for messages and for choosing what to differentiate by; they should differ.
     #[track_caller]
     pub fn input(&self, name: &str, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {

@@ -60,6 +60,7 @@ mod driver;
 mod durability;
 mod files;
 mod hook;
+mod layout;
 mod lock;
 mod memory;
 mod meter;
@@ -79,6 +80,7 @@ pub use container::{Container, FORMAT, Tensor};
 pub use driver::{Callback, Control, Driver, Progress};
 pub use files::{Overwrite, read_file, write_atomically};
 pub use hook::{Counts, Hook, Hooked, Work};
+pub use layout::{Layout, Role, Segment};
 pub use method::{AnyMethod, Context, Direction, Exit, Method, Point, Reading, StepRule};
 pub use outcome::{Certificate, Outcome, Status};
 pub use problem::{

@@ -1,0 +1,21 @@
+//! Networks.
+//!
+//! A [`Network`] is ordinary Rust that computes with tensors and asks a [`Scope`] for its parameters:
+//!
+//! ```
+//! use quadric_core::Role;
+//! use quadric_nn::{Init, Network, Port};
+//!
+//! let network = Network::new([Port::floats("x", [3])], |scope, x| {
+//!     let w = scope.parameter("w", &[3, 2], Role::Weight, Init::Uniform(0.5));
+//!     vec![x[0].matmul(w).tanh()]
+//! })?;
+//! assert_eq!(network.layout().len(), 6);
+//! # Ok::<(), quadric_linalg::Error>(())
+//! ```
+
+mod init;
+mod network;
+
+pub use init::Init;
+pub use network::{Call, Mode, Network, Port, Scope, Traced};
