@@ -15,7 +15,7 @@ use super::repeat::is_plain;
 use super::view::View;
 use crate::ops::{Constant, Convolution, Op, Slice};
 use crate::program::{Equation, Program};
-use crate::transform::{Again, Staged, stage};
+use crate::transform::Staged;
 use crate::types::{Kind, Shape, Type, Var, row_major};
 use buffers::Buffer;
 use quadric_linalg::Scalar;
@@ -82,8 +82,8 @@ struct Lowering<'p> {
 }
 
 /// Compiles a program.
-pub(super) fn lower<T: Scalar>(program: &Program, again: Again) -> Plan<T> {
-    let Staged { program, late } = stage(program, again);
+pub(super) fn lower<T: Scalar>(staged: Staged) -> Plan<T> {
+    let Staged { program, late } = staged;
     let mut lowering = Lowering::new(&program, late);
     for late in [false, true] {
         for e in &program.equations {

@@ -117,8 +117,9 @@ impl<T: Scalar> Executable<T> {
             let message = format!("an output is {t}; only real numbers can be outputs");
             return Err(Error::new(ErrorKind::Argument, message));
         }
+        let staged = transform::stage(&transform::hoist(program), again);
         Ok(Self {
-            plan: lower::lower(&transform::hoist(program), again),
+            plan: lower::lower(transform::tile(staged, again)),
             flops: program.flops(),
         })
     }

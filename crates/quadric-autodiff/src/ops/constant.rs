@@ -37,6 +37,17 @@ impl Constant {
         }
     }
 
+    /// The same constant with another length along an axis along which it does not change; none if it does.
+    pub(crate) fn resized(&self, axis: usize, length: usize) -> Option<Self> {
+        let mut constant = self.clone();
+        match &mut constant {
+            Self::Fill { shape, .. } => shape[axis] = length,
+            Self::Iota { shape } if axis + 1 < shape.len() => shape[axis] = length,
+            _ => return None,
+        }
+        Some(constant)
+    }
+
     fn kind_and_shape(&self) -> (Kind, &Shape) {
         match self {
             Self::Fill { shape, .. } | Self::Floats { shape, .. } => (Kind::Float, shape),
