@@ -8,7 +8,7 @@ use super::{Plan, lower};
 use crate::array::Data;
 use crate::ops::Scan;
 use crate::transform::{Again, Along, Divisible};
-use quadric_linalg::Scalar;
+use quadric_linalg::{Error, Scalar};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -101,6 +101,12 @@ impl<T: Scalar> Repeat<T> {
             p.plan.bytes() + (carries.sum::<usize>() + sums.sum::<usize>()) * size_of::<T>()
         };
         self.parts.iter().map(part).sum()
+    }
+
+    /// What was wrong in the steps of the last run.
+    pub(super) fn fault(&mut self) -> Option<Error> {
+        let faults = self.parts.iter_mut().map(|p| p.plan.fault());
+        faults.fold(None, Option::or)
     }
 
     pub(super) fn run(&mut self, memory: &mut Memory<'_, T>) {
