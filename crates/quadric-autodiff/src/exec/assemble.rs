@@ -1,8 +1,8 @@
 //! Values put together from parts: padding and joining.
 
-use super::memory::{Memory, Place};
+use super::memory::{Memory, Place, Room};
 use super::view::{Strides, View, collapse};
-use crate::array::Positions;
+use crate::array::{Array, Positions};
 use crate::types::{Shape, row_major};
 use quadric_linalg::Scalar;
 
@@ -54,19 +54,26 @@ impl Assemble {
 
     pub(super) fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
         let mut room = memory.take(self.out);
-        let out = room.floats();
-        if !self.is_covered {
-            out.fill(T::of(0.0));
-        }
-        for part in &self.parts {
-            part.copy(memory.floats(part.place), out);
+        if let Room::Slot(Array::Index(out)) = &mut room {
+            self.join(out, 0, |place| memory.indices(place));
+        } else {
+            self.join(room.floats(), T::of(0.0), |place| memory.floats(place));
         }
         memory.put(self.out, room);
+    }
+
+    fn join<'a, E: Copy + 'a>(&self, out: &mut [E], zero: E, data: impl Fn(Place) -> &'a [E]) {
+        if !self.is_covered {
+            out.fill(zero);
+        }
+        for part in &self.parts {
+            part.copy(data(part.place), out);
+        }
     }
 }
 
 impl Part {
-    fn copy<T: Scalar>(&self, data: &[T], out: &mut [T]) {
+    fn copy<E: Copy>(&self, data: &[E], out: &mut [E]) {
         let last = self.shape.len() - 1;
         let run = self.shape[last];
         let outer = &self.shape[..last];

@@ -9,6 +9,7 @@ mod steps;
 
 use super::Plan;
 use super::convolve::is_images;
+use super::direct::{fits, is_direct};
 use super::fused::{Code, Reduction, Source};
 use super::product::is_matrix;
 use super::repeat::is_plain;
@@ -54,6 +55,7 @@ enum Work {
     Assemble(Vec<(View, Slice)>, usize, Shape),
     Convolve(Convolution, View, View, usize),
     Scan(crate::ops::Scan, Vec<usize>, Vec<usize>),
+    Direct(Op, Vec<View>, usize),
     Plain(Op, Vec<(usize, Type)>, Vec<(usize, Type)>),
     CopyIndices(View, usize),
 }
@@ -179,7 +181,7 @@ impl<'p> Lowering<'p> {
                 let parts = vec![p.inside(&self.type_of(e.args[0]).shape)];
                 self.assemble(e, parts, late);
             }
-            Op::Concat(p) if self.is_float(e) => {
+            Op::Concat(p) => {
                 let shapes = e.args.iter().map(|&v| self.type_of(v).shape.clone());
                 let parts = p.parts(shapes);
                 self.assemble(e, parts, late);
@@ -190,6 +192,7 @@ impl<'p> Lowering<'p> {
                 let work = Work::Scan(s.clone(), args.clone(), results.clone());
                 self.push(work, late, args, results);
             }
+            op if is_direct(op) => self.direct(e, late),
             op => {
                 let seen = self.view(e.args[0]).of(op, &self.type_of(first).shape);
                 match seen {
@@ -329,6 +332,18 @@ impl<'p> Lowering<'p> {
         let buffer = self.copy(&view, late);
         let shape = &self.type_of(e.results[0]).shape;
         self.views[e.results[0].index()] = Some(View::dense(buffer, shape));
+    }
+
+    fn direct(&mut self, e: &Equation, late: bool) {
+        let (op, first) = (&e.op, self.type_of(e.args[0]).rank());
+        let mut views: Vec<View> = Vec::new();
+        for (i, &v) in e.args.iter().enumerate() {
+            views.push(self.seen_as(v, |view| fits(op, i, first, view), late));
+        }
+        let reads = views.iter().map(|v| v.buffer).collect();
+        let out = self.result(e.results[0]);
+        let work = Work::Direct(op.clone(), views, out);
+        self.push(work, late, reads, vec![out]);
     }
 
     fn plain(&mut self, e: &Equation, late: bool) {

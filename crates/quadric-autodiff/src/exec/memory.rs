@@ -29,6 +29,14 @@ impl<T> Room<'_, T> {
             Self::Slot(Array::Index(_)) => unreachable!("a loop writes real numbers"),
         }
     }
+
+    /// The indices; they live in slots.
+    pub(super) fn indices(&mut self) -> &mut [i32] {
+        match self {
+            Self::Slot(Array::Index(v)) => v,
+            _ => unreachable!("outputs are real numbers"),
+        }
+    }
 }
 
 /// What a step may read and write.
@@ -54,6 +62,13 @@ impl<'a, T> Memory<'a, T> {
         match self.read(place) {
             Data::Float(v) => v,
             Data::Index(_) => unreachable!("a loop reads real numbers"),
+        }
+    }
+
+    pub(super) fn indices(&self, place: Place) -> &[i32] {
+        match self.read(place) {
+            Data::Index(v) => v,
+            Data::Float(_) => unreachable!("type inference admits only indices here"),
         }
     }
 

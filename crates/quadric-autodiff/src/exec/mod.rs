@@ -6,6 +6,7 @@
 
 mod assemble;
 mod convolve;
+mod direct;
 mod fused;
 mod lower;
 mod memory;
@@ -20,11 +21,13 @@ use crate::transform::{self, Again};
 use crate::types::{Kind, Shape, Type};
 use assemble::Assemble;
 use convolve::Convolve;
+use direct::Direct;
 use fused::Loop;
 use memory::{Memory, Place};
 use product::Product;
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use repeat::Repeat;
+use smallvec::SmallVec;
 use view::View;
 
 /// One thing that a run does.
@@ -34,6 +37,7 @@ enum Step<T> {
     Assemble(Assemble),
     Convolve(Convolve),
     Repeat(Box<Repeat<T>>),
+    Direct(Direct),
     Plain(Plain),
     CopyIndices(View, Place, Place),
 }
@@ -43,6 +47,7 @@ struct Plain {
     op: Op,
     args: Vec<(Place, Shape)>,
     results: Vec<(Place, Type)>,
+    fault: Option<Error>,
 }
 
 /// Steps in order, and the buffers that they use.
@@ -128,21 +133,21 @@ impl<T: Scalar> Executable<T> {
     ///
     /// # Errors
     ///
-    /// If inputs or outputs do not have the kinds and sizes of the program's.
+    /// If inputs or outputs do not have the kinds and sizes of the program's, or if an index names no row; then outputs may be NaN.
     pub fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
         self.plan.check(inputs, |_| true)?;
         self.plan.check_outputs(outputs)?;
         let plan = &mut self.plan;
         // On a thread of the pool, from which tasks are forked without waiting for another thread to wake.
         rayon::scope(|_| plan.run(inputs, outputs, 0));
-        Ok(())
+        plan.fault().map_or(Ok(()), Err)
     }
 
     /// Computes what does not depend on directions, for a point: all inputs that are no directions, in order.
     ///
     /// # Errors
     ///
-    /// If the inputs do not have the kinds and sizes of the program's.
+    /// If the inputs do not have the kinds and sizes of the program's, or if an index names no row.
     pub fn prepare<'a>(&'a mut self, point: &[Data<'a, T>]) -> Result<Prepared<'a, T>> {
         self.plan.check(point, |direction| !direction)?;
         let mut point = point.iter().copied();
@@ -153,10 +158,10 @@ impl<T: Scalar> Executable<T> {
         let inputs: Vec<Data<'a, T>> = inputs.collect();
         let plan = &mut self.plan;
         rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early));
-        Ok(Prepared {
-            plan: &mut self.plan,
-            inputs,
-        })
+        if let Some(fault) = plan.fault() {
+            return Err(fault);
+        }
+        Ok(Prepared { plan, inputs })
     }
 
     /// Bytes of all buffers.
@@ -175,13 +180,13 @@ impl<T: Scalar> Prepared<'_, T> {
     ///
     /// # Errors
     ///
-    /// If directions or outputs do not have the sizes of the program's.
+    /// If directions or outputs do not have the sizes of the program's, or if an index names no row; then outputs may be NaN.
     pub fn apply(&mut self, directions: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
         self.plan.check(directions, |direction| direction)?;
         self.plan.check_outputs(outputs)?;
         let mut given = directions.iter().copied();
         let inputs = self.inputs.iter().zip(&self.plan.inputs);
-        let inputs: Vec<Data<'_, T>> = inputs
+        let inputs: SmallVec<[Data<'_, T>; 16]> = inputs
             .map(|(&point, i)| {
                 if i.2 {
                     given.next().expect("checked")
@@ -192,33 +197,33 @@ impl<T: Scalar> Prepared<'_, T> {
             .collect();
         let plan = &mut *self.plan;
         rayon::scope(|_| plan.run(&inputs, outputs, plan.early));
-        Ok(())
+        plan.fault().map_or(Ok(()), Err)
     }
 }
 
 impl<T: Scalar> Plan<T> {
     fn check(&self, given: &[Data<'_, T>], belongs: impl Fn(bool) -> bool) -> Result<()> {
-        let expected: Vec<_> = self.inputs.iter().filter(|i| belongs(i.2)).collect();
-        if given.len() != expected.len() {
-            return Err(Error::shape(
-                "the list of inputs",
-                given.len(),
-                expected.len(),
-            ));
+        let expected = || self.inputs.iter().filter(|i| belongs(i.2));
+        let (found, count) = (given.len(), expected().count());
+        if found != count {
+            return Err(Error::shape("the list of inputs", found, count));
         }
-        for (data, (name, t, _)) in given.iter().zip(expected) {
+        for (data, (name, t, _)) in given.iter().zip(expected()) {
             data.check(name, t)?;
         }
         Ok(())
     }
 
     fn check_outputs(&self, outputs: &[&mut [T]]) -> Result<()> {
-        let found: Vec<usize> = outputs.iter().map(|o| o.len()).collect();
-        let expected: Vec<usize> = self.outputs.iter().map(Type::len).collect();
-        if found != expected {
-            return Err(Error::shape("the list of outputs", found, expected));
+        let (found, expected) = (
+            outputs.iter().map(|o| o.len()),
+            self.outputs.iter().map(Type::len),
+        );
+        if found.clone().eq(expected.clone()) {
+            return Ok(());
         }
-        Ok(())
+        let (found, expected): (Vec<usize>, Vec<usize>) = (found.collect(), expected.collect());
+        Err(Error::shape("the list of outputs", found, expected))
     }
 
     fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]], from: usize) {
@@ -244,6 +249,7 @@ impl<T: Scalar> Plan<T> {
                 Step::Assemble(a) => a.run(&mut memory),
                 Step::Convolve(c) => c.run(&mut memory),
                 Step::Repeat(r) => r.run(&mut memory),
+                Step::Direct(d) => d.run(&mut memory),
                 Step::Plain(p) => p.run(&mut memory),
                 Step::CopyIndices(view, from, to) => {
                     let mut room = memory.take(*to);
@@ -260,6 +266,18 @@ impl<T: Scalar> Plan<T> {
         }
     }
 
+    /// What was wrong with entries since the last call: of the first of the steps that found something.
+    fn fault(&mut self) -> Option<Error> {
+        let faults = self.steps.iter_mut().map(|step| match step {
+            Step::Direct(d) => d.fault(),
+            Step::Repeat(r) => r.fault(),
+            Step::Plain(p) => p.fault.take(),
+            _ => None,
+        });
+        // All are asked, so that none is left for the next run.
+        faults.fold(None, Option::or)
+    }
+
     fn bytes(&self) -> usize {
         let slots = self.slots.iter().map(|s| match s {
             Array::Float(v) => v.len() * size_of::<T>(),
@@ -268,6 +286,7 @@ impl<T: Scalar> Plan<T> {
         let steps = self.steps.iter().map(|s| match s {
             Step::Loop(l) => l.bytes(),
             Step::Repeat(r) => r.bytes(),
+            Step::Direct(d) => d.bytes(),
             _ => 0,
         });
         slots.sum::<usize>() + steps.sum::<usize>()
@@ -275,7 +294,7 @@ impl<T: Scalar> Plan<T> {
 }
 
 impl Plain {
-    fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
+    fn run<T: Scalar>(&mut self, memory: &mut Memory<'_, T>) {
         let operand = |(place, shape): &(Place, Shape)| (memory.read(*place), shape.clone());
         let args: Vec<(Data<'_, T>, Shape)> = self.args.iter().map(operand).collect();
         let args: Vec<Operand<'_, T>> = args
@@ -283,7 +302,13 @@ impl Plain {
             .map(|(data, shape)| Operand { shape, data: *data })
             .collect();
         let types: Vec<Type> = self.results.iter().map(|r| r.1.clone()).collect();
-        let results = self.op.eval(&args, &types);
+        let results = match self.op.eval(&args, &types) {
+            Ok(results) => results,
+            Err(fault) => {
+                self.fault = self.fault.take().or(Some(fault));
+                return;
+            }
+        };
         for ((place, _), value) in self.results.iter().zip(results) {
             let mut room = memory.take(*place);
             match (&mut room, &value) {

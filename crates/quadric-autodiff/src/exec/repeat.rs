@@ -8,7 +8,7 @@ use super::{Plan, lower};
 use crate::array::Data;
 use crate::ops::Scan;
 use crate::transform::{Again, Along, Divisible, stage};
-use quadric_linalg::Scalar;
+use quadric_linalg::{Error, Scalar};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -138,6 +138,15 @@ impl<T: Scalar> Repeat<T> {
             idle.iter().map(Plan::bytes).collect::<Vec<_>>()
         });
         self.parts.iter().map(part).sum::<usize>() + plans.sum::<usize>()
+    }
+
+    /// What was wrong in the steps of the last run.
+    pub(super) fn fault(&mut self) -> Option<Error> {
+        let plans = self.idle.values_mut().flat_map(|idle| {
+            let idle = idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+            idle.iter_mut().map(Plan::fault)
+        });
+        plans.fold(None, Option::or)
     }
 
     pub(super) fn run(&mut self, memory: &mut Memory<'_, T>) {

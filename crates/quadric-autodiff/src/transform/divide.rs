@@ -401,7 +401,7 @@ mod tests {
                     Array::Float((0..t.len()).map(|_| stream.normal()).collect())
                 })
                 .collect();
-            let whole = interpret::run(&scan.body, inputs.clone());
+            let whole = interpret::run(&scan.body, inputs.clone()).expect("no index is read");
             let mut parts: Vec<Vec<f64>> = vec![Vec::new(); whole.len()];
             let first = found.rows / 2;
             for rows in [0..first, first..found.rows] {
@@ -411,7 +411,8 @@ mod tests {
                     let start = (all.len() - n) * usize::from(rows.start > 0);
                     Array::Float(all[start..start + n].to_vec())
                 });
-                for (i, out) in interpret::run(&body, own.collect()).iter().enumerate() {
+                let outputs = interpret::run(&body, own.collect()).expect("no index is read");
+                for (i, out) in outputs.iter().enumerate() {
                     if scan.summed().contains(&i) && rows.start > 0 {
                         parts[i]
                             .iter_mut()

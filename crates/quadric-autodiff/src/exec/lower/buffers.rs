@@ -3,7 +3,7 @@
 use super::Lowering;
 use crate::array::Array;
 use crate::exec::memory::Place;
-use crate::ops::{Constant, Primitive};
+use crate::ops::Constant;
 use crate::types::{Kind, Type};
 use quadric_linalg::Scalar;
 
@@ -54,7 +54,7 @@ impl Lowering<'_> {
         for buffer in &mut self.buffers {
             if let Some(c) = &buffer.constant {
                 buffer.place = Some(Place::Slot(slots.len()));
-                slots.extend(c.eval(&[], std::slice::from_ref(&buffer.t)));
+                slots.push(c.values(&buffer.t));
             }
         }
         let mut free: Vec<(Kind, usize, usize)> = Vec::new();

@@ -3,11 +3,12 @@
 use super::{Group, Item, Lowering, Operand, Work};
 use crate::exec::assemble::Assemble;
 use crate::exec::convolve::Convolve;
+use crate::exec::direct::Direct;
 use crate::exec::fused::{Code, Load, Loop, Sink, Source};
 use crate::exec::memory::Place;
 use crate::exec::product::Product;
 use crate::exec::repeat::Repeat;
-use crate::exec::view::{Strides, collapse};
+use crate::exec::view::{Strides, View, collapse};
 use crate::exec::{Plain, Plan, Step};
 use crate::types::row_major;
 use quadric_linalg::Scalar;
@@ -82,6 +83,15 @@ impl Lowering<'_> {
                 let places = |v: Vec<usize>| v.into_iter().map(|b| self.place(b)).collect();
                 Step::Repeat(Box::new(Repeat::new(&scan, places(args), places(results))))
             }
+            Work::Direct(op, views, out) => {
+                let args = views.into_iter().map(|v| {
+                    let place = self.place(v.buffer);
+                    (v, place)
+                });
+                let args: Vec<(View, Place)> = args.collect();
+                let t = &self.buffers[out].t;
+                Step::Direct(Direct::new(&op, &args, (self.place(out), t)))
+            }
             Work::Plain(op, args, results) => Step::Plain(Plain {
                 op,
                 args: args
@@ -92,6 +102,7 @@ impl Lowering<'_> {
                     .into_iter()
                     .map(|(b, t)| (self.place(b), t))
                     .collect(),
+                fault: None,
             }),
             Work::CopyIndices(view, to) => {
                 let from = self.place(view.buffer);
