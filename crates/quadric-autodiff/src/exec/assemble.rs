@@ -54,7 +54,8 @@ impl Assemble {
 
     pub(super) fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
         let mut room = memory.take(self.out);
-        if let Room::Slot(Array::Index(out)) = &mut room {
+        if let Room::Slot(Array::Index(_), _) = &mut room {
+            let out = room.indices();
             self.join(out, 0, |place| memory.indices(place));
         } else {
             self.join(room.floats(), T::of(0.0), |place| memory.floats(place));
@@ -90,5 +91,19 @@ impl Part {
                     data[(from as isize + i * steps.0) as usize];
             }
         }
+    }
+}
+
+/// Copies strided entries to a dense array; for indices, which no loop handles.
+pub(super) fn copy_indices(
+    from: &[i32],
+    start: isize,
+    shape: &[usize],
+    strides: &Strides,
+    to: &mut [i32],
+) {
+    let positions = Positions::new(start, shape, strides);
+    for (o, at) in to.iter_mut().zip(positions) {
+        *o = from[at];
     }
 }

@@ -13,6 +13,7 @@ use super::direct::{fits, is_direct};
 use super::fused::{Code, Reduction, Source};
 use super::product::is_matrix;
 use super::repeat::is_plain;
+use super::storage::Pool;
 use super::view::View;
 use crate::ops::{Constant, Convolution, Op, Slice};
 use crate::program::{Equation, Program};
@@ -20,6 +21,7 @@ use crate::transform::Staged;
 use crate::types::{Kind, Shape, Type, Var, row_major};
 use buffers::Buffer;
 use quadric_linalg::Scalar;
+use std::sync::Arc;
 
 /// Operations of a loop, at most.
 const LONGEST: usize = 48;
@@ -83,8 +85,8 @@ struct Lowering<'p> {
     clock: usize,
 }
 
-/// Compiles a program.
-pub(super) fn lower<T: Scalar>(staged: Staged) -> Plan<T> {
+/// Compiles a program. Its scans take their buffers from a pool.
+pub(super) fn lower<T: Scalar>(staged: Staged, pool: &Arc<Pool<T>>) -> Plan<T> {
     let Staged { program, late } = staged;
     let mut lowering = Lowering::new(&program, late);
     for late in [false, true] {
@@ -95,7 +97,7 @@ pub(super) fn lower<T: Scalar>(staged: Staged) -> Plan<T> {
         }
     }
     lowering.outputs();
-    lowering.finish()
+    lowering.finish(pool)
 }
 
 impl<'p> Lowering<'p> {

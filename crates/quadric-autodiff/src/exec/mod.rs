@@ -12,6 +12,7 @@ mod lower;
 mod memory;
 mod product;
 mod repeat;
+mod storage;
 mod view;
 
 use crate::array::{Array, Data, Operand};
@@ -28,6 +29,8 @@ use product::Product;
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use repeat::Repeat;
 use smallvec::SmallVec;
+use std::sync::Arc;
+use storage::{Needs, Pool, Storage};
 use view::View;
 
 /// One thing that a run does.
@@ -57,7 +60,27 @@ struct Plan<T> {
     steps: Vec<Step<T>>,
     /// Number of steps that do not depend on directions.
     early: usize,
-    slots: Vec<Array<T>>,
+    slots: Slots<T>,
+    /// Scratch of loops.
+    tiles: Vec<Vec<T>>,
+}
+
+/// Buffers of a plan.
+struct Slots<T> {
+    arrays: Vec<Array<T>>,
+    lens: Vec<usize>,
+    /// Those that hold no constants, the largest first: a plan that is not run needs none of them.
+    scratch: Vec<(Kind, usize)>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self {
+            arrays: Vec::new(),
+            lens: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
 }
 
 /// A program that is ready to run, in `f32` or `f64`.
@@ -81,6 +104,8 @@ struct Plan<T> {
 /// ```
 pub struct Executable<T> {
     plan: Plan<T>,
+    /// Buffers of its scans.
+    pool: Arc<Pool<T>>,
     flops: u64,
 }
 
@@ -123,8 +148,14 @@ impl<T: Scalar> Executable<T> {
             return Err(Error::new(ErrorKind::Argument, message));
         }
         let staged = transform::stage(&transform::hoist(program), again);
+        let pool = Arc::new(Pool::new());
+        let mut plan = lower::lower(transform::tile(staged, again), &pool);
+        let mut own = Storage::new(&plan.needs());
+        plan.exchange(&mut own);
+        pool.fill();
         Ok(Self {
-            plan: lower::lower(transform::tile(staged, again)),
+            plan,
+            pool,
             flops: program.flops(),
         })
     }
@@ -166,7 +197,7 @@ impl<T: Scalar> Executable<T> {
 
     /// Bytes of all buffers.
     pub fn memory(&self) -> usize {
-        self.plan.bytes()
+        self.plan.needs().bytes::<T>() + self.plan.bytes() + self.pool.bytes()
     }
 
     /// Additions and multiplications of one run.
@@ -239,7 +270,9 @@ impl<T: Scalar> Plan<T> {
     ) {
         let mut memory = Memory {
             inputs,
-            slots: &mut self.slots,
+            slots: &mut self.slots.arrays,
+            lens: &self.slots.lens,
+            tiles: &mut self.tiles,
             outputs: outputs.iter_mut().map(|o| &mut **o).collect(),
         };
         for step in &mut self.steps[range] {
@@ -253,13 +286,11 @@ impl<T: Scalar> Plan<T> {
                 Step::Plain(p) => p.run(&mut memory),
                 Step::CopyIndices(view, from, to) => {
                     let mut room = memory.take(*to);
-                    let memory::Room::Slot(Array::Index(out)) = &mut room else {
-                        unreachable!("indices live in slots");
-                    };
                     let Data::Index(data) = memory.read(*from) else {
                         unreachable!("indices are copied");
                     };
-                    fused::copy_indices(data, view.offset, &view.shape, &view.strides, out);
+                    let (shape, strides) = (&view.shape, &view.strides);
+                    assemble::copy_indices(data, view.offset, shape, strides, room.indices());
                     memory.put(*to, room);
                 }
             }
@@ -278,13 +309,44 @@ impl<T: Scalar> Plan<T> {
         faults.fold(None, Option::or)
     }
 
+    /// Gives the plan buffers, or takes them back.
+    fn exchange(&mut self, storage: &mut Storage<T>) {
+        let Slots {
+            arrays, scratch, ..
+        } = &mut self.slots;
+        storage.exchange(arrays, scratch);
+        std::mem::swap(&mut self.tiles, &mut storage.tiles);
+    }
+
+    /// What buffers it needs to be run.
+    fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for &(kind, slot) in &self.slots.scratch {
+            let lens = match kind {
+                Kind::Float => &mut needs.floats,
+                Kind::Index => &mut needs.indices,
+            };
+            lens.push(self.slots.lens[slot]);
+        }
+        for step in &self.steps {
+            if let Step::Loop(l) = step {
+                l.note_tiles(&mut needs.tiles);
+            }
+        }
+        needs
+    }
+
+    /// Bytes of what it holds for itself.
     fn bytes(&self) -> usize {
-        let slots = self.slots.iter().map(|s| match s {
+        let constants = (0..self.slots.lens.len()).filter(|i| {
+            let mut scratch = self.slots.scratch.iter();
+            !scratch.any(|s| s.1 == *i)
+        });
+        let slots = constants.map(|i| match &self.slots.arrays[i] {
             Array::Float(v) => v.len() * size_of::<T>(),
             Array::Index(v) => v.len() * size_of::<i32>(),
         });
         let steps = self.steps.iter().map(|s| match s {
-            Step::Loop(l) => l.bytes(),
             Step::Repeat(r) => r.bytes(),
             Step::Direct(d) => d.bytes(),
             _ => 0,
@@ -312,11 +374,8 @@ impl Plain {
         for ((place, _), value) in self.results.iter().zip(results) {
             let mut room = memory.take(*place);
             match (&mut room, &value) {
-                (memory::Room::Slot(Array::Index(out)), Array::Index(v)) => {
-                    out[..v.len()].copy_from_slice(v);
-                }
+                (room, Array::Index(v)) => room.indices()[..v.len()].copy_from_slice(v),
                 (room, Array::Float(v)) => room.floats()[..v.len()].copy_from_slice(v),
-                _ => unreachable!("a value has the kind of its buffer"),
             }
             memory.put(*place, room);
         }

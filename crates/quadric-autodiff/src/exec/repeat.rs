@@ -4,6 +4,7 @@
 //! one before, some of the steps each. How many parts there are depends on sizes only, and sums of theirs are added in order.
 
 use super::memory::{Memory, Place, Room};
+use super::storage::Pool;
 use super::{Plan, lower};
 use crate::array::Data;
 use crate::ops::Scan;
@@ -12,7 +13,7 @@ use quadric_linalg::{Error, Scalar};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of a part, at least.
 const ROWS: usize = 16;
@@ -33,6 +34,7 @@ pub(super) struct Repeat<T> {
     /// Plans for parts of as many rows: those that nobody runs at the moment, the last one that was run on top.
     idle: HashMap<usize, Mutex<Vec<Plan<T>>>>,
     divisible: Divisible,
+    pool: Arc<Pool<T>>,
 }
 
 /// Some rows over all steps, or all rows over some of them.
@@ -69,12 +71,25 @@ fn parts(scan: &Scan, rows: usize) -> usize {
 }
 
 /// What one step of some rows computes.
-fn plan<T: Scalar>(scan: &Scan, divisible: &Divisible, rows: usize) -> Plan<T> {
-    lower::lower(stage(&divisible.part(&scan.body, rows), Again::OneByOne))
+fn plan<T: Scalar>(
+    scan: &Scan,
+    divisible: &Divisible,
+    rows: usize,
+    pool: &Arc<Pool<T>>,
+) -> Plan<T> {
+    let staged = stage(&divisible.part(&scan.body, rows), Again::OneByOne);
+    let plan = lower::lower(staged, pool);
+    pool.note(&plan.needs());
+    plan
 }
 
 impl<T: Scalar> Repeat<T> {
-    pub(super) fn new(scan: &Scan, args: Vec<Place>, results: Vec<Place>) -> Self {
+    pub(super) fn new(
+        scan: &Scan,
+        args: Vec<Place>,
+        results: Vec<Place>,
+        pool: &Arc<Pool<T>>,
+    ) -> Self {
         let carried: Vec<bool> = (0..args.len())
             .map(|i| scan.carried().contains(&i))
             .collect();
@@ -112,7 +127,7 @@ impl<T: Scalar> Repeat<T> {
         for part in &parts {
             let plans = idle.entry(part.rows.len()).or_default();
             if plans.len() < rayon::current_num_threads() {
-                plans.push(plan(scan, &divisible, part.rows.len()));
+                plans.push(plan(scan, &divisible, part.rows.len(), pool));
             }
         }
         Self {
@@ -120,6 +135,7 @@ impl<T: Scalar> Repeat<T> {
             idle: idle.into_iter().map(|(n, p)| (n, Mutex::new(p))).collect(),
             divided: divisible.inputs.iter().map(|&a| a != Along::Same).collect(),
             divisible,
+            pool: Arc::clone(pool),
             rows,
             args,
             results,
@@ -215,7 +231,10 @@ impl<T: Scalar> Repeat<T> {
         let idle = &self.idle[&part.rows.len()];
         let plan = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         // More threads than when the program was compiled need more of them.
-        let mut plan = plan.unwrap_or_else(|| self::plan(scan, &self.divisible, part.rows.len()));
+        let mut plan =
+            plan.unwrap_or_else(|| self::plan(scan, &self.divisible, part.rows.len(), &self.pool));
+        let mut storage = self.pool.take();
+        plan.exchange(&mut storage);
         for step in part.steps.clone() {
             let at = scan.position(step);
             let inputs = self.args.iter().enumerate().map(|(i, &place)| {
@@ -256,6 +275,8 @@ impl<T: Scalar> Repeat<T> {
                 sum.iter_mut().zip(term).for_each(|(s, &v)| *s += v);
             }
         }
+        plan.exchange(&mut storage);
+        self.pool.put(storage);
         idle.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(plan);
