@@ -118,7 +118,10 @@ impl<'a> Levels<'a> {
                 this.homes[v.index()] = Home::Rows { axis: 0, level: 0 };
             }
             match this.classify() {
-                Ok(()) => return Some(this),
+                Ok(()) => {
+                    this.delay();
+                    return Some(this);
+                }
                 // An input that rows meet has rows as well.
                 Err(input) if divided.insert(input) => {}
                 Err(_) => return None,
@@ -157,6 +160,36 @@ impl<'a> Levels<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Moves what the first level of a stage need not compute to where it is needed first: so it need not be stored.
+    fn delay(&mut self) {
+        let mut first = vec![usize::MAX; self.program.types.len()];
+        for v in &self.program.outputs {
+            first[v.index()] = 0;
+        }
+        for (i, e) in self.program.equations.iter().enumerate().rev() {
+            if let (Some(level), Home::Rows { axis, .. }) =
+                (self.level[i], self.homes[e.results[0].index()])
+            {
+                let needed = e.results.iter().map(|v| first[v.index()]).min();
+                let needed = needed.unwrap_or(0);
+                let stage = |level: usize| level >= self.second;
+                let starts = level == 1 || level == self.second;
+                if starts && needed != usize::MAX && needed > level && stage(needed) == stage(level)
+                {
+                    self.level[i] = Some(needed);
+                    let level = needed;
+                    for v in &e.results {
+                        self.homes[v.index()] = Home::Rows { axis, level };
+                    }
+                }
+            }
+            let level = self.level[i].unwrap_or(0);
+            for v in &e.args {
+                first[v.index()] = first[v.index()].min(level);
+            }
+        }
     }
 
     fn last(&self) -> usize {
