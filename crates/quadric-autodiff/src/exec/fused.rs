@@ -40,6 +40,16 @@ pub(super) enum Code {
     Select(Source, Source, Source),
 }
 
+impl Code {
+    fn sources(&self) -> SmallVec<[Source; 3]> {
+        match *self {
+            Self::Copy(a) | Self::Map(_, a) => SmallVec::from_slice(&[a]),
+            Self::Zip(_, a, b) => SmallVec::from_slice(&[a, b]),
+            Self::Select(mask, a, b) => SmallVec::from_slice(&[mask, a, b]),
+        }
+    }
+}
+
 /// An array that a loop reads.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
@@ -83,8 +93,10 @@ pub(super) struct Loop<T> {
     /// Registers that are kept, in row-major order.
     pub(super) stores: Vec<(usize, Place)>,
     pub(super) sinks: Vec<Sink>,
-    /// Scratch of every task: registers, loads that have to be gathered, and results of reductions.
+    /// Scratch of every task: tiles of registers, loads that have to be gathered, and results of reductions.
     scratch: Vec<Vec<T>>,
+    /// For every register that is not kept the scratch tile that holds it.
+    tiles: Vec<usize>,
     /// For every load the scratch tile that it is gathered to.
     gathers: Vec<Option<usize>>,
     /// Length of a tile.
@@ -130,12 +142,13 @@ impl<T: Scalar> Loop<T> {
             stores,
             sinks,
             scratch: Vec::new(),
+            tiles: Vec::new(),
             gathers: Vec::new(),
             tile: tile.max(1),
             row,
             tasks,
         };
-        let mut tiles = this.code.len();
+        let mut tiles = this.assign_tiles();
         this.gathers = (0..this.loads.len())
             .map(|i| {
                 let load = &this.loads[i];
@@ -150,19 +163,50 @@ impl<T: Scalar> Loop<T> {
             .iter()
             .map(|s| if this.is_shared(s) { s.len } else { 0 });
         let shared: usize = shared.sum();
-        let kept = |r: usize| this.stores.iter().any(|s| s.0 == r);
-        let needs = (0..tiles).map(|r| {
-            if r < this.code.len() && kept(r) {
-                0
-            } else {
-                this.tile
-            }
-        });
+        let needs = std::iter::repeat_n(this.tile, tiles);
         let one: Vec<usize> = needs.chain([shared]).collect();
         this.scratch = (0..this.tasks)
             .flat_map(|_| one.iter().map(|&n| vec![T::of(0.0); n]))
             .collect();
         this
+    }
+
+    /// Gives a tile to every register that is not kept; those that are not needed at the same time share one, so that all of
+    /// them stay in the first cache. Returns the number of tiles.
+    fn assign_tiles(&mut self) -> usize {
+        let mut last = vec![0; self.code.len()];
+        let mut note = |source: &Source, at: usize| {
+            if let Source::Register(r) = *source {
+                last[r] = at;
+            }
+        };
+        for (at, code) in self.code.iter().enumerate() {
+            code.sources().iter().for_each(|s| note(s, at));
+        }
+        self.sinks
+            .iter()
+            .for_each(|s| note(&s.source, self.code.len()));
+        let is_kept = |r: usize| self.stores.iter().any(|s| s.0 == r);
+        let (mut free, mut count) = (Vec::new(), 0);
+        self.tiles = vec![usize::MAX; self.code.len()];
+        for (at, code) in self.code.iter().enumerate() {
+            if !is_kept(at) {
+                self.tiles[at] = free.pop().unwrap_or_else(|| {
+                    count += 1;
+                    count - 1
+                });
+            }
+            let ending = code.sources().into_iter().filter_map(|s| match s {
+                Source::Register(r) if last[r] == at && !is_kept(r) => Some(self.tiles[r]),
+                _ => None,
+            });
+            for tile in ending {
+                if !free.contains(&tile) {
+                    free.push(tile);
+                }
+            }
+        }
+        count
     }
 
     /// Bytes of scratch.
@@ -371,7 +415,7 @@ impl<T: Scalar> Loop<T> {
                     &mut part[from..from + here.len]
                 }
                 None => {
-                    tile = std::mem::take(&mut tiles[number]);
+                    tile = std::mem::take(&mut tiles[self.tiles[number]]);
                     &mut tile[..here.len]
                 }
             };
@@ -403,7 +447,7 @@ impl<T: Scalar> Loop<T> {
             }
             match store {
                 Some(s) => stores[s] = part,
-                None => tiles[number] = tile,
+                None => tiles[self.tiles[number]] = tile,
             }
         }
     }
@@ -423,7 +467,7 @@ impl<T: Scalar> Loop<T> {
                     let from = here.at - here.first;
                     Argument::Each(&stores[s][from..from + here.len])
                 }
-                None => Argument::Each(&tiles[r][..here.len]),
+                None => Argument::Each(&tiles[self.tiles[r]][..here.len]),
             },
             Source::Load(i) if self.loads[i].is_number() => {
                 let load = &self.loads[i];

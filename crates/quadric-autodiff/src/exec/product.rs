@@ -12,7 +12,7 @@ use quadric_linalg::dense::product;
 /// Multiplications per task, about.
 const TASK: usize = 1 << 21;
 /// Rows of a panel are a multiple of this.
-const ROWS: usize = 16;
+const ROWS: usize = 64;
 
 /// One of the two arguments: matrices with contiguous rows or columns.
 #[derive(Clone, Debug)]
