@@ -1,0 +1,312 @@
+//! Some of the entries: slices, parts, rows by number; and padding, which repeats some.
+
+use super::super::known::{Answer, Element, Known};
+use super::super::site::{self, Site, sizes};
+use super::super::value::{Value, signed, take_rows};
+use super::layout::count;
+use super::{Entry, Results, entry, one};
+
+pub(super) const TABLE: &[Entry] = &[
+    entry("Slice", &[], slice),
+    entry("Split", &["axis", "split", "num_outputs"], split),
+    entry("Gather", &["axis"], gather),
+    entry("GatherElements", &["axis"], gather_elements),
+    entry("GatherND", &["batch_dims"], gather_nd),
+    entry("Pad", &["mode"], pad),
+];
+
+/// First entry, number of entries and step of a slice of an axis of length `n`.
+fn range(n: usize, start: i64, end: i64, step: i64) -> Answer<(usize, usize, isize)> {
+    let n = n as i64;
+    let from_end = |v: i64| if v < 0 { v.saturating_add(n) } else { v };
+    let step_wide = isize::try_from(step).map_err(|_| format!("the step {step} is too long"))?;
+    let (first, size) = match step {
+        0 => return Err("the step is 0".to_owned()),
+        1.. => {
+            let (first, last) = (from_end(start).clamp(0, n), from_end(end).clamp(0, n));
+            (
+                first,
+                (last - first)
+                    .max(0)
+                    .unsigned_abs()
+                    .div_ceil(step.unsigned_abs()),
+            )
+        }
+        _ => {
+            let (first, last) = (
+                from_end(start).clamp(-1, n - 1),
+                from_end(end).clamp(-1, n - 1),
+            );
+            (
+                first,
+                (first - last)
+                    .max(0)
+                    .unsigned_abs()
+                    .div_ceil(step.unsigned_abs()),
+            )
+        }
+    };
+    Ok((first.max(0) as usize, size as usize, step_wide))
+}
+
+fn slice<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let mut value = s.value(0)?.clone();
+    let (starts, ends) = (s.integers(1)?, s.integers(2)?);
+    let all = || (0..starts.len() as i64).collect();
+    let given = s.optional_integers(3)?.unwrap_or_else(all);
+    let steps = s
+        .optional_integers(4)?
+        .unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), given.len(), steps.len()] != [starts.len(); 3] {
+        return Err("starts, ends, axes and steps are not equally many".to_owned());
+    }
+    site::axes(&given, value.rank())?;
+    for i in 0..starts.len() {
+        let axis = site::axis(given[i], value.rank())?;
+        let n = value.shape()[axis];
+        let (first, size, step) = range(n, starts[i], ends[i], steps[i])?;
+        if (first, size, step) != (0, n, 1) {
+            value = value.slice(axis, first, size, step)?;
+        }
+    }
+    one(value)
+}
+
+fn split<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let value = s.value(0)?;
+    let axis = site::axis(s.int("axis", 0)?, value.rank())?;
+    let n = value.shape()[axis];
+    let given = match s.ints("split")? {
+        Some(v) => Some(v.to_vec()),
+        None => s.optional_integers(1)?,
+    };
+    let parts = match given {
+        Some(v) => sizes(&v)?,
+        None => {
+            let parts = s.node.outputs.len();
+            let (asked, size) = (s.int("num_outputs", parts as i64)?, n.div_ceil(parts));
+            if asked != parts as i64 || (s.opset() < 18 && n % parts != 0) {
+                return Err(format!(
+                    "an axis of length {n} has no {asked} parts for {parts} outputs"
+                ));
+            }
+            // The last part may be smaller.
+            (0..parts)
+                .map(|i| size.min(n.saturating_sub(i * size)))
+                .collect()
+        }
+    };
+    let total = parts.iter().try_fold(0usize, |sum, &p| sum.checked_add(p));
+    if total != Some(n) || parts.len() < s.node.outputs.len() {
+        return Err(format!("an axis of length {n} has no parts {parts:?}"));
+    }
+    let mut start = 0;
+    let mut results = Vec::new();
+    for part in parts {
+        results.push(value.slice(axis, start, part, 1)?);
+        start += part;
+    }
+    Ok(results)
+}
+
+/// Known indices into an axis of length `n`, counted from 0.
+fn rows(indices: &[i64], n: usize) -> Answer<Vec<usize>> {
+    indices
+        .iter()
+        .map(|&i| site::axis(i, n).map_err(|_| format!("there is no row {i} among {n}")))
+        .collect()
+}
+
+fn gather<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let (table, indices) = (s.value(0)?, s.value(1)?);
+    let shape = table.shape();
+    let axis = site::axis(s.int("axis", 0)?, shape.len())?;
+    if let Value::Known(k) = indices {
+        let rows = rows(&k.to_integers()?, shape[axis])?;
+        let taken = table.take(s.tracer(), axis, &rows)?;
+        let result: Vec<usize> = [&shape[..axis], &k.shape, &shape[axis + 1..]].concat();
+        return one(taken.reshape(&result)?);
+    }
+    let taken = take_rows(table.real(s.tracer()), axis, indices.index(s.tracer())?);
+    one(Value::Real(taken, table.element()))
+}
+
+/// The rows of the flat array of the entries.
+fn take_flat<'t>(
+    s: &Site<'_, 't>,
+    value: &Value<'t>,
+    at: &[usize],
+    shape: &[usize],
+) -> Results<'t> {
+    let flat = value.reshape(&[count(&value.shape())])?;
+    one(flat.take(s.tracer(), 0, at)?.reshape(shape)?)
+}
+
+fn gather_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let (value, indices) = (s.value(0)?, s.value(1)?);
+    let (shape, wanted) = (value.shape(), indices.shape());
+    let axis = site::axis(s.int("axis", 0)?, shape.len())?;
+    let fits =
+        wanted.len() == shape.len() && (0..shape.len()).all(|a| a == axis || wanted[a] <= shape[a]);
+    if !fits {
+        return Err(format!("indices {wanted:?} do not fit {shape:?}"));
+    }
+    if let Value::Known(k) = indices {
+        let rows = rows(&k.to_integers()?, shape[axis])?;
+        let position = |(i, &row): (usize, &usize)| {
+            let (mut rest, mut at, mut stride) = (i, 0, 1);
+            for a in (0..shape.len()).rev() {
+                let along = if a == axis { row } else { rest % wanted[a] };
+                rest /= wanted[a];
+                at += along * stride;
+                stride *= shape[a];
+            }
+            at
+        };
+        let at: Vec<usize> = rows.iter().enumerate().map(position).collect();
+        return take_flat(s, value, &at, &wanted);
+    }
+    let mut data = value.clone();
+    for a in (0..shape.len()).filter(|&a| a != axis) {
+        data = data.slice(a, 0, wanted[a], 1)?;
+    }
+    // (.., wanted, .., n) chooses among (.., 1, .., n).
+    let hot = indices.index(s.tracer())?.one_hot(shape[axis]);
+    let mut order: Vec<usize> = (0..shape.len()).filter(|&a| a != axis).collect();
+    order.push(axis);
+    let last = data
+        .real(s.tracer())
+        .permute(&signed(&order))
+        .expand(axis as isize);
+    let last = last.broadcast_to(hot.shape());
+    let chosen = hot.select(last, last.fill_like(0.0)).sum(&[-1]);
+    one(Value::Real(chosen, value.element()))
+}
+
+fn gather_nd<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let value = s.value(0)?;
+    let shape = value.shape();
+    let indices = s.known(1)?;
+    let batch = sizes(&[s.int("batch_dims", 0)?])?[0];
+    let Some((&depth, outer)) = indices.shape.split_last() else {
+        return Err("the indices have no axes".to_owned());
+    };
+    let fits =
+        batch <= outer.len() && batch + depth <= shape.len() && shape[..batch] == outer[..batch];
+    if !fits {
+        return Err(format!("indices {:?} do not fit {shape:?}", indices.shape));
+    }
+    let inner = &shape[batch + depth..];
+    let result: Vec<usize> = [outer, inner].concat();
+    let block = count(inner);
+    let per_batch = count(&outer[batch..]).max(1);
+    let numbers = indices.to_integers()?;
+    let mut at = Vec::new();
+    super::super::known::small(&result)?;
+    for i in 0..count(outer) {
+        let mut row = i / per_batch;
+        for k in 0..depth {
+            let n = shape[batch + k];
+            row = row * n + rows(&numbers[i * depth + k..=i * depth + k], n)?[0];
+        }
+        at.extend(row * block..(row + 1) * block);
+    }
+    take_flat(s, value, &at, &result)
+}
+
+/// Which entry of an axis of length `n` stands at a place before or behind it.
+fn source(mode: &str, place: i64, n: i64) -> Answer<usize> {
+    let at = match mode {
+        "edge" => place.clamp(0, n - 1),
+        "wrap" => place.rem_euclid(n.max(1)),
+        "reflect" if n > 1 => {
+            let period = 2 * (n - 1);
+            let at = place.rem_euclid(period);
+            at.min(period - at)
+        }
+        "reflect" => 0,
+        other => return Err(format!("the mode `{other}` is unknown")),
+    };
+    usize::try_from(at).map_err(|_| "an axis without entries cannot be continued".to_owned())
+}
+
+fn pad<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let mut value = s.value(0)?.clone();
+    let (pads, mode) = (s.integers(1)?, s.text("mode", "constant")?);
+    let axes: Vec<usize> = match s.optional_integers(3)? {
+        Some(given) => {
+            site::axes(&given, value.rank())?;
+            let all: Answer<_> = given.iter().map(|&a| site::axis(a, value.rank())).collect();
+            all?
+        }
+        None => (0..value.rank()).collect(),
+    };
+    if pads.len() != 2 * axes.len() {
+        return Err(format!("{} numbers for {} axes", pads.len(), axes.len()));
+    }
+    let fill = match s.optional(2) {
+        Some(_) if mode == "constant" => s.number(2)?,
+        _ => 0.0,
+    };
+    for (i, &axis) in axes.iter().enumerate() {
+        let (before, after) = (pads[i], pads[axes.len() + i]);
+        let n = value.shape()[axis] as i64;
+        let total = before.checked_add(n).and_then(|m| m.checked_add(after));
+        let total = total.filter(|&m| m >= 0 && before.min(after) >= -n);
+        let total = total.ok_or_else(|| {
+            format!("an axis of length {n} cannot be padded by {before} and {after}")
+        })?;
+        if (before, after) == (0, 0) {
+            continue;
+        }
+        if mode == "constant" {
+            let kept = n + before.min(0) + after.min(0);
+            let size = usize::try_from(kept).map_err(|_| "nothing is left".to_owned())?;
+            value = value.slice(axis, (-before).max(0) as usize, size, 1)?;
+            value = surround(
+                s,
+                &value,
+                axis,
+                before.max(0) as usize,
+                after.max(0) as usize,
+                fill,
+            )?;
+        } else {
+            super::super::known::small(&[total as usize])?;
+            let rows: Answer<Vec<usize>> = (-before..total - before)
+                .map(|p| source(mode, p, n))
+                .collect();
+            value = value.take(s.tracer(), axis, &rows?)?;
+        }
+    }
+    one(value)
+}
+
+/// One number before and after the entries along an axis.
+fn surround<'t>(
+    s: &Site<'_, 't>,
+    value: &Value<'t>,
+    axis: usize,
+    before: usize,
+    after: usize,
+    fill: f64,
+) -> Answer<Value<'t>> {
+    if let (Value::Real(x, element), true) = (value, fill == 0.0) {
+        return Ok(Value::Real(x.pad(axis as isize, before, after), *element));
+    }
+    let edge = |n: usize| {
+        let mut shape = value.shape();
+        shape[axis] = n;
+        let filled = Known::floats(vec![fill], &[]);
+        let filled = match value.element() {
+            Element::Float => filled,
+            other => super::choose::cast_known(&filled, other)?,
+        };
+        Value::from(filled).broadcast(&shape)
+    };
+    Value::concat(
+        s.tracer(),
+        &[edge(before)?, value.clone(), edge(after)?],
+        axis,
+    )
+}

@@ -1,0 +1,172 @@
+//! Inputs of a graph as ports of a network: which axis holds the examples, and how long the others are.
+
+use super::Options;
+use super::graph::Id;
+use super::known::Element;
+use super::proto::{self, data};
+use crate::Port;
+use quadric_autodiff::Kind;
+use quadric_linalg::{Error, ErrorKind, Result};
+
+/// An input of a graph.
+pub(super) struct Input {
+    pub(super) id: Id,
+    pub(super) port: Port,
+    pub(super) element: Element,
+}
+
+/// The length of an axis, or its name.
+#[derive(Clone)]
+enum Length {
+    Fixed(usize),
+    Named(String),
+    /// Neither is known; the name is made of that of the input and the number of the axis.
+    Unnamed(String),
+}
+
+impl Length {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Named(name) | Self::Unnamed(name) => Some(name),
+        }
+    }
+}
+
+fn element(info: &proto::ValueInfo) -> Result<(Element, Vec<Length>)> {
+    let name = &info.name;
+    let refuse = |why: String| Error::new(ErrorKind::Data, format!("input `{name}` {why}"));
+    let tensor = info.of_type.as_ref().and_then(|t| t.tensor.as_ref());
+    let tensor = tensor.ok_or_else(|| refuse("is no tensor".to_owned()))?;
+    let element = match tensor.data_type {
+        data::FLOAT | data::DOUBLE | data::FLOAT16 | data::BFLOAT16 => Element::Float,
+        data::INT32 | data::INT64 => Element::Integer,
+        data::BOOL => Element::Truth,
+        other => {
+            return Err(refuse(format!(
+                "is of type {other}, which is not supported"
+            )));
+        }
+    };
+    let shape = tensor.shape.as_ref();
+    let shape = shape.ok_or_else(|| refuse("has no shape".to_owned()))?;
+    let mut lengths = Vec::new();
+    for (axis, d) in shape.dims.iter().enumerate() {
+        lengths.push(match (&d.value, &d.parameter) {
+            (Some(n), _) => Length::Fixed(usize::try_from(*n).map_err(|_| {
+                let text = format!("input `{name}` has an axis of length {n}");
+                Error::new(ErrorKind::Malformed, text)
+            })?),
+            (None, Some(p)) if !p.is_empty() => Length::Named(p.clone()),
+            _ => Length::Unnamed(format!("{name}:{axis}")),
+        });
+    }
+    Ok((element, lengths))
+}
+
+/// The axis of examples of an input.
+fn batch_axis(
+    name: &str,
+    lengths: &[Length],
+    batch: Option<&str>,
+    options: &Options,
+) -> Result<usize> {
+    let rank = lengths.len();
+    if let Some(&axis) = options.batch_axes.get(name) {
+        if axis >= rank {
+            let text = format!("{axis} for input `{name}`");
+            return Err(Error::argument(
+                "batch_axes",
+                text,
+                &format!("less than {rank}"),
+            ));
+        }
+        return Ok(axis);
+    }
+    let none = |why: &str| {
+        let text = format!("input `{name}` {why}, so it has none along which examples lie");
+        let hint = "`batch_axes` can name one";
+        Error::new(ErrorKind::Data, text).with_hint(hint)
+    };
+    if rank == 0 {
+        return Err(none("has no axes"));
+    }
+    let Some(batch) = batch else {
+        return Ok(0);
+    };
+    let common = lengths.iter().position(|l| l.name() == Some(batch));
+    let unnamed = || {
+        let first = lengths.iter().position(|l| l.name().is_some());
+        first.filter(|&a| matches!(lengths[a], Length::Unnamed(_)))
+    };
+    let text = format!("has no axis `{batch}`");
+    common.or_else(unnamed).ok_or_else(|| none(&text))
+}
+
+/// The inputs of a graph.
+///
+/// # Errors
+///
+/// If one has no axis for examples, or the length of another axis is not known.
+pub(super) fn inputs(
+    infos: &[&proto::ValueInfo],
+    options: &Options,
+    mut define: impl FnMut(&str) -> Result<Id>,
+) -> Result<Vec<Input>> {
+    let mut read = Vec::new();
+    for info in infos {
+        read.push((&info.name, element(info)?));
+    }
+    let no_input = |n: &&String| !infos.iter().any(|i| i.name == **n);
+    if let Some(name) = options.batch_axes.keys().find(no_input) {
+        let text = format!("given for `{name}`");
+        return Err(Error::argument("batch_axes", text, "the names of inputs"));
+    }
+    let every = || read.iter().flat_map(|(_, (_, lengths))| lengths);
+    let no_axis = |n: &&String| !every().any(|l| l.name() == Some(n.as_str()));
+    if let Some(name) = options.dims.keys().find(no_axis) {
+        let text = format!("given for `{name}`");
+        return Err(Error::argument("dims", text, "names of axes of inputs"));
+    }
+    let free = |l: &&Length| l.name().is_some_and(|n| !options.dims.contains_key(n));
+    let symbolic = every().find(free);
+    let batch = symbolic.and_then(Length::name).map(str::to_owned);
+    let mut missing = std::collections::BTreeSet::new();
+    let mut inputs = Vec::new();
+    for (name, (element, lengths)) in &read {
+        let axis = batch_axis(name, lengths, batch.as_deref(), options)?;
+        let mut shape = Vec::new();
+        for (i, length) in lengths.iter().enumerate() {
+            match length {
+                _ if i == axis => {}
+                Length::Fixed(n) => shape.push(*n),
+                Length::Named(n) | Length::Unnamed(n) => match options.dims.get(n) {
+                    Some(&size) => shape.push(size),
+                    None => drop(missing.insert(n.clone())),
+                },
+            }
+        }
+        let kind = match element {
+            Element::Float => Kind::Float,
+            Element::Integer | Element::Truth => Kind::Index,
+        };
+        let (name, element) = ((*name).clone(), *element);
+        inputs.push(Input {
+            id: define(&name)?,
+            port: Port {
+                name,
+                kind,
+                shape,
+                axis,
+            },
+            element,
+        });
+    }
+    if missing.is_empty() {
+        return Ok(inputs);
+    }
+    let missing: Vec<String> = missing.iter().map(|n| format!("`{n}`")).collect();
+    let text = format!("lengths of axes that are not known: {}", missing.join(", "));
+    let hint = "`dims` gives them by name; the first symbolic axis is that of the examples";
+    Err(Error::new(ErrorKind::Data, text).with_hint(hint))
+}
