@@ -97,7 +97,7 @@ fn clip<'t>(s: &Site<'_, 't>) -> Results<'t> {
 impl Op {
     /// What the results stand for, if arguments of these kinds fit.
     fn result(self, a: Element, b: Element) -> Answer<Element> {
-        use Element::{Float, Truth};
+        use Element::Truth;
         let wrong = || {
             Err(format!(
                 "takes values of one fitting type, not {a:?} and {b:?}"
@@ -110,7 +110,6 @@ impl Op {
             Self::Less | Self::LessEqual if a == b && a != Truth => Ok(Truth),
             Self::Equal | Self::Less | Self::LessEqual => wrong(),
             Self::Pow if a != Truth && b != Truth => Ok(a),
-            Self::Mod if a == Float => Err("takes integers unless `fmod` is set".to_owned()),
             _ if a == b && a != Truth => Ok(a),
             _ => wrong(),
         }

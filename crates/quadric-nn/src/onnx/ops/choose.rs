@@ -58,7 +58,8 @@ fn select(mask: &Known, a: &Known, b: &Known, shape: &[usize]) -> Answer<Known> 
     Ok(Known::new(numbers, shape))
 }
 
-fn element(data_type: i64) -> Answer<Element> {
+/// What the entries of a type of the format stand for.
+pub(super) fn element(data_type: i64) -> Answer<Element> {
     match i32::try_from(data_type).unwrap_or(0) {
         data::FLOAT | data::DOUBLE | data::FLOAT16 | data::BFLOAT16 => Ok(Element::Float),
         data::INT32 | data::INT64 => Ok(Element::Integer),

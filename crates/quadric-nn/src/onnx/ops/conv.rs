@@ -289,9 +289,9 @@ fn transposed_frame(s: &Site<'_, '_>, input: &[usize], kernel: &[usize]) -> Answ
         wanted.or_else(|| is_same.then(|| (0..spatial).map(|i| input[i] * strides[i]).collect()));
     let (before, after, output) = match wanted {
         Some(output) => {
-            let total = |i: usize| full[i].checked_sub(output[i]);
-            let total: Option<Vec<usize>> = (0..spatial).map(total).collect();
-            let total = total.ok_or_else(|| format!("{output:?} is larger than {full:?}"))?;
+            // What is larger than all windows ends without entries.
+            let total = |i: usize| full[i].saturating_sub(output[i]);
+            let total: Vec<usize> = (0..spatial).map(total).collect();
             let is_upper = s.text("auto_pad", "NOTSET")? == "SAME_UPPER";
             let small: Vec<usize> = total.iter().map(|t| t / 2).collect();
             let large: Vec<usize> = total.iter().map(|t| t - t / 2).collect();

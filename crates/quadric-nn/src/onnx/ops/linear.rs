@@ -62,6 +62,36 @@ struct Lettered<'t> {
 }
 
 impl<'t> Lettered<'t> {
+    /// Of letters that name two axes the diagonal.
+    fn new(tensor: Tensor<'t>, letters: Vec<char>) -> Answer<Self> {
+        let (mut tensor, mut letters) = (tensor, letters);
+        let twice = |l: &[char]| {
+            (1..l.len()).find_map(|j| Some((l[..j].iter().position(|o| *o == l[j])?, j)))
+        };
+        while let Some((i, j)) = twice(&letters) {
+            let shape = tensor.shape();
+            if shape[i] != shape[j] {
+                return Err(format!(
+                    "axis `{}` has the lengths {} and {}",
+                    letters[i], shape[i], shape[j]
+                ));
+            }
+            let t = tensor.tracer();
+            let mut across = vec![1; shape.len()];
+            across[i] = shape[i];
+            let row = t
+                .iota([shape[i]])
+                .reshape(across.iter().copied())
+                .broadcast_to(shape.clone());
+            across.swap(i, j);
+            let column = t.iota([shape[i]]).reshape(across).broadcast_to(shape);
+            let diagonal = row.equal(column).select(tensor, tensor.fill_like(0.0));
+            tensor = diagonal.sum(&[j as isize]);
+            letters.remove(j);
+        }
+        Ok(Self { tensor, letters })
+    }
+
     fn length(&self, letter: char) -> Option<usize> {
         let at = self.letters.iter().position(|&l| l == letter)?;
         Some(self.tensor.shape()[at])
@@ -150,12 +180,8 @@ fn letters(term: &str, rank: usize) -> Answer<Vec<char>> {
             [before, covered.ok_or_else(wrong)?, after].concat()
         }
     };
-    let repeated = (1..all.len()).any(|i| all[..i].contains(&all[i]));
     if all.len() != rank || rank > 64 {
         return Err(wrong());
-    }
-    if repeated {
-        return Err(format!("`{term}` takes a diagonal, which is not supported"));
     }
     Ok(all)
 }
@@ -177,7 +203,7 @@ fn einsum<'t>(s: &Site<'_, 't>) -> Results<'t> {
     for (i, term) in terms.iter().enumerate() {
         let tensor = s.floats(i)?;
         let letters = letters(term, tensor.shape().len())?;
-        operands.push(Lettered { tensor, letters });
+        operands.push(Lettered::new(tensor, letters)?);
     }
     let covered = |c: &char| ('\u{2460}'..'\u{24ff}').contains(c);
     let mut every: Vec<char> = operands.iter().flat_map(|o| o.letters.clone()).collect();
@@ -205,6 +231,9 @@ fn einsum<'t>(s: &Site<'_, 't>) -> Results<'t> {
             [hidden, once].concat()
         }
     };
+    if (1..output.len()).any(|i| output[..i].contains(&output[i])) {
+        return Err(format!("the result of `{equation}` names an axis twice"));
+    }
     if let Some(l) = output.iter().find(|l| !every.contains(l)) {
         return Err(format!(
             "no term of `{equation}` has the axis `{l}` of the result"

@@ -264,9 +264,6 @@ fn sizes_of<'t>(s: &Site<'_, 't>, x: Tensor<'t>, gates: usize, directions: usize
 }
 
 fn layer<'t>(s: &Site<'_, 't>, gates: usize, default: &[&str]) -> Results<'t> {
-    if s.optional(4).is_some() {
-        return Err("sequences of different lengths are not supported".to_owned());
-    }
     let states = if gates == 4 { 2 } else { 1 };
     let directions = directions(s)?;
     let batch_first = s.flag("layout", false)?;
@@ -277,6 +274,12 @@ fn layer<'t>(s: &Site<'_, 't>, gates: usize, default: &[&str]) -> Results<'t> {
         x
     };
     let sizes = sizes_of(s, x, gates, directions.len())?;
+    let whole = |&n: &i64| n == sizes.steps as i64;
+    if s.optional_integers(4)?
+        .is_some_and(|l| !l.iter().all(whole))
+    {
+        return Err("sequences of different lengths are not supported".to_owned());
+    }
     let functions = functions(s, directions.len(), default)?;
     let starts = initial(s, directions.len(), sizes, states)?;
     let Sizes {

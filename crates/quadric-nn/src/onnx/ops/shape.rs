@@ -25,7 +25,7 @@ pub(super) const TABLE: &[Entry] = &[
     ),
     entry("ConstantOfShape", &["value"], constant_of_shape),
     entry("Range", &[], range),
-    entry("EyeLike", &["k"], eye_like),
+    entry("EyeLike", &["dtype", "k"], eye_like),
 ];
 
 fn shape<'t>(s: &Site<'_, 't>) -> Results<'t> {
@@ -119,5 +119,9 @@ fn eye_like<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let size = small(&shape)?;
     let is_on = |i: usize| i64::from((i % columns) as i64 - (i / columns) as i64 == k);
     let ones = Known::integers((0..size).map(is_on).collect(), &shape);
-    one(super::choose::cast_known(&ones, value.element())?)
+    let element = match s.given_int("dtype")? {
+        Some(dtype) => super::choose::element(dtype)?,
+        None => value.element(),
+    };
+    one(super::choose::cast_known(&ones, element)?)
 }
