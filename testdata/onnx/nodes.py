@@ -28,8 +28,13 @@ def supported():
     return {name for f in OPS.glob("*.rs") for name in re.findall(r'entry\(\s*"(\w+)"', f.read_text())}
 
 
+def as_array(value):
+    """A tensor of the format as an array; other values as they are."""
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
 def arrays(values):
-    return all(isinstance(v, np.ndarray) and v.dtype.name in TYPES for v in values)
+    return all(isinstance(v, (np.ndarray, np.generic)) and v.dtype.name in TYPES for v in values)
 
 
 def reason(case, inputs, outputs):
@@ -71,7 +76,7 @@ def main():
         domains = {n.domain for n in case.model.graph.node}
         if not ops <= names or not domains <= {"", "ai.onnx"}:
             continue
-        inputs, outputs = case.data_sets[0]
+        inputs, outputs = ([as_array(v) for v in values] for values in case.data_sets[0])
         why = reason(case, inputs, outputs)
         left_out += bool(why)
         record = text(case.name.encode()) + text(why.encode())

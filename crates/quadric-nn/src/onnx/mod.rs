@@ -6,8 +6,9 @@
 //! - Floating-point initializers are parameters under their own names; running statistics of batch normalisation are
 //!   buffers. Single numbers are constants unless a layer takes them for a parameter, as a bias of one output.
 //! - The first symbolic axis of the inputs, or else the first axis, is that of the examples.
-//! - Every number of real type has the precision in which the network is run, whatever the file says.
-//! - Batch normalisation obeys the [`Mode`](crate::Mode) of the call, not the mode in which the file was exported.
+//! - Every number of real type has the precision in which the network is run, whatever the file says. Integers do not wrap
+//!   around: those that are known have 64 bits, and those that are computed from inputs are exact as real numbers are.
+//! - Batch normalisation and dropout obey the [`Mode`](crate::Mode) of the call, not the mode in which the file was exported.
 //! - Inputs of integers and truth values are indices; all outputs are real numbers.
 //!
 //! A network that is not understood in every detail is refused.

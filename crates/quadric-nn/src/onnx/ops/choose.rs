@@ -141,9 +141,12 @@ fn triangle<'t>(s: &Site<'_, 't>) -> Results<'t> {
     ))
 }
 
+/// Positions up to which single precision is exact.
+const LARGEST_DEPTH: f64 = 16_777_216.0;
+
 fn one_hot<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let depth = match s.known(1)?.to_floats()[..] {
-        [d] if d >= 0.0 && d.fract() == 0.0 && d <= f64::from(i32::MAX) => d as usize,
+        [d] if d >= 0.0 && d.fract() == 0.0 && d <= LARGEST_DEPTH => d as usize,
         ref other => return Err(format!("{other:?} is no depth")),
     };
     let values = s.known(2)?;
@@ -153,29 +156,16 @@ fn one_hot<'t>(s: &Site<'_, 't>) -> Results<'t> {
             values.len()
         ));
     };
-    let index = match s.value(0)? {
-        Value::Known(k) => {
-            let k = cast_known(k, Element::Integer)?;
-            let wrap = |i: i64| {
-                if i < 0 {
-                    i.saturating_add(depth as i64)
-                } else {
-                    i
-                }
-            };
-            let wrapped = k.to_integers()?.into_iter().map(wrap).collect();
-            Value::from(Known::integers(wrapped, &k.shape))
-        }
-        other => other.clone(),
-    };
-    let index = index.index(s.tracer())?;
-    let rank = index.shape().len();
+    let x = s.tensor(0)?;
+    let zero = x.fill_like(0.0);
+    let row = x.less(zero).select(x + depth as f64, x);
+    let rank = x.shape().len();
     let at = site::axis(s.int("axis", -1)?, rank + 1)?;
-    let hot = index.one_hot(depth);
-    let hot = hot
-        .fill_like(1.0)
-        .equal(hot)
-        .select(hot.fill_like(on), hot.fill_like(off));
+    let places = s.tracer().iota([depth]).to_float();
+    let wide = x.shape().into_iter().chain([depth]);
+    let row = row.expand(-1).broadcast_to(wide);
+    let hot = row.equal(places.broadcast_to(row.shape()));
+    let hot = hot.select(hot.fill_like(on), hot.fill_like(off));
     let order: Vec<usize> = (0..at).chain([rank]).chain(at..rank).collect();
     one(Value::Real(hot.permute(&signed(&order)), values.element()))
 }
