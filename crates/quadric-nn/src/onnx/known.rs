@@ -56,16 +56,27 @@ pub(super) struct Known {
     pub(super) numbers: Numbers,
 }
 
-/// Number of entries of a shape, if it is not too large to be made while tracing.
-pub(super) fn small(shape: &[usize]) -> Answer<usize> {
-    // An axis without entries does not make the others short.
+/// Number of entries of a shape, if positions in it stay below `limit`; an axis without entries does not make the others short.
+fn entries(shape: &[usize], limit: usize) -> Option<usize> {
     let extent = shape
         .iter()
         .try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
     extent
-        .filter(|&n| n <= LARGEST)
+        .filter(|&n| n <= limit)
         .map(|_| shape.iter().product())
+}
+
+/// Number of entries of a shape, if it is not too large to be made while tracing.
+pub(super) fn small(shape: &[usize]) -> Answer<usize> {
+    let found = entries(shape, LARGEST);
+    found
         .ok_or_else(|| format!("an array of shape {shape:?} is too large to be known when tracing"))
+}
+
+/// Number of entries of a shape, if it has a place in memory.
+pub(super) fn possible(shape: &[usize]) -> Answer<usize> {
+    let found = entries(shape, isize::MAX as usize / size_of::<f64>());
+    found.ok_or_else(|| format!("an array of shape {shape:?} is too large"))
 }
 
 /// Steps in memory along the axes of a row-major array.

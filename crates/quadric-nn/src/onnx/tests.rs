@@ -1,5 +1,6 @@
 //! Models built message by message: what is refused, and what becomes of the rest.
 
+mod changed;
 mod meaning;
 mod outside;
 
@@ -7,7 +8,6 @@ use super::proto::{self, attribute, data};
 use super::{Options, from_bytes};
 use crate::Network;
 use prost::Message;
-use quadric_linalg::random::SeedTree;
 use quadric_linalg::{Error, ErrorKind};
 
 /// A model of the operators of opset 17.
@@ -321,31 +321,4 @@ fn field(number: u8, bytes: Vec<u8>) -> Vec<u8> {
     all.push(length as u8);
     all.extend(bytes);
     all
-}
-
-#[test]
-fn changed_bytes_never_crash() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/onnx/");
-    let seed = 5;
-    println!("seed {seed}");
-    let mut stream = SeedTree::new(seed).stream(0);
-    for name in [
-        "mlp",
-        "cnn_folded",
-        "cnn_training",
-        "gru",
-        "transformer_folded",
-    ] {
-        let file = std::fs::read(format!("{root}{name}.onnx")).expect("a fixture");
-        let mut refused = 0;
-        for _ in 0..150 {
-            let mut bytes = file.clone();
-            for _ in 0..=stream.below(3) {
-                let at = stream.below(bytes.len());
-                bytes[at] = stream.below(256) as u8;
-            }
-            refused += usize::from(from_bytes(&bytes, &Options::default()).is_err());
-        }
-        assert!(refused > 0, "{name}: nothing that was changed matters");
-    }
 }

@@ -1,6 +1,6 @@
 //! Values of a graph while it is traced: known, or tensors.
 
-use super::known::{Answer, Element, Known};
+use super::known::{Answer, Element, Known, possible};
 use quadric_autodiff::{Tensor, Tracer};
 use std::sync::Arc;
 
@@ -41,9 +41,9 @@ pub(super) fn common_shape(a: &[usize], b: &[usize]) -> Answer<Vec<usize>> {
         (1, n) => Some(n),
         _ => None,
     });
-    shape
-        .collect::<Option<Vec<usize>>>()
-        .ok_or_else(|| format!("shapes {a:?} and {b:?} do not fit"))
+    let shape: Option<Vec<usize>> = shape.collect();
+    let shape = shape.ok_or_else(|| format!("shapes {a:?} and {b:?} do not fit"))?;
+    possible(&shape).map(|_| shape)
 }
 
 impl<'t> Value<'t> {
@@ -120,8 +120,7 @@ impl<'t> Value<'t> {
     /// The same entries under another shape.
     pub(super) fn reshape(&self, shape: &[usize]) -> Answer<Self> {
         let own = self.shape();
-        let size = |s: &[usize]| s.iter().fold(1usize, |n, &d| n.saturating_mul(d));
-        if size(&own) != size(shape) {
+        if possible(&own)? != possible(shape)? {
             return Err(format!("{own:?} cannot become {shape:?}"));
         }
         self.map(
