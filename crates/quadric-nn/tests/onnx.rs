@@ -1,4 +1,5 @@
-//! Networks exported by PyTorch, against what PyTorch computes with them: outputs, gradients, Hessian products.
+//! Networks exported by PyTorch, JAX and Keras, against what these compute with them: outputs; of PyTorch also gradients and Hessian
+//! products.
 
 use quadric_autodiff::{Data, Executable, Kind, Program, Tensor};
 use quadric_linalg::Scalar;
@@ -184,4 +185,18 @@ fn networks_compute_what_pytorch_computes() {
         case.run::<f64>(has_gradient, 1e-10, 1e-9);
         case.run::<f32>(has_gradient, 1e-5, 1e-4);
     }
+}
+
+#[test]
+fn networks_compute_what_jax_computes() {
+    let case = Case::new("jax");
+    case.run::<f64>(false, 1e-10, 0.0);
+    case.run::<f32>(false, 1e-5, 0.0);
+}
+
+#[test]
+fn networks_compute_what_keras_computes() {
+    let case = Case::new("keras");
+    case.run::<f64>(false, 1e-5, 0.0);
+    case.run::<f32>(false, 1e-5, 0.0);
 }
