@@ -1,9 +1,10 @@
 //! The node tests of the onnx package, see testdata/onnx/nodes.py.
 
-use quadric_autodiff::{Data, Executable};
+use quadric_autodiff::{Data, Executable, Program};
+use quadric_linalg::random::{SeedTree, Stream};
 use quadric_linalg::{Error, Result};
-use quadric_nn::Mode;
 use quadric_nn::onnx::{self, Options};
+use quadric_nn::{Call, Mode, Network};
 use std::collections::BTreeMap;
 
 /// Cases that are refused, with what the error says: a part of the name, and a part of the message.
@@ -82,43 +83,166 @@ fn output(bytes: &mut Bytes<'_>) -> Output {
     Output { shape, values }
 }
 
-/// Whether the outputs of a model are the expected ones; an error says why it is refused.
-fn run(name: &str, model: &[u8], expected: &[Output]) -> Result<std::result::Result<(), String>> {
-    let network = onnx::from_bytes(model, &Options::default())?;
-    let training = name.contains("training");
-    let mode = if training {
-        Mode::Train
-    } else {
-        Mode::Evaluate
-    };
-    let program = network.program(1, mode)?;
-    let (parameters, buffers) = (network.initial::<f64>(0), network.initial_buffers::<f64>());
-    let mut found: Vec<Vec<f64>> = Vec::new();
-    for (i, e) in expected.iter().enumerate() {
-        let shape = &program.output_type(i).shape[..];
-        if shape != e.shape {
-            return Ok(Err(format!(
-                "output {i} has the shape {shape:?}, not {:?}",
-                e.shape
-            )));
-        }
-        found.push(vec![0.0; e.values.len()]);
+/// The network of a case, and how it is run.
+struct Case {
+    network: Network,
+    mode: Mode,
+    program: Program,
+}
+
+impl Case {
+    fn new(name: &str, model: &[u8]) -> Result<Self> {
+        let network = onnx::from_bytes(model, &Options::default())?;
+        let training = name.contains("training");
+        let mode = if training {
+            Mode::Train
+        } else {
+            Mode::Evaluate
+        };
+        let program = network.program(1, mode)?;
+        Ok(Self {
+            network,
+            mode,
+            program,
+        })
     }
-    let mut outputs: Vec<&mut [f64]> = found.iter_mut().map(|v| &mut v[..]).collect();
-    let inputs = [Data::Float(&parameters), Data::Float(&buffers)];
-    Executable::<f64>::new(&program)?.run(&inputs, &mut outputs)?;
-    let rounded = ROUNDED.iter().find(|(n, _)| name.contains(n));
-    let tolerance = rounded.map_or(1e-5, |r| r.1);
-    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        for (k, (&f, &e)) in f.iter().zip(&e.values).enumerate() {
-            let same = f == e || (f.is_nan() && e.is_nan());
-            let close = (f - e).abs() <= tolerance * e.abs().max(0.1);
-            if !same && !close {
-                return Ok(Err(format!("output {i} at {k} is {f}, not {e}")));
+
+    /// The outputs at some parameters.
+    fn outputs(&self, parameters: &[f64]) -> Vec<Vec<f64>> {
+        let buffers = self.network.initial_buffers::<f64>();
+        let inputs = [Data::Float(parameters), Data::Float(&buffers)];
+        run(&self.program, &inputs)
+    }
+
+    /// Compares the outputs with those expected.
+    fn check(&self, name: &str, expected: &[Output]) -> std::result::Result<(), String> {
+        for (i, e) in expected.iter().enumerate() {
+            let shape = &self.program.output_type(i).shape[..];
+            if shape != e.shape {
+                return Err(format!(
+                    "output {i} has the shape {shape:?}, not {:?}",
+                    e.shape
+                ));
             }
         }
+        let rounded = ROUNDED.iter().find(|(n, _)| name.contains(n));
+        let tolerance = rounded.map_or(1e-5, |r| r.1);
+        let found = self.outputs(&self.network.initial::<f64>(0));
+        for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+            for (k, (&f, &e)) in f.iter().zip(&e.values).enumerate() {
+                let same = f == e || (f.is_nan() && e.is_nan());
+                let close = (f - e).abs() <= tolerance * e.abs().max(0.1);
+                if !same && !close {
+                    return Err(format!("output {i} at {k} is {f}, not {e}"));
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(Ok(()))
+
+    /// Compares derivatives along a direction with differences, and those of the transpose with them, where there are any.
+    /// Returns how many entries were compared. Statistics of training are taken for constants.
+    fn check_derivatives(&self, stream: &mut Stream) -> std::result::Result<usize, String> {
+        if self.mode == Mode::Train {
+            return Ok(0);
+        }
+        let x = self.network.initial::<f64>(0);
+        let d: Vec<f64> = x.iter().map(|_| stream.uniform() - 0.5).collect();
+        let buffers = self.network.initial_buffers::<f64>();
+        let shifted = |h: f64| {
+            let moved: Vec<f64> = x.iter().zip(&d).map(|(x, d)| x + h * d).collect();
+            self.outputs(&moved)
+        };
+        let tangent = self
+            .program
+            .linearize(&["parameters"])
+            .map_err(|e| e.to_string())?;
+        let inputs = [Data::Float(&x), Data::Float(&buffers), Data::Float(&d)];
+        let tangents = run(&tangent, &inputs);
+        let [before, here, after] = [-STEP, 0.0, STEP].map(shifted);
+        let mut compared = 0;
+        for (i, t) in tangents.iter().enumerate() {
+            for (k, &t) in t.iter().enumerate() {
+                let left = (here[i][k] - before[i][k]) / STEP;
+                let right = (after[i][k] - here[i][k]) / STEP;
+                // At a kink or jump there is no derivative.
+                let steady = (left - right).abs() <= 1e-3 * left.abs().max(0.1);
+                let smooth = steady && left.abs() < JUMP;
+                let central = (left + right) / 2.0;
+                if smooth
+                    && (central - t).abs() > 1e-5 * here[i][k].abs().max(central.abs()).max(1.0)
+                {
+                    return Err(format!(
+                        "output {i} at {k}: derivative {t}, differences {central}"
+                    ));
+                }
+                compared += usize::from(smooth);
+            }
+        }
+        self.check_transpose(&x, &d, &tangents, stream)
+            .map(|()| compared)
+    }
+
+    /// `u · J d = Jᵀ u · d`.
+    fn check_transpose(
+        &self,
+        x: &[f64],
+        d: &[f64],
+        tangents: &[Vec<f64>],
+        stream: &mut Stream,
+    ) -> std::result::Result<(), String> {
+        let weights: Vec<Vec<f64>> = tangents
+            .iter()
+            .map(|t| t.iter().map(|_| stream.uniform() - 0.5).collect())
+            .collect();
+        let total = Program::trace(|t| {
+            let call = Call {
+                parameters: t.input("parameters", [x.len()]),
+                buffers: t.input("buffers", [self.network.buffers().len()]),
+                inputs: &[],
+                mode: self.mode,
+            };
+            let outputs = self.network.trace(t, call).outputs;
+            let sums = outputs
+                .iter()
+                .zip(&weights)
+                .map(|(y, u)| (*y * t.constant(u, y.shape())).sum_all());
+            vec![sums.reduce(|a, b| a + b).expect("an output")]
+        });
+        let gradient = total
+            .and_then(|p| p.grad(&["parameters"]))
+            .map_err(|e| e.to_string())?;
+        let buffers = self.network.initial_buffers::<f64>();
+        let gradient = run(&gradient, &[Data::Float(x), Data::Float(&buffers)]);
+        let products =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).collect::<Vec<f64>>();
+        let forward: Vec<f64> = tangents
+            .iter()
+            .zip(&weights)
+            .flat_map(|(t, u)| products(t, u))
+            .collect();
+        let backward = products(&gradient[0], d);
+        let scale: f64 = forward.iter().chain(&backward).map(|v| v.abs()).sum();
+        let [a, b] = [forward, backward].map(|v| v.iter().sum::<f64>());
+        if (a - b).abs() <= 1e-10 * scale.max(1.0) || a == b || a.is_nan() {
+            return Ok(());
+        }
+        Err(format!("{a} forward, {b} backward"))
+    }
+}
+
+/// Step of differences, and slopes from which on they are jumps.
+const STEP: f64 = 1e-6;
+const JUMP: f64 = 1e4;
+
+/// The outputs of a program.
+fn run(program: &Program, inputs: &[Data<'_, f64>]) -> Vec<Vec<f64>> {
+    let lengths = (0..program.outputs()).map(|i| program.output_type(i).len());
+    let mut found: Vec<Vec<f64>> = lengths.map(|n| vec![0.0; n]).collect();
+    let mut outputs: Vec<&mut [f64]> = found.iter_mut().map(|v| &mut v[..]).collect();
+    let mut compiled = Executable::<f64>::new(program).expect("outputs are real");
+    compiled.run(inputs, &mut outputs).expect("inputs fit");
+    found
 }
 
 fn is_expected(name: &str, e: &Error) -> bool {
@@ -131,7 +255,9 @@ fn nodes_compute_what_the_onnx_package_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/onnx/nodes.bin");
     let file = std::fs::read(path).expect("a file");
     let mut bytes = Bytes(&file);
-    let (mut passed, mut wrong) = (0, Vec::new());
+    let (mut passed, mut compared, mut wrong) = (0, 0, Vec::new());
+    let seed = 3;
+    let mut stream = SeedTree::new(seed).stream(0);
     let mut left_out: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     while !bytes.0.is_empty() {
         let (name, why) = (bytes.name(), bytes.name());
@@ -143,9 +269,14 @@ fn nodes_compute_what_the_onnx_package_says() {
         let outputs = (0..bytes.size())
             .map(|_| output(&mut bytes))
             .collect::<Vec<_>>();
-        match run(name, model, &outputs) {
-            Ok(Ok(())) => passed += 1,
-            Ok(Err(message)) => wrong.push(format!("{name}: {message}")),
+        match Case::new(name, model) {
+            Ok(case) => {
+                let mut derivatives = || case.check_derivatives(&mut stream);
+                match case.check(name, &outputs).and_then(|()| derivatives()) {
+                    Ok(n) => (passed, compared) = (passed + 1, compared + n),
+                    Err(message) => wrong.push(format!("{name}: {message}")),
+                }
+            }
             Err(e) if is_expected(name, &e) => {
                 left_out.entry(e.to_string()).or_default().push(name);
             }
@@ -155,7 +286,8 @@ fn nodes_compute_what_the_onnx_package_says() {
     for (why, names) in &left_out {
         println!("left out, {why}: {}", names.join(", "));
     }
-    println!("{passed} passed");
+    println!("{passed} passed; {compared} derivatives compared, seed {seed}");
+    assert!(compared > 50_000, "derivatives were compared");
     assert!(
         wrong.is_empty(),
         "{} wrong:\n{}",

@@ -79,10 +79,10 @@ fn below_zero<'t>(x: Tensor<'t>, other: Tensor<'t>) -> Tensor<'t> {
     x.less_equal(x.fill_like(0.0)).select(other, x)
 }
 
-/// x where it is negative, else 0, so that exponentials do not overflow where nobody takes them.
+/// x where it is not positive, else 0, so that exponentials do not overflow where nobody takes them.
 fn lower(x: Tensor<'_>) -> Tensor<'_> {
     let zero = x.fill_like(0.0);
-    x.less(zero).select(x, zero)
+    x.less_equal(zero).select(x, zero)
 }
 
 fn prelu<'t>(s: &Site<'_, 't>) -> Results<'t> {

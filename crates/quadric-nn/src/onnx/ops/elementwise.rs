@@ -101,10 +101,10 @@ pub(super) fn truncate(x: Tensor<'_>) -> Tensor<'_> {
 }
 
 fn asinh(x: Tensor<'_>) -> Tensor<'_> {
-    let size = x.abs();
-    // log(a + √(a² + 1)) without loss for small a.
-    let root = (size.square() + 1.0).sqrt();
-    x.sign() * (size + size.square() / (root + 1.0)).log1p()
+    // ±log(1 + a + a² / (1 + √(1 + a²))) for a = ±x, without loss for small a. The sign of 0 is positive.
+    let sign = 1.0 - x.less(x.fill_like(0.0)) * 2.0;
+    let root = (x.square() + 1.0).sqrt();
+    sign * (sign * x + x.square() / (root + 1.0)).log1p()
 }
 
 fn is_inf<'t>(s: &Site<'_, 't>) -> Results<'t> {

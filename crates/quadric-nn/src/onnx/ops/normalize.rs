@@ -4,6 +4,7 @@ use super::super::known::{Answer, Known};
 use super::super::site::{self, Site};
 use super::super::value::{Value, signed};
 use super::layout::count;
+use super::reduce::root;
 use super::{Entry, Results, entry, one};
 use crate::Mode;
 use quadric_autodiff::Tensor;
@@ -209,7 +210,7 @@ fn lp_norm<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let axis = site::axis(s.int("axis", -1)?, x.shape().len())? as isize;
     let norm = match s.int("p", 2)? {
         1 => x.abs().sum(&[axis]),
-        2 => x.square().sum(&[axis]).sqrt(),
+        2 => root(x.square().sum(&[axis]), 2.0),
         p => return Err(format!("the norm {p} is not supported")),
     };
     let norm = norm.expand(axis);

@@ -5,6 +5,7 @@ use super::super::site::{Site, sizes};
 use super::super::value::signed;
 use super::conv::{Frame, as_images, from_images};
 use super::layout::count;
+use super::reduce::root;
 use super::{Entry, Results, entry, one};
 use quadric_autodiff::{Tensor, Windows};
 
@@ -53,10 +54,18 @@ pub(super) const TABLE: &[Entry] = &[
     }),
     entry("GlobalMaxPool", &[], |s| global(s, |x, axes| x.max(axes))),
     entry("GlobalLpPool", &["p"], |s| {
-        let p = s.int("p", 2)? as f64;
-        global(s, |x, axes| x.abs().powf(p).sum(axes).powf(1.0 / p))
+        let p = degree(s)?;
+        global(s, |x, axes| root(x.abs().powf(p).sum(axes), p))
     }),
 ];
+
+/// Of the norm in which entries are summed.
+fn degree(s: &Site<'_, '_>) -> Answer<f64> {
+    match s.int("p", 2)? {
+        p if p > 0 => Ok(p as f64),
+        p => Err(format!("there is no norm {p}")),
+    }
+}
 
 fn frame(s: &Site<'_, '_>, x: Tensor<'_>) -> Answer<Frame> {
     let shape = x.shape();
@@ -120,9 +129,9 @@ fn average_pool<'t>(s: &Site<'_, 't>) -> Results<'t> {
 fn lp_pool<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let x = s.floats(0)?;
     let frame = frame(s, x)?;
-    let p = s.int("p", 2)? as f64;
+    let p = degree(s)?;
     let sums = sums(s, as_images(x)?.abs().powf(p), &frame);
-    one(from_images(sums.powf(1.0 / p), x.shape().len()))
+    one(from_images(root(sums, p), x.shape().len()))
 }
 
 /// All of an image is one window.

@@ -20,7 +20,7 @@ pub(super) const TABLE: &[Entry] = &[
         reduce(s, |x, axes| x.abs().sum(axes))
     }),
     entry("ReduceL2", REDUCE, |s| {
-        reduce(s, |x, axes| x.square().sum(axes).sqrt())
+        reduce(s, |x, axes| root(x.square().sum(axes), 2.0))
     }),
     entry("ReduceSumSquare", REDUCE, |s| {
         reduce(s, |x, axes| x.square().sum(axes))
@@ -76,6 +76,19 @@ fn known_total(s: &Site<'_, '_>, value: &Value<'_>) -> Option<Result<i64, String
         _ => return None,
     };
     Some(total.ok_or_else(|| "the result is no 64-bit integer".to_owned()))
+}
+
+/// The root of what is not negative. Its derivative at 0 is 0, as it is that of a norm in the middle of all directions.
+pub(super) fn root(x: Tensor<'_>, degree: f64) -> Tensor<'_> {
+    let (zero, one) = (x.fill_like(0.0), x.fill_like(1.0));
+    let is_zero = x.equal(zero);
+    let other = is_zero.select(one, x);
+    let root = if degree == 2.0 {
+        other.sqrt()
+    } else {
+        other.powf(1.0 / degree)
+    };
+    is_zero.select(zero, root)
 }
 
 /// Halves are multiplied until one entry is left along each axis.
