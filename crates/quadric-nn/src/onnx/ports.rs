@@ -103,6 +103,25 @@ fn batch_axis(
     common.or_else(unnamed).ok_or_else(|| none(&text))
 }
 
+/// What the file says of each input: its name, the kind of its entries, the lengths of its axes.
+type Read<'a> = (&'a String, Element, Vec<Length>);
+
+/// Refuses options about inputs and axes that do not exist.
+fn check_options(read: &[Read<'_>], options: &Options) -> Result<()> {
+    let no_input = |n: &&String| !read.iter().any(|r| r.0 == *n);
+    if let Some(name) = options.batch_axes.keys().find(no_input) {
+        let text = format!("given for `{name}`");
+        return Err(Error::argument("batch_axes", text, "the names of inputs"));
+    }
+    let every = || read.iter().flat_map(|r| &r.2);
+    let no_axis = |n: &&String| !every().any(|l| l.name() == Some(n.as_str()));
+    if let Some(name) = options.dims.keys().find(no_axis) {
+        let text = format!("given for `{name}`");
+        return Err(Error::argument("dims", text, "names of axes of inputs"));
+    }
+    Ok(())
+}
+
 /// The inputs of a graph.
 ///
 /// # Errors
@@ -113,28 +132,19 @@ pub(super) fn inputs(
     options: &Options,
     mut define: impl FnMut(&str) -> Result<Id>,
 ) -> Result<Vec<Input>> {
-    let mut read = Vec::new();
+    let mut read: Vec<Read<'_>> = Vec::new();
     for info in infos {
-        read.push((&info.name, element(info)?));
+        let (element, lengths) = element(info)?;
+        read.push((&info.name, element, lengths));
     }
-    let no_input = |n: &&String| !infos.iter().any(|i| i.name == **n);
-    if let Some(name) = options.batch_axes.keys().find(no_input) {
-        let text = format!("given for `{name}`");
-        return Err(Error::argument("batch_axes", text, "the names of inputs"));
-    }
-    let every = || read.iter().flat_map(|(_, (_, lengths))| lengths);
-    let no_axis = |n: &&String| !every().any(|l| l.name() == Some(n.as_str()));
-    if let Some(name) = options.dims.keys().find(no_axis) {
-        let text = format!("given for `{name}`");
-        return Err(Error::argument("dims", text, "names of axes of inputs"));
-    }
+    check_options(&read, options)?;
     let free = |l: &&Length| l.name().is_some_and(|n| !options.dims.contains_key(n));
-    let symbolic = every().find(free);
-    let batch = symbolic.and_then(Length::name).map(str::to_owned);
+    let symbolic = read.iter().flat_map(|r| &r.2).find(free);
+    let batch = symbolic.and_then(Length::name);
     let mut missing = std::collections::BTreeSet::new();
     let mut inputs = Vec::new();
-    for (name, (element, lengths)) in &read {
-        let axis = batch_axis(name, lengths, batch.as_deref(), options)?;
+    for (name, element, lengths) in &read {
+        let axis = batch_axis(name, lengths, batch, options)?;
         let mut shape = Vec::new();
         for (i, length) in lengths.iter().enumerate() {
             match length {
@@ -142,7 +152,7 @@ pub(super) fn inputs(
                 Length::Fixed(n) => shape.push(*n),
                 Length::Named(n) | Length::Unnamed(n) => match options.dims.get(n) {
                     Some(&size) => shape.push(size),
-                    None => drop(missing.insert(n.clone())),
+                    None => drop(missing.insert(format!("`{n}`"))),
                 },
             }
         }
@@ -151,21 +161,19 @@ pub(super) fn inputs(
             Element::Integer | Element::Truth => Kind::Index,
         };
         let (name, element) = ((*name).clone(), *element);
-        inputs.push(Input {
-            id: define(&name)?,
-            port: Port {
-                name,
-                kind,
-                shape,
-                axis,
-            },
-            element,
-        });
+        let id = define(&name)?;
+        let port = Port {
+            name,
+            kind,
+            shape,
+            axis,
+        };
+        inputs.push(Input { id, port, element });
     }
     if missing.is_empty() {
         return Ok(inputs);
     }
-    let missing: Vec<String> = missing.iter().map(|n| format!("`{n}`")).collect();
+    let missing: Vec<String> = missing.into_iter().collect();
     let text = format!("lengths of axes that are not known: {}", missing.join(", "));
     let hint = "`dims` gives them by name; the first symbolic axis is that of the examples";
     Err(Error::new(ErrorKind::Data, text).with_hint(hint))

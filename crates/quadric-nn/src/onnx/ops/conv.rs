@@ -254,6 +254,30 @@ fn conv<'t>(s: &Site<'_, 't>) -> Results<'t> {
     one(from_images(with_bias(s, result)?, shape.len()))
 }
 
+/// What is cut off before and after lengths without padding, and what is left: what is wanted, or what the padding leaves.
+fn cut(s: &Site<'_, '_>, full: &[usize], wanted: Option<Vec<usize>>) -> Answer<[Vec<usize>; 3]> {
+    let spatial = full.len();
+    let Some(output) = wanted else {
+        let [before, after] = padding(s, spatial, |_| 0)?;
+        let rest = |i: usize| full[i].checked_sub(before[i])?.checked_sub(after[i]);
+        let output: Option<Vec<usize>> = (0..spatial).map(rest).collect();
+        return Ok([
+            before,
+            after,
+            output.ok_or("nothing is left without the padding")?,
+        ]);
+    };
+    // What is larger than all windows ends without entries.
+    let total = full.iter().zip(&output).map(|(n, m)| n.saturating_sub(*m));
+    let total: Vec<usize> = total.collect();
+    let small: Vec<usize> = total.iter().map(|t| t / 2).collect();
+    let large: Vec<usize> = total.iter().map(|t| t - t / 2).collect();
+    Ok(match s.text("auto_pad", "NOTSET")? {
+        "SAME_UPPER" => [small, large, output],
+        _ => [large, small, output],
+    })
+}
+
 /// The paddings of the transposed convolution, and the lengths of its result.
 fn transposed_frame(s: &Site<'_, '_>, input: &[usize], kernel: &[usize]) -> Answer<Frame> {
     let spatial = input.len();
@@ -277,41 +301,15 @@ fn transposed_frame(s: &Site<'_, '_>, input: &[usize], kernel: &[usize]) -> Answ
     let full = |i: usize| {
         let kernel = (kernel[i] - 1).checked_mul(dilation[i])?;
         let stretched = (input[i] - 1).checked_mul(strides[i])?;
-        stretched
-            .checked_add(kernel)?
-            .checked_add(extra[i])?
-            .checked_add(1)
+        let covered = stretched.checked_add(kernel)?.checked_add(extra[i])?;
+        covered.checked_add(1)
     };
     let full: Option<Vec<usize>> = (0..spatial).map(full).collect();
     let full = full.ok_or("the result is too large")?;
     let is_same = s.text("auto_pad", "NOTSET")?.starts_with("SAME");
-    let wanted =
-        wanted.or_else(|| is_same.then(|| (0..spatial).map(|i| input[i] * strides[i]).collect()));
-    let (before, after, output) = match wanted {
-        Some(output) => {
-            // What is larger than all windows ends without entries.
-            let total = |i: usize| full[i].saturating_sub(output[i]);
-            let total: Vec<usize> = (0..spatial).map(total).collect();
-            let is_upper = s.text("auto_pad", "NOTSET")? == "SAME_UPPER";
-            let small: Vec<usize> = total.iter().map(|t| t / 2).collect();
-            let large: Vec<usize> = total.iter().map(|t| t - t / 2).collect();
-            if is_upper {
-                (small, large, output)
-            } else {
-                (large, small, output)
-            }
-        }
-        None => {
-            let [before, after] = padding(s, spatial, |_| 0)?;
-            let rest = |i: usize| full[i].checked_sub(before[i])?.checked_sub(after[i]);
-            let output: Option<Vec<usize>> = (0..spatial).map(rest).collect();
-            (
-                before,
-                after,
-                output.ok_or("nothing is left without the padding")?,
-            )
-        }
-    };
+    let same = || (0..spatial).map(|i| input[i] * strides[i]).collect();
+    let wanted = wanted.or_else(|| is_same.then(same));
+    let [before, after, output] = cut(s, &full, wanted)?;
     Ok(Frame {
         input: pair(&output, 1)?,
         kernel: pair(kernel, 1)?,

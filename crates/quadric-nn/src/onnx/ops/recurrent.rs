@@ -156,7 +156,6 @@ fn check(what: &str, x: Tensor<'_>, shape: &[usize]) -> Answer<()> {
 struct Sizes {
     steps: usize,
     batch: usize,
-    inputs: usize,
     hidden: usize,
     gates: usize,
 }
@@ -222,15 +221,10 @@ fn initial<'t>(
     (0..states).map(state).collect()
 }
 
-/// Refuses weights that do not fit, and returns the sizes.
+/// Refuses weights that do not fit sequences `(steps, batch, inputs)`, and returns the sizes.
 fn sizes_of<'t>(s: &Site<'_, 't>, x: Tensor<'t>, gates: usize, directions: usize) -> Answer<Sizes> {
     let (shape, recurrent) = (x.shape(), s.floats(2)?.shape());
-    let [steps, batch, inputs] = shape[..] else {
-        return Err(format!(
-            "takes sequences (steps, batch, inputs), not {:?}",
-            &shape[..]
-        ));
-    };
+    let [steps, batch, inputs] = [shape[0], shape[1], shape[2]];
     let hidden = recurrent.last().copied().unwrap_or(0);
     let wide = gates.checked_mul(hidden).ok_or("the layer is too wide")?;
     check(
@@ -257,75 +251,68 @@ fn sizes_of<'t>(s: &Site<'_, 't>, x: Tensor<'t>, gates: usize, directions: usize
     Ok(Sizes {
         steps,
         batch,
-        inputs,
         hidden,
         gates,
     })
 }
 
+/// All hidden states `(steps, batch, hidden)` of one direction, and the last states.
+fn direction<'t>(
+    s: &Site<'_, 't>,
+    (weights, bias, cell): (Tensor<'t>, Tensor<'t>, Cell<'t>),
+    x: Tensor<'t>,
+    starts: &[Tensor<'t>],
+    from_end: bool,
+) -> (Tensor<'t>, Vec<Tensor<'t>>) {
+    let turned = |x: Tensor<'t>| if from_end { x.reverse(&[0]) } else { x };
+    let seen = turned(x.matmul(weights) + bias);
+    let (last, all) = s.tracer().scan(starts, &[seen], |state, slices| {
+        let next = cell.step(state, slices[0]);
+        let hidden = next[0];
+        (next, vec![hidden])
+    });
+    (turned(all[0]), last)
+}
+
+/// A layer of `gates` gates and the functions `default`. Its outputs are all hidden states, and the last states.
 fn layer<'t>(s: &Site<'_, 't>, gates: usize, default: &[&str]) -> Results<'t> {
     let states = if gates == 4 { 2 } else { 1 };
     let directions = directions(s)?;
     let batch_first = s.flag("layout", false)?;
+    // The order of the axes of the format, and back.
+    let ordered = |x: Tensor<'t>, axes: &[isize]| if batch_first { x.permute(axes) } else { x };
     let x = s.floats(0)?;
-    let x = if batch_first && x.shape().len() == 3 {
-        x.permute(&[1, 0, 2])
-    } else {
-        x
-    };
+    if x.shape().len() != 3 {
+        return Err(format!(
+            "takes sequences (steps, batch, inputs), not {:?}",
+            &x.shape()[..]
+        ));
+    }
+    let x = ordered(x, &[1, 0, 2]);
     let sizes = sizes_of(s, x, gates, directions.len())?;
     let whole = |&n: &i64| n == sizes.steps as i64;
-    if s.optional_integers(4)?
-        .is_some_and(|l| !l.iter().all(whole))
-    {
+    let lengths = s.optional_integers(4)?;
+    if lengths.is_some_and(|l| !l.iter().all(whole)) {
         return Err("sequences of different lengths are not supported".to_owned());
     }
     let functions = functions(s, directions.len(), default)?;
     let starts = initial(s, directions.len(), sizes, states)?;
-    let Sizes {
-        steps,
-        batch,
-        inputs,
-        hidden,
-        ..
-    } = sizes;
+    let Sizes { batch, hidden, .. } = sizes;
     let mut outputs = Vec::new();
     let mut ends = vec![Vec::new(); states];
     for (d, (&from_end, functions)) in directions.iter().zip(functions).enumerate() {
-        let (weights, bias, cell) = cell(s, d, sizes, functions)?;
-        let turned = |x: Tensor<'t>| if from_end { x.reverse(&[0]) } else { x };
-        let seen = x.reshape([steps * batch, inputs]).matmul(weights) + bias;
-        let seen = turned(seen.reshape([steps, batch, gates * hidden]));
-        let carries: Vec<Tensor<'t>> = starts
-            .iter()
-            .map(|h| h.slice(0, d..d + 1).reshape([batch, hidden]))
-            .collect();
-        let (last, all) = s.tracer().scan(&carries, &[seen], |state, slices| {
-            let next = cell.step(state, slices[0]);
-            let hidden = next[0];
-            (next, vec![hidden])
-        });
-        outputs.push(turned(all[0]).reshape([steps, 1, batch, hidden]));
+        let own = |h: &Tensor<'t>| h.slice(0, d..d + 1).reshape([batch, hidden]);
+        let starts: Vec<Tensor<'t>> = starts.iter().map(own).collect();
+        let (all, last) = direction(s, cell(s, d, sizes, functions)?, x, &starts, from_end);
+        outputs.push(all.expand(1));
         for (end, last) in ends.iter_mut().zip(last) {
-            end.push(last.reshape([1, batch, hidden]));
+            end.push(last.expand(0));
         }
     }
     let joined = |parts: &[Tensor<'t>], axis: isize| parts[0].concat(&parts[1..], axis);
-    let y = joined(&outputs, 1);
-    let y = if batch_first {
-        y.permute(&[2, 0, 1, 3])
-    } else {
-        y
-    };
-    let end = |parts: &Vec<Tensor<'t>>| {
-        let end = joined(parts, 0);
-        Value::from(if batch_first {
-            end.permute(&[1, 0, 2])
-        } else {
-            end
-        })
-    };
-    Ok(std::iter::once(y.into())
-        .chain(ends.iter().map(end))
-        .collect())
+    let y = ordered(joined(&outputs, 1), &[2, 0, 1, 3]);
+    let ends = ends
+        .iter()
+        .map(|parts| ordered(joined(parts, 0), &[1, 0, 2]));
+    Ok(std::iter::once(y).chain(ends).map(Value::from).collect())
 }
