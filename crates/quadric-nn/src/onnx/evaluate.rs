@@ -1,7 +1,7 @@
 //! A graph, traced.
 
 use super::graph::Graph;
-use super::known::Element;
+use super::known::{ALLOWANCE, Element, small};
 use super::site::Site;
 use super::value::Value;
 use crate::{Init, Scope};
@@ -29,7 +29,13 @@ impl Progress {
 fn initial<'t>(graph: &Graph, scope: &Scope<'t>, inputs: &[Tensor<'t>]) -> Vec<Option<Value<'t>>> {
     let mut values = vec![None; graph.names.len()];
     for (id, known) in &graph.constants {
-        values[*id] = Some(Value::Known(Arc::clone(known)));
+        // What is too large for a shape can only be data.
+        let value = match small(&known.shape) {
+            Ok(_) => Ok(Value::Known(Arc::clone(known))),
+            Err(_) => known.traced(scope.tracer()),
+        };
+        let what = || format!("initializer `{}`", graph.names[*id]);
+        values[*id] = Some(value.unwrap_or_else(|e| scope.tracer().fail(&what(), &e)));
     }
     for p in &graph.parameters {
         let init = Init::Given(Arc::clone(&p.values));
@@ -54,6 +60,14 @@ fn initial<'t>(graph: &Graph, scope: &Scope<'t>, inputs: &[Tensor<'t>]) -> Vec<O
     values
 }
 
+/// Entries of an array that has just been made.
+fn known_entries(value: &Value<'_>) -> usize {
+    match value {
+        Value::Known(k) if Arc::strong_count(k) == 1 => k.len(),
+        _ => 0,
+    }
+}
+
 /// The outputs of a graph for inputs that are traced. A mistake ends the trace.
 pub(super) fn run<'t>(
     graph: &Graph,
@@ -64,6 +78,7 @@ pub(super) fn run<'t>(
     let tracer = scope.tracer();
     progress.set(None);
     let mut values = initial(graph, scope, inputs);
+    let mut made = 0;
     for (i, node) in graph.nodes.iter().enumerate() {
         progress.set(Some(i));
         let site = Site {
@@ -81,6 +96,10 @@ pub(super) fn run<'t>(
             tracer.fail(&node.label, message)
         };
         let results = (node.entry.rule)(&site).unwrap_or_else(|message| fail(&message));
+        made += results.iter().map(known_entries).sum::<usize>();
+        if made > ALLOWANCE {
+            fail("what is known of shapes and constants has become too large");
+        }
         for (k, id) in node.outputs.iter().enumerate() {
             let Some(id) = *id else { continue };
             match results.get(k) {

@@ -1,7 +1,10 @@
 //! Arrays whose entries are known when a network is traced: constants, shapes, and what follows from them.
 
-/// Entries that an array made while tracing may have; what is larger has no place among shapes.
-const LARGEST: usize = 1 << 24;
+/// Entries that a known array may have; what is larger has no place among shapes and indices.
+const LARGEST: usize = 1 << 20;
+
+/// Entries that all arrays may have together that nodes make while tracing.
+pub(super) const ALLOWANCE: usize = 1 << 22;
 
 /// What went wrong in a node, said without its name.
 pub(super) type Answer<V> = std::result::Result<V, String>;
@@ -66,7 +69,7 @@ fn entries(shape: &[usize], limit: usize) -> Option<usize> {
         .map(|_| shape.iter().product())
 }
 
-/// Number of entries of a shape, if it is not too large to be made while tracing.
+/// Number of entries of a shape, if it is not too large to be known.
 pub(super) fn small(shape: &[usize]) -> Answer<usize> {
     let found = entries(shape, LARGEST);
     found

@@ -52,12 +52,29 @@ pub struct Options {
     pub constants: BTreeSet<String>,
 }
 
+/// The names of the operators that are supported, in alphabetical order.
+pub fn operators() -> Vec<&'static str> {
+    let mut names: Vec<&str> = ops::names().collect();
+    names.sort_unstable();
+    names
+}
+
 /// The network in a file.
 ///
 /// # Errors
 ///
 /// If the file cannot be read, violates the format, or needs what is not supported; operations that are not supported are
 /// listed, all of them.
+///
+/// ```
+/// use quadric_nn::onnx::{self, Options};
+///
+/// let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/onnx/mlp.onnx");
+/// let network = onnx::read(file, &Options::default())?;
+/// assert_eq!(network.inputs()[0].shape, [5]);
+/// assert_eq!(network.layout().segments()[0].name, "0.weight");
+/// # Ok::<(), quadric_linalg::Error>(())
+/// ```
 pub fn read(path: impl AsRef<Path>, options: &Options) -> Result<Network> {
     let path = path.as_ref();
     let name = path.display();

@@ -1,6 +1,6 @@
 //! Values of a graph while it is traced: known, or tensors.
 
-use super::known::{Answer, Element, Known, possible};
+use super::known::{Answer, Element, Known, possible, small};
 use quadric_autodiff::{Tensor, Tracer};
 use std::sync::Arc;
 
@@ -46,6 +46,34 @@ pub(super) fn common_shape(a: &[usize], b: &[usize]) -> Answer<Vec<usize>> {
     possible(&shape).map(|_| shape)
 }
 
+impl Known {
+    /// As a tensor of real numbers.
+    fn real<'t>(&self, t: &'t Tracer) -> Tensor<'t> {
+        let (values, shape) = (self.to_floats(), self.shape.iter().copied());
+        match values[..] {
+            [] => t.fill(0.0, shape),
+            [first, ref others @ ..] if others.iter().all(|v| v.to_bits() == first.to_bits()) => {
+                t.fill(first, shape)
+            }
+            _ => t.constant(&values, shape),
+        }
+    }
+
+    /// As a tensor: integers as indices, truth values as real numbers.
+    pub(super) fn traced<'t>(&self, t: &'t Tracer) -> Answer<Value<'t>> {
+        if self.element() != Element::Integer {
+            return Ok(Value::Real(self.real(t), self.element()));
+        }
+        let narrow = self
+            .to_integers()?
+            .into_iter()
+            .map(|v| i32::try_from(v).map_err(|_| format!("the index {v} has more than 32 bits")));
+        let narrow: Answer<Vec<i32>> = narrow.collect();
+        let shape = self.shape.iter().copied();
+        Ok(Value::Index(t.index_constant(&narrow?, shape)))
+    }
+}
+
 impl<'t> Value<'t> {
     pub(super) fn shape(&self) -> Vec<usize> {
         match self {
@@ -69,18 +97,7 @@ impl<'t> Value<'t> {
     /// As real numbers.
     pub(super) fn real(&self, t: &'t Tracer) -> Tensor<'t> {
         match self {
-            Self::Known(k) => {
-                let values = k.to_floats();
-                match values[..] {
-                    [] => t.fill(0.0, k.shape.iter().copied()),
-                    [first, ref others @ ..]
-                        if others.iter().all(|v| v.to_bits() == first.to_bits()) =>
-                    {
-                        t.fill(first, k.shape.iter().copied())
-                    }
-                    _ => t.constant(&values, k.shape.iter().copied()),
-                }
-            }
+            Self::Known(k) => k.real(t),
             Self::Real(tensor, _) => *tensor,
             Self::Index(tensor) => tensor.to_float(),
         }
@@ -89,19 +106,12 @@ impl<'t> Value<'t> {
     /// As indices.
     pub(super) fn index(&self, t: &'t Tracer) -> Answer<Tensor<'t>> {
         match self {
-            Self::Known(k) => {
-                let values = k.to_integers()?;
-                let narrow = values.iter().map(|&v| {
-                    i32::try_from(v).map_err(|_| format!("the index {v} has more than 32 bits"))
-                });
-                let narrow: Answer<Vec<i32>> = narrow.collect();
-                Ok(t.index_constant(&narrow?, k.shape.iter().copied()))
-            }
+            Self::Known(k) if k.element() == Element::Integer => k.traced(t)?.index(t),
             Self::Index(tensor) => Ok(*tensor),
-            Self::Real(_, Element::Float) => Err("takes integers, not real numbers".to_owned()),
-            Self::Real(..) => {
+            Self::Real(_, Element::Integer) => {
                 Err("integers that are computed from inputs cannot be indices".to_owned())
             }
+            _ => Err("takes integers".to_owned()),
         }
     }
 
@@ -159,16 +169,17 @@ impl<'t> Value<'t> {
         )
     }
 
-    /// Repeats along axes that are missing in front or have length 1.
-    pub(super) fn broadcast(&self, shape: &[usize]) -> Answer<Self> {
+    /// Repeats along axes that are missing in front or have length 1. What becomes too large to be known is traced.
+    pub(super) fn broadcast(&self, t: &'t Tracer, shape: &[usize]) -> Answer<Self> {
         let own = self.shape();
         if common_shape(&own, shape)? != shape {
             return Err(format!("{own:?} cannot be repeated to {shape:?}"));
         }
-        self.map(
-            |k| k.broadcast(shape),
-            |t| t.broadcast_to(shape.iter().copied()),
-        )
+        let wide = |x: Tensor<'t>| x.broadcast_to(shape.iter().copied());
+        match self {
+            Self::Known(k) if small(shape).is_err() => k.traced(t)?.map(|k| Ok(k.clone()), wide),
+            _ => self.map(|k| k.broadcast(shape), wide),
+        }
     }
 
     /// Values one after another along an axis, which all have.

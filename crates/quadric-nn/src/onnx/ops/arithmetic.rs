@@ -1,6 +1,6 @@
 //! Functions of two numbers at a time: arithmetic, comparisons, logic. What is known is computed at once.
 
-use super::super::known::{Answer, Element, Known, Numbers};
+use super::super::known::{Answer, Element, Known, Numbers, small};
 use super::super::site::Site;
 use super::super::value::{Value, common_shape};
 use super::elementwise::truncate;
@@ -196,7 +196,7 @@ pub(super) fn combine<'t>(
 ) -> Answer<Value<'t>> {
     let element = op.result(a.element(), b.element())?;
     let shape = common_shape(&a.shape(), &b.shape())?;
-    if let (Value::Known(x), Value::Known(y)) = (a, b) {
+    if let (Value::Known(x), Value::Known(y), Ok(_)) = (a, b, small(&shape)) {
         return Ok(fold(op, x, y, &shape, element)?.into());
     }
     if let (Op::Pow, Value::Known(exponent)) = (op, b) {

@@ -1,6 +1,6 @@
 //! Choices and conversions: entries of one value or another, other types, positions of largest entries.
 
-use super::super::known::{Answer, Element, Known, Numbers};
+use super::super::known::{Answer, Element, Known, Numbers, small};
 use super::super::proto::data;
 use super::super::site::{self, Site};
 use super::super::value::{Value, common_shape, signed};
@@ -32,7 +32,9 @@ fn choose<'t>(s: &Site<'_, 't>) -> Results<'t> {
         return Err("takes truth values and two values of one type".to_owned());
     }
     let shape = common_shape(&mask.shape(), &common_shape(&a.shape(), &b.shape())?)?;
-    if let (Value::Known(mask), Value::Known(a), Value::Known(b)) = (mask, a, b) {
+    if let (Value::Known(mask), Value::Known(a), Value::Known(b), Ok(_)) =
+        (mask, a, b, small(&shape))
+    {
         return one(select(mask, a, b, &shape)?);
     }
     let wide = |v: &Value<'t>| v.real(s.tracer()).broadcast_to(shape.iter().copied());
@@ -117,24 +119,29 @@ fn triangle<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let [.., rows, columns] = shape[..] else {
         return Err(format!("takes matrices, not {shape:?}"));
     };
-    let kept = |i: usize| {
-        let distance = (i % columns) as i64 - (i / columns) as i64;
-        if upper {
-            distance >= diagonal
-        } else {
-            distance <= diagonal
-        }
-    };
-    let size = super::super::known::small(&[rows, columns])?;
-    let mask = Known::truths((0..size).map(kept).collect(), &[rows, columns]);
-    if let Value::Known(k) = value {
+    if let (Value::Known(k), Ok(size)) = (value, small(&[rows, columns])) {
+        let kept = |i: usize| {
+            let distance = (i % columns) as i64 - (i / columns) as i64;
+            if upper {
+                distance >= diagonal
+            } else {
+                distance <= diagonal
+            }
+        };
+        let mask = Known::truths((0..size).map(kept).collect(), &[rows, columns]);
         let zero = cast_known(&Known::integers(vec![0], &[]), k.element())?;
         return one(select(&mask, k, &zero, &shape)?);
     }
-    let x = value.real(s.tracer());
-    let mask = Value::from(mask)
-        .real(s.tracer())
-        .broadcast_to(shape.iter().copied());
+    let (t, x) = (s.tracer(), value.real(s.tracer()));
+    let row = t.iota([rows]).to_float().reshape([rows, 1]) + diagonal as f64;
+    let row = row.broadcast_to([rows, columns]);
+    let column = t.iota([columns]).to_float().broadcast_to([rows, columns]);
+    let mask = if upper {
+        row.less_equal(column)
+    } else {
+        column.less_equal(row)
+    };
+    let mask = mask.broadcast_to(shape.iter().copied());
     one(Value::Real(
         mask.select(x, x.fill_like(0.0)),
         value.element(),
@@ -143,6 +150,16 @@ fn triangle<'t>(s: &Site<'_, 't>) -> Results<'t> {
 
 /// Positions up to which single precision is exact.
 const LARGEST_DEPTH: f64 = 16_777_216.0;
+
+/// 1 at the place along a new last axis of length `depth` that each number names, from the end if it is negative, else 0.
+pub(super) fn hot_rows(x: Tensor<'_>, depth: usize) -> Tensor<'_> {
+    let row = x.less(x.fill_like(0.0)).select(x + depth as f64, x);
+    let row = row
+        .expand(-1)
+        .broadcast_to(x.shape().into_iter().chain([depth]));
+    let places = x.tracer().iota([depth]).to_float();
+    row.equal(places.broadcast_to(row.shape()))
+}
 
 fn one_hot<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let depth = match s.known(1)?.to_floats()[..] {
@@ -157,14 +174,9 @@ fn one_hot<'t>(s: &Site<'_, 't>) -> Results<'t> {
         ));
     };
     let x = s.tensor(0)?;
-    let zero = x.fill_like(0.0);
-    let row = x.less(zero).select(x + depth as f64, x);
     let rank = x.shape().len();
     let at = site::axis(s.int("axis", -1)?, rank + 1)?;
-    let places = s.tracer().iota([depth]).to_float();
-    let wide = x.shape().into_iter().chain([depth]);
-    let row = row.expand(-1).broadcast_to(wide);
-    let hot = row.equal(places.broadcast_to(row.shape()));
+    let hot = hot_rows(x, depth);
     let hot = hot.select(hot.fill_like(on), hot.fill_like(off));
     let order: Vec<usize> = (0..at).chain([rank]).chain(at..rank).collect();
     one(Value::Real(hot.permute(&signed(&order)), values.element()))

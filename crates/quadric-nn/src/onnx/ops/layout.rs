@@ -106,7 +106,7 @@ fn unsqueeze<'t>(s: &Site<'_, 't>) -> Results<'t> {
 fn expand<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let value = s.value(0)?;
     let shape = common_shape(&value.shape(), &sizes(&s.integers(1)?)?)?;
-    one(value.broadcast(&shape)?)
+    one(value.broadcast(s.tracer(), &shape)?)
 }
 
 fn tile<'t>(s: &Site<'_, 't>) -> Results<'t> {
@@ -120,7 +120,8 @@ fn tile<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let tiled: std::result::Result<Vec<usize>, &str> = pairs.clone().map(long).collect();
     let single: Vec<usize> = shape.iter().flat_map(|&n| [1, n]).collect();
     let wide: Vec<usize> = pairs.flat_map(|(&n, &r)| [r, n]).collect();
-    one(value.reshape(&single)?.broadcast(&wide)?.reshape(&tiled?)?)
+    let repeated = value.reshape(&single)?.broadcast(s.tracer(), &wide)?;
+    one(repeated.reshape(&tiled?)?)
 }
 
 fn concat<'t>(s: &Site<'_, 't>) -> Results<'t> {

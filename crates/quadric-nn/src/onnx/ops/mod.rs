@@ -62,6 +62,11 @@ pub(super) fn find(name: &str) -> Option<&'static Entry> {
     all.find(|e| e.name == name)
 }
 
+/// The names of all operators.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().flat_map(|f| f.iter()).map(|e| e.name)
+}
+
 /// A single output.
 fn one<'t>(value: impl Into<Value<'t>>) -> Results<'t> {
     Ok(vec![value.into()])

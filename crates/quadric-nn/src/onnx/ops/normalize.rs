@@ -1,6 +1,6 @@
 //! Normalisation: of batches, layers, groups and images; softmax; dropout.
 
-use super::super::known::{Answer, Known};
+use super::super::known::{Answer, Element};
 use super::super::site::{self, Site};
 use super::super::value::{Value, signed};
 use super::layout::count;
@@ -251,11 +251,6 @@ fn dropout<'t>(s: &Site<'_, 't>) -> Results<'t> {
         ));
     }
     let value = s.value(0)?.clone();
-    let all = Value::from(Known::truths(vec![true], &[]));
-    let mask = if s.node.outputs.len() > 1 {
-        all.broadcast(&value.shape())?
-    } else {
-        all
-    };
-    Ok(vec![value, mask])
+    let all = s.tracer().fill(1.0, value.shape());
+    Ok(vec![value, Value::Real(all, Element::Truth)])
 }

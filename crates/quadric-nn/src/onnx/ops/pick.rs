@@ -5,6 +5,7 @@ use super::super::site::{self, Site, sizes};
 use super::super::value::{Value, signed, take_rows};
 use super::layout::count;
 use super::{Entry, Results, entry, one};
+use quadric_autodiff::Tensor;
 
 pub(super) const TABLE: &[Entry] = &[
     entry("Slice", &[], slice),
@@ -127,8 +128,45 @@ fn gather<'t>(s: &Site<'_, 't>) -> Results<'t> {
         let result: Vec<usize> = [&shape[..axis], &k.shape, &shape[axis + 1..]].concat();
         return one(taken.reshape(&result)?);
     }
-    let taken = take_rows(table.real(s.tracer()), axis, indices.index(s.tracer())?);
+    let real = table.real(s.tracer());
+    let taken = match indices {
+        Value::Real(at, Element::Integer) => take_computed(real, axis, *at),
+        _ => take_rows(real, axis, indices.index(s.tracer())?),
+    };
     one(Value::Real(taken, table.element()))
+}
+
+/// The rows along an axis whose numbers are computed from inputs, and therefore are real numbers: sums over all rows, of which one
+/// counts. As for other rows, NaN where there is none.
+fn take_computed<'t>(table: Tensor<'t>, axis: usize, at: Tensor<'t>) -> Tensor<'t> {
+    let hot = super::choose::hot_rows(at, table.shape()[axis]);
+    let outer = at.shape().len();
+    let none = hot.sum(&[-1]).equal(at.fill_like(0.0));
+    let at_axis = |x: Tensor<'t>, own: usize| {
+        let inner = x.shape().len() - own;
+        let order = (own..own + axis)
+            .chain(0..own)
+            .chain(own + axis..own + inner);
+        x.permute(&signed(&order.collect::<Vec<_>>()))
+    };
+    let rank = table.shape().len();
+    let front = std::iter::once(axis).chain((0..rank).filter(|&a| a != axis));
+    let rows = table.permute(&signed(&front.collect::<Vec<_>>()));
+    let (n, inner) = (rows.shape()[0], rows.shape()[1..].to_vec());
+    let flat = hot
+        .reshape([count(&at.shape()), n])
+        .matmul(rows.reshape([n, count(&inner)]));
+    let shape: Vec<usize> = at
+        .shape()
+        .into_iter()
+        .chain(inner.iter().copied())
+        .collect();
+    let ones = std::iter::repeat_n(1, inner.len());
+    let none = none
+        .reshape(at.shape().into_iter().chain(ones))
+        .broadcast_to(shape.clone());
+    let taken = flat.reshape(shape);
+    at_axis(none.select(taken.fill_like(f64::NAN), taken), outer)
 }
 
 /// The rows of the flat array of the entries.
@@ -171,7 +209,7 @@ fn gather_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
         data = data.slice(a, 0, wanted[a], 1)?;
     }
     // (.., wanted, .., n) chooses among (.., 1, .., n).
-    let hot = indices.index(s.tracer())?.one_hot(shape[axis]);
+    let hot = super::choose::hot_rows(indices.real(s.tracer()), shape[axis]);
     let mut order: Vec<usize> = (0..shape.len()).filter(|&a| a != axis).collect();
     order.push(axis);
     let last = data
@@ -302,7 +340,7 @@ fn surround<'t>(
             Element::Float => filled,
             other => super::choose::cast_known(&filled, other)?,
         };
-        Value::from(filled).broadcast(&shape)
+        Value::from(filled).broadcast(s.tracer(), &shape)
     };
     Value::concat(
         s.tracer(),

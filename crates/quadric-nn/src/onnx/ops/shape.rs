@@ -43,6 +43,7 @@ fn constant<'t>(s: &Site<'_, 't>) -> Results<'t> {
         return Err("takes one attribute".to_owned());
     };
     let known = match value {
+        Attribute::Array(k) if small(&k.shape).is_err() => return one(k.traced(s.tracer())?),
         Attribute::Array(k) => return one(Value::Known(k.clone())),
         Attribute::Float(v) => Known::floats(vec![*v], &[]),
         Attribute::Floats(v) => Known::floats(v.clone(), &[v.len()]),
@@ -63,11 +64,7 @@ fn constant_of_shape<'t>(s: &Site<'_, 't>) -> Results<'t> {
         return Err(format!("the value has {} entries, not one", value.len()));
     }
     let single = Value::from(value.reshape(&[]));
-    // Real numbers need no memory while tracing.
-    if matches!(value.numbers, Numbers::Floats(_)) && small(&shape).is_err() {
-        return one(single.real(s.tracer()).broadcast_to(shape));
-    }
-    one(single.broadcast(&shape)?)
+    one(single.broadcast(s.tracer(), &shape)?)
 }
 
 fn range<'t>(s: &Site<'_, 't>) -> Results<'t> {

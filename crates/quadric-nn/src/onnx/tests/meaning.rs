@@ -276,6 +276,55 @@ fn indices_that_come_from_inputs_choose_entries() {
 }
 
 #[test]
+fn indices_that_are_computed_choose_rows() {
+    let mut graph = dense();
+    graph.nodes = vec![
+        node("Add", &["x", "one"], &["at"]),
+        with(node("Gather", &["t", "at"], &["y"]), &[int("axis", 1)]),
+    ];
+    let table: Vec<f32> = (1..=12).map(|i| i as f32).collect();
+    graph.initializers = vec![floats("t", &table, &[2, 3, 2]), integers("one", &[1])];
+    graph.inputs = vec![info("x", data::INT64, &[-1])];
+    let network = read_graph(graph).expect("supported");
+    let [y, _] = run(&network, Mode::Evaluate, autodiff::Data::Index(&[1, -2]), 2);
+    assert_eq!(y, [5.0, 6.0, 5.0, 6.0, 11.0, 12.0, 11.0, 12.0]);
+    let [y, _] = run(&network, Mode::Evaluate, autodiff::Data::Index(&[2, -1]), 2);
+    let [missing, there] = [[0, 1, 4, 5], [2, 3, 6, 7]].map(|at| at.map(|i: usize| y[i]));
+    assert!(missing.iter().all(|v| v.is_nan()), "{y:?}");
+    assert_eq!(there, [1.0, 2.0, 7.0, 8.0]);
+}
+
+#[test]
+fn operators_have_one_rule_each() {
+    let mut names = super::super::operators();
+    let all = names.len();
+    names.dedup();
+    assert_eq!((names.len(), names.contains(&"Gemm")), (all, true));
+}
+
+#[test]
+fn known_arrays_do_not_fill_the_memory() {
+    let many = |n: i64| {
+        let mut graph = dense();
+        graph.initializers = vec![integers("wide", &[1 << 20]), integers("one", &[1])];
+        graph.nodes = vec![node("Expand", &["one", "wide"], &["0"])];
+        for i in 0..n {
+            let [from, to] = [i, i + 1].map(|i| i.to_string());
+            graph.nodes.push(node("Neg", &[&from], &[&to]));
+        }
+        graph.outputs[0].name = n.to_string();
+        graph
+    };
+    read_graph(many(2)).expect("a few");
+    refused_graph(many(5), Shape, "has become too large");
+    // Real numbers do not have to be known.
+    let mut graph = many(5);
+    graph.initializers[1] = floats("one", &[1.0], &[1]);
+    graph.initializers[0].int64_data[0] = 1 << 40;
+    read_graph(graph).expect("traced");
+}
+
+#[test]
 fn what_is_not_a_number_is_recognised() {
     let mut graph = dense();
     graph.nodes = vec![
