@@ -32,6 +32,7 @@ const REFUSED: &[(&str, &str)] = &[
         "takes numbers, not truth values",
     ),
     ("_empty_set", "is the largest along"),
+    ("scatter", "the reduction `"),
 ];
 
 /// Relative errors of cases whose expected entries are rounded; otherwise 1e-5.

@@ -64,29 +64,32 @@ fn element(info: &proto::ValueInfo) -> Result<(Element, Vec<Length>)> {
     Ok((element, lengths))
 }
 
-/// The axis of examples of an input.
+/// The axis of examples: where it lies in the first input that has a symbolic one, and its name.
+#[derive(Clone, Copy)]
+struct Batch<'a> {
+    axis: usize,
+    name: &'a str,
+}
+
+/// The axis of examples of an input: the one that is named as elsewhere, or a symbolic one at the same place.
 fn batch_axis(
     name: &str,
     lengths: &[Length],
-    batch: Option<&str>,
+    batch: Option<Batch<'_>>,
     options: &Options,
 ) -> Result<usize> {
     let rank = lengths.len();
     if let Some(&axis) = options.batch_axes.get(name) {
         if axis >= rank {
             let text = format!("{axis} for input `{name}`");
-            return Err(Error::argument(
-                "batch_axes",
-                text,
-                &format!("less than {rank}"),
-            ));
+            let expected = format!("less than {rank}");
+            return Err(Error::argument("batch_axes", text, &expected));
         }
         return Ok(axis);
     }
     let none = |why: &str| {
         let text = format!("input `{name}` {why}, so it has none along which examples lie");
-        let hint = "`batch_axes` can name one";
-        Error::new(ErrorKind::Data, text).with_hint(hint)
+        Error::new(ErrorKind::Data, text).with_hint("`batch_axes` can name one")
     };
     if rank == 0 {
         return Err(none("has no axes"));
@@ -94,13 +97,16 @@ fn batch_axis(
     let Some(batch) = batch else {
         return Ok(0);
     };
-    let common = lengths.iter().position(|l| l.name() == Some(batch));
-    let unnamed = || {
-        let first = lengths.iter().position(|l| l.name().is_some());
-        first.filter(|&a| matches!(lengths[a], Length::Unnamed(_)))
+    let common = lengths.iter().position(|l| l.name() == Some(batch.name));
+    let free = |l: &Length| l.name().is_some_and(|n| !options.dims.contains_key(n));
+    let beside = || {
+        lengths
+            .get(batch.axis)
+            .is_some_and(free)
+            .then_some(batch.axis)
     };
-    let text = format!("has no axis `{batch}`");
-    common.or_else(unnamed).ok_or_else(|| none(&text))
+    let text = format!("has no axis `{}`", batch.name);
+    common.or_else(beside).ok_or_else(|| none(&text))
 }
 
 /// What the file says of each input: its name, the kind of its entries, the lengths of its axes.
@@ -138,9 +144,12 @@ pub(super) fn inputs(
         read.push((&info.name, element, lengths));
     }
     check_options(&read, options)?;
-    let free = |l: &&Length| l.name().is_some_and(|n| !options.dims.contains_key(n));
-    let symbolic = read.iter().flat_map(|r| &r.2).find(free);
-    let batch = symbolic.and_then(Length::name);
+    let free = |l: &Length| l.name().is_some_and(|n| !options.dims.contains_key(n));
+    let batch = read.iter().find_map(|(_, _, lengths)| {
+        let axis = lengths.iter().position(free)?;
+        let name = lengths[axis].name()?;
+        Some(Batch { axis, name })
+    });
     let mut missing = std::collections::BTreeSet::new();
     let mut inputs = Vec::new();
     for (name, element, lengths) in &read {

@@ -1,6 +1,6 @@
 //! Some of the entries: slices, parts, rows by number; and padding, which repeats some.
 
-use super::super::known::{Answer, Element, Known};
+use super::super::known::{Answer, Element, Known, small};
 use super::super::site::{self, Site, sizes};
 use super::super::value::{Value, signed, take_rows};
 use super::layout::count;
@@ -13,6 +13,8 @@ pub(super) const TABLE: &[Entry] = &[
     entry("Gather", &["axis"], gather),
     entry("GatherElements", &["axis"], gather_elements),
     entry("GatherND", &["batch_dims"], gather_nd),
+    entry("ScatterElements", &["axis", "reduction"], scatter_elements),
+    entry("ScatterND", &["reduction"], scatter_nd),
     entry("Pad", &["mode"], pad),
 ];
 
@@ -180,30 +182,75 @@ fn take_flat<'t>(
     one(flat.take(s.tracer(), 0, at)?.reshape(shape)?)
 }
 
+/// Where in an array of some shape the entries lie whose places along an axis are known; other axes have the places of the indices.
+fn element_positions(indices: &Known, shape: &[usize], axis: usize) -> Answer<Vec<usize>> {
+    check_elements(&indices.shape, shape, axis)?;
+    let wanted = &indices.shape;
+    let position = |(i, &row): (usize, &usize)| {
+        let (mut rest, mut at, mut stride) = (i, 0, 1);
+        for a in (0..shape.len()).rev() {
+            let along = if a == axis { row } else { rest % wanted[a] };
+            rest /= wanted[a];
+            at += along * stride;
+            stride *= shape[a];
+        }
+        at
+    };
+    let rows = rows(&indices.to_integers()?, shape[axis])?;
+    Ok(rows.iter().enumerate().map(position).collect())
+}
+
+/// Refuses indices of elements that have other axes than the array, or longer ones except that along which they choose.
+fn check_elements(indices: &[usize], shape: &[usize], axis: usize) -> Answer<()> {
+    let fits = |a: usize| a == axis || indices[a] <= shape[a];
+    if indices.len() == shape.len() && (0..shape.len()).all(fits) {
+        return Ok(());
+    }
+    Err(format!("indices {indices:?} do not fit {shape:?}"))
+}
+
+/// Where in an array of some shape the blocks lie that indices name by the first of their axes behind `batch` common ones, and the
+/// shape of all blocks.
+fn block_positions(
+    indices: &Known,
+    shape: &[usize],
+    batch: usize,
+) -> Answer<(Vec<usize>, Vec<usize>)> {
+    let Some((&depth, outer)) = indices.shape.split_last() else {
+        return Err("the indices have no axes".to_owned());
+    };
+    let fits =
+        batch <= outer.len() && batch + depth <= shape.len() && shape[..batch] == outer[..batch];
+    if !fits {
+        return Err(format!("indices {:?} do not fit {shape:?}", indices.shape));
+    }
+    let inner = &shape[batch + depth..];
+    let result: Vec<usize> = [outer, inner].concat();
+    let block = count(inner);
+    let per_batch = count(&outer[batch..]).max(1);
+    let numbers = indices.to_integers()?;
+    let mut at = Vec::new();
+    small(&result)?;
+    for i in 0..count(outer) {
+        let mut row = i / per_batch;
+        for k in 0..depth {
+            let n = shape[batch + k];
+            row = row * n + rows(&numbers[i * depth + k..=i * depth + k], n)?[0];
+        }
+        at.extend(row * block..(row + 1) * block);
+    }
+    Ok((at, result))
+}
+
 fn gather_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let (value, indices) = (s.value(0)?, s.value(1)?);
     let (shape, wanted) = (value.shape(), indices.shape());
     let axis = site::axis(s.int("axis", 0)?, shape.len())?;
-    let fits =
-        wanted.len() == shape.len() && (0..shape.len()).all(|a| a == axis || wanted[a] <= shape[a]);
-    if !fits {
-        return Err(format!("indices {wanted:?} do not fit {shape:?}"));
-    }
     if let Value::Known(k) = indices {
-        let rows = rows(&k.to_integers()?, shape[axis])?;
-        let position = |(i, &row): (usize, &usize)| {
-            let (mut rest, mut at, mut stride) = (i, 0, 1);
-            for a in (0..shape.len()).rev() {
-                let along = if a == axis { row } else { rest % wanted[a] };
-                rest /= wanted[a];
-                at += along * stride;
-                stride *= shape[a];
-            }
-            at
-        };
-        let at: Vec<usize> = rows.iter().enumerate().map(position).collect();
+        let at = element_positions(k, &shape, axis)?;
         return take_flat(s, value, &at, &wanted);
     }
+    check_elements(&wanted, &shape, axis)?;
     let mut data = value.clone();
     for a in (0..shape.len()).filter(|&a| a != axis) {
         data = data.slice(a, 0, wanted[a], 1)?;
@@ -223,33 +270,44 @@ fn gather_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
 
 fn gather_nd<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let value = s.value(0)?;
-    let shape = value.shape();
-    let indices = s.known(1)?;
     let batch = sizes(&[s.int("batch_dims", 0)?])?[0];
-    let Some((&depth, outer)) = indices.shape.split_last() else {
-        return Err("the indices have no axes".to_owned());
-    };
-    let fits =
-        batch <= outer.len() && batch + depth <= shape.len() && shape[..batch] == outer[..batch];
-    if !fits {
-        return Err(format!("indices {:?} do not fit {shape:?}", indices.shape));
-    }
-    let inner = &shape[batch + depth..];
-    let result: Vec<usize> = [outer, inner].concat();
-    let block = count(inner);
-    let per_batch = count(&outer[batch..]).max(1);
-    let numbers = indices.to_integers()?;
-    let mut at = Vec::new();
-    super::super::known::small(&result)?;
-    for i in 0..count(outer) {
-        let mut row = i / per_batch;
-        for k in 0..depth {
-            let n = shape[batch + k];
-            row = row * n + rows(&numbers[i * depth + k..=i * depth + k], n)?[0];
-        }
-        at.extend(row * block..(row + 1) * block);
-    }
+    let (at, result) = block_positions(s.known(1)?, &value.shape(), batch)?;
     take_flat(s, value, &at, &result)
+}
+
+/// The flat array with entries at some positions replaced, by the last update of each.
+fn replace<'t>(s: &Site<'_, 't>, at: &[usize]) -> Results<'t> {
+    let (data, updates) = (s.value(0)?, s.value(2)?);
+    let (shape, n) = (data.shape(), small(&data.shape())?);
+    match s.text("reduction", "none")? {
+        "none" => {}
+        other => return Err(format!("the reduction `{other}` is not supported")),
+    }
+    if count(&updates.shape()) != at.len() {
+        return Err(format!(
+            "updates {:?} for {} entries",
+            updates.shape(),
+            at.len()
+        ));
+    }
+    let mut from: Vec<usize> = (0..n).collect();
+    for (i, &to) in at.iter().enumerate() {
+        from[to] = n + i;
+    }
+    let flat = [data.reshape(&[n])?, updates.reshape(&[at.len()])?];
+    let both = Value::concat(s.tracer(), &flat, 0)?;
+    one(both.take(s.tracer(), 0, &from)?.reshape(&shape)?)
+}
+
+fn scatter_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let shape = s.value(0)?.shape();
+    let axis = site::axis(s.int("axis", 0)?, shape.len())?;
+    replace(s, &element_positions(s.known(1)?, &shape, axis)?)
+}
+
+fn scatter_nd<'t>(s: &Site<'_, 't>) -> Results<'t> {
+    let shape = s.value(0)?.shape();
+    replace(s, &block_positions(s.known(1)?, &shape, 0)?.0)
 }
 
 /// Which entry of an axis of length `n` stands at a place before or behind it.
@@ -310,7 +368,7 @@ fn pad<'t>(s: &Site<'_, 't>) -> Results<'t> {
                 fill,
             )?;
         } else {
-            super::super::known::small(&[total as usize])?;
+            small(&[total as usize])?;
             let rows: Answer<Vec<usize>> = (-before..total - before)
                 .map(|p| source(mode, p, n))
                 .collect();

@@ -227,6 +227,14 @@ fn axes_of_examples_are_found_or_given() {
     let mut graph = dense();
     graph.inputs = vec![info("x", data::FLOAT, &[])];
     refused_graph(graph, Data, "input `x` has no axes");
+    // Two inputs whose axes have names of their own, as exporters make them, and one that has none.
+    let mut graph = dense();
+    graph.nodes = vec![node("Add", &["u", "v"], &["y"])];
+    graph.inputs = vec![named("u", "s1"), named("v", "s2")];
+    let network = read_graph(graph.clone()).expect("supported");
+    assert_eq!([network.inputs()[0].axis, network.inputs()[1].axis], [1, 1]);
+    graph.inputs[1] = info("v", data::FLOAT, &[3, 1]);
+    refused_graph(graph, Data, "input `v` has no axis `s1`");
 }
 
 #[test]
