@@ -1,14 +1,14 @@
 //! Programs run as they read: every equation by the plain evaluation of its primitive. This is the referee of the executor.
 
 use crate::array::{Array, Data, Operand};
-use crate::ops::Primitive;
+use crate::ops::{Evaluated, Primitive};
 use crate::program::Program;
 use crate::types::Var;
 use quadric_linalg::Scalar;
 use std::ops::Range;
 
-/// The outputs of a program.
-pub(crate) fn run<T: Scalar>(program: &Program, inputs: Vec<Array<T>>) -> Vec<Array<T>> {
+/// The outputs of a program, or what is wrong with the entries of its inputs.
+pub(crate) fn run<T: Scalar>(program: &Program, inputs: Vec<Array<T>>) -> Evaluated<T> {
     let mut values: Vec<Option<Array<T>>> = program.types.iter().map(|_| None).collect();
     for (input, value) in program.inputs.iter().zip(inputs) {
         values[input.var.index()] = Some(value);
@@ -33,12 +33,12 @@ pub(crate) fn run<T: Scalar>(program: &Program, inputs: Vec<Array<T>>) -> Vec<Ar
             .iter()
             .map(|v| program.types[v.index()].clone())
             .collect();
-        let results = e.op.eval(&args, &types);
+        let results = e.op.eval(&args, &types)?;
         for (v, value) in e.results.iter().zip(results) {
             values[v.index()] = Some(value);
         }
     }
-    program.outputs.iter().map(|&v| get(&values, v)).collect()
+    Ok(program.outputs.iter().map(|&v| get(&values, v)).collect())
 }
 
 /// The entries as a value of their own.

@@ -172,7 +172,7 @@ impl Program {
         depends
     }
 
-    fn cost(&self, e: &Equation) -> u64 {
+    pub(crate) fn cost(&self, e: &Equation) -> u64 {
         let args: Vec<&Type> = e.args.iter().map(|v| &self.types[v.index()]).collect();
         let results = e.results.iter().map(|v| self.types[v.index()].clone());
         e.op.flops(&args, &results.collect::<Vec<Type>>())

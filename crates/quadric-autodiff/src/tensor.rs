@@ -403,8 +403,8 @@ impl<'t> Tensor<'t> {
         self.tracer.emit(Op::MatMul(MatMul), &[x, y])
     }
 
-    /// The rows of this table that `indices` name: `(rows, inner..)` and `(outer..)` give `(outer.., inner..)`. An index out of
-    /// range gives NaN.
+    /// The rows of this table that `indices` name: `(rows, inner..)` and `(outer..)` give `(outer.., inner..)`. An index that
+    /// names no row is an error when the program runs.
     #[track_caller]
     pub fn gather(self, indices: Self) -> Self {
         self.tracer.emit(Gather { batch: 0 }, &[self, indices])

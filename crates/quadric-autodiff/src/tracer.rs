@@ -1,19 +1,21 @@
 //! Tracing: ordinary Rust that computes with [`Tensor`]s is recorded as a [`Program`].
 
 use crate::graph::{Graph, Vars};
-use crate::ops::{Constant, Op, Primitive, Scan};
+use crate::ops::{Constant, Op, Primitive, Random, Scan};
 use crate::program::{Input, Program};
 use crate::tensor::Tensor;
 use crate::transform;
 use crate::types::{Shape, Type, Var};
 use quadric_linalg::{Error, ErrorKind, Result};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 /// Records what is computed with the tensors that it hands out.
 pub struct Tracer {
     levels: RefCell<Levels>,
+    /// Calls of [`Tracer::random`] so far.
+    streams: Cell<u32>,
 }
 
 /// The program that is traced and, innermost last, the bodies of the scans that are being traced in it.
@@ -90,6 +92,7 @@ impl Program {
                 open: Vec::new(),
                 opened: 0,
             }),
+            streams: Cell::new(0),
         };
         tracer.levels.borrow_mut().open();
         let traced = catch_unwind(AssertUnwindSafe(|| {
@@ -204,6 +207,23 @@ impl Tracer {
     pub fn iota(&self, shape: impl IntoIterator<Item = usize>) -> Tensor<'_> {
         let shape = shape.into_iter().collect();
         self.emit(Constant::Iota { shape }, &[])
+    }
+
+    /// Numbers that are uniform in [0, 1), multiples of 2⁻²⁴: the same in both precisions, by any number of threads, and in every
+    /// derivative. They depend on the key, two indices such as a seed and the number of a step, and on how many calls came
+    /// before in the trace; so two calls with one key differ. Keys `(.., 2)` give `(.., shape..)`: a draw for each.
+    ///
+    /// In the body of a scan, a key from outside gives the same numbers in every step; for others in every step, draw
+    /// `[steps, ..]` outside, or scan over keys `[steps, 2]`.
+    #[track_caller]
+    pub fn random<'t>(
+        &'t self,
+        key: Tensor<'t>,
+        shape: impl IntoIterator<Item = usize>,
+    ) -> Tensor<'t> {
+        let (stream, shape) = (self.streams.get(), shape.into_iter().collect());
+        self.streams.set(stream + 1);
+        self.emit(Random { stream, shape }, &[key])
     }
 
     fn tensor(&self, level: u32, var: Var) -> Tensor<'_> {

@@ -72,6 +72,33 @@ cases! {
     cross_entropy: [[3, 4], -1.0, 1.0], |t, x| vec![x[0].cross_entropy(t.index_constant(&[1, 3, 0], [3]))];
     normalize: [[3, 4], -1.0, 1.0], |_, x| vec![x[0].normalize(&[-1], 1e-2), x[0].normalize(&[0], 1e-2)];
     gather: [[4, 2], -1.0, 1.0], |t, x| vec![x[0].sin().gather(t.index_constant(&[1, 3, 1], [3]))];
+    gather_columns: [[2, 4, 3], -1.0, 1.0], |t, x| {
+        let i = t.index_constant(&[2, 0, 1, 1, 2, 2], [2, 3]);
+        let rows = x[0].sin().permute(&[2, 1, 0]);
+        vec![rows.gather(i.transpose()), rows.gather(i.slice(1, 1..3)).sum(&[0, 1]).exp()]
+    };
+    gather_numbers: [[4], -1.0, 1.0], |t, x| {
+        let i = t.index_constant(&[3, 0, 3, 3], [2, 2]);
+        vec![x[0].exp().gather(i), x[0].gather(i.concat(&[i.reverse(&[0])], 1)).square()]
+    };
+    comparisons_of_indices: [[2, 3], -1.0, 1.0], |t, x| {
+        let (i, j) = (t.index_constant(&[2, 0, 1], [3]), t.iota([2, 3]));
+        let rows = i.broadcast_to([2, 3]);
+        vec![rows.less(j) * x[0] + rows.equal(j) + i.to_float() * x[0].exp(), j.transpose().less_equal(rows.transpose())]
+    };
+    random: [[2, 3], -1.0, 1.0], |t, x| vec![x[0] * t.random(t.index_constant(&[7, -1], [2]), [2, 3])];
+    normal: [[7], -1.0, 1.0], |t, x| vec![(x[0] + t.normal(t.index_constant(&[7, 3], [2]), [7])).sin()];
+    dropout: [[3, 4], -1.0, 1.0], |t, x| {
+        let key = t.index_constant(&[7, 2], [2]);
+        vec![x[0].tanh().dropout(0.5, key).exp(), x[0].dropout(0.0, key)]
+    };
+    dropout_in_scans: [[2], -1.0, 1.0; [3, 2], -1.0, 1.0], |t, x| {
+        let (same, keys) = (t.index_constant(&[5, 0], [2]), t.index_constant(&[1, 2, 3, 4, 5, 6], [3, 2]));
+        let (last, _) = t.scan(&[x[0]], &[x[1], keys], |h, s| {
+            (vec![(h[0].dropout(0.5, same) + s[0].dropout(0.3, s[1])).tanh()], vec![])
+        });
+        vec![last[0]]
+    };
     conv2d: [[2, 3, 4, 2], -1.0, 1.0; [2, 2, 2, 3], -1.0, 1.0],
         |_, x| vec![x[0].conv2d(x[1], Windows { padding: Padding::Same, ..Windows::default() }).tanh()];
     conv2d_strided: [[1, 4, 5, 1], -1.0, 1.0; [2, 2, 1, 2], -1.0, 1.0], |_, x| vec![x[0].conv2d(x[1], STRIDED).tanh()];

@@ -498,6 +498,8 @@ fn sizes_that_overflow_end_the_trace() {
         let text = message(|t| vec![call(t.input("x", [2, 3]), huge)]);
         assert!(text.contains(name), "call {i}: {text}");
     }
+    let text = message(|t| vec![t.iota([2, 1 << 31])]);
+    assert!(text.contains("constant: index[2, "), "{text}");
     let text = message(|t| vec![t.input("x", [huge, 2])]);
     assert!(text.contains("input") && text.contains("memory"), "{text}");
     // A step that is never taken may be long.

@@ -40,11 +40,31 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Size of the result along height (0) or width (1); none if the kernel is larger than the padded image.
+    /// Size of the padded image along height (0) or width (1); none if it overflows.
+    fn padded(&self, axis: usize) -> Option<usize> {
+        let [before, after] = self.padding.map(|p| p[axis]);
+        self.input[axis].checked_add(before)?.checked_add(after)
+    }
+
+    /// Size of the result along height (0) or width (1); none if the kernel is larger than the padded image, or a size overflows.
     pub fn output(&self, axis: usize) -> Option<usize> {
-        let padded = self.input[axis] + self.padding[0][axis] + self.padding[1][axis];
-        let covered = (self.kernel[axis].checked_sub(1)?) * self.dilation[axis] + 1;
-        Some(padded.checked_sub(covered)? / self.strides[axis] + 1)
+        let gaps = self.kernel[axis].checked_sub(1)?;
+        let covered = gaps.checked_mul(self.dilation[axis])?.checked_add(1)?;
+        let left = self.padded(axis)?.checked_sub(covered)?;
+        Some(left.checked_div(self.strides[axis])? + 1)
+    }
+
+    /// True if no position overflows in what the products make of an image or result with so many channels. What they pad is at
+    /// most twice as high and as wide as the padded image.
+    pub fn is_addressable(&self, channels: usize) -> bool {
+        let entries = (0..2).try_fold(4 * size_of::<f64>(), |n, axis| {
+            self.output(axis)?;
+            // A window that is not the only one starts in the padded image.
+            let size = self.padded(axis)?.max(self.strides[axis]);
+            n.checked_mul(size)
+        });
+        let bytes = entries.and_then(|n| n.checked_mul(channels.max(1)));
+        bytes.is_some_and(|n| n <= isize::MAX as usize)
     }
 
     /// Where in the image entry `k` of the kernel lies for output `o`; none in the padding.

@@ -329,9 +329,25 @@ pub fn add_rows<T: Scalar>(x: &[T], sums: &mut [T]) {
 
 #[inline(always)]
 fn add_rows_body<T: Scalar, const FMA: bool>(x: &[T], sums: &mut [T]) {
-    for row in x.chunks_exact(sums.len().max(1)) {
-        for (s, &v) in sums.iter_mut().zip(row) {
-            *s += v;
+    const N: usize = 16;
+    let n = sums.len().max(1);
+    let whole = n / N * N;
+    let (blocks, tail) = sums.as_chunks_mut::<N>();
+    // Sums of several columns stay in a register while they go down the rows.
+    for (block, sums) in blocks.iter_mut().enumerate() {
+        let mut kept = *sums;
+        for row in x.chunks_exact(n) {
+            for (s, &v) in kept.iter_mut().zip(&row[block * N..][..N]) {
+                *s += v;
+            }
+        }
+        *sums = kept;
+    }
+    if !tail.is_empty() {
+        for row in x.chunks_exact(n) {
+            for (s, &v) in tail.iter_mut().zip(&row[whole..]) {
+                *s += v;
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Values put together from parts: padding and joining.
 
-use super::memory::{Memory, Place};
+use super::memory::{Memory, Place, Room};
 use super::view::{Strides, View, collapse};
-use crate::array::Positions;
+use crate::array::{Array, Positions};
 use crate::types::{Shape, row_major};
 use quadric_linalg::Scalar;
 
@@ -54,19 +54,27 @@ impl Assemble {
 
     pub(super) fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
         let mut room = memory.take(self.out);
-        let out = room.floats();
-        if !self.is_covered {
-            out.fill(T::of(0.0));
-        }
-        for part in &self.parts {
-            part.copy(memory.floats(part.place), out);
+        if let Room::Slot(Array::Index(_), _) = &mut room {
+            let out = room.indices();
+            self.join(out, 0, |place| memory.indices(place));
+        } else {
+            self.join(room.floats(), T::of(0.0), |place| memory.floats(place));
         }
         memory.put(self.out, room);
+    }
+
+    fn join<'a, E: Copy + 'a>(&self, out: &mut [E], zero: E, data: impl Fn(Place) -> &'a [E]) {
+        if !self.is_covered {
+            out.fill(zero);
+        }
+        for part in &self.parts {
+            part.copy(data(part.place), out);
+        }
     }
 }
 
 impl Part {
-    fn copy<T: Scalar>(&self, data: &[T], out: &mut [T]) {
+    fn copy<E: Copy>(&self, data: &[E], out: &mut [E]) {
         let last = self.shape.len() - 1;
         let run = self.shape[last];
         let outer = &self.shape[..last];
@@ -83,5 +91,19 @@ impl Part {
                     data[(from as isize + i * steps.0) as usize];
             }
         }
+    }
+}
+
+/// Copies strided entries to a dense array; for indices, which no loop handles.
+pub(super) fn copy_indices(
+    from: &[i32],
+    start: isize,
+    shape: &[usize],
+    strides: &Strides,
+    to: &mut [i32],
+) {
+    let positions = Positions::new(start, shape, strides);
+    for (o, at) in to.iter_mut().zip(positions) {
+        *o = from[at];
     }
 }

@@ -6,11 +6,11 @@
 
 use super::memory::{Memory, Place, Room};
 use super::view::Strides;
-use crate::array::Positions;
 use crate::types::Shape;
 use quadric_linalg::Scalar;
 use quadric_linalg::elementwise::{self, Argument, Binary, Unary, larger};
 use smallvec::SmallVec;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Entries of a tile.
@@ -93,8 +93,9 @@ pub(super) struct Loop<T> {
     /// Registers that are kept, in row-major order.
     pub(super) stores: Vec<(usize, Place)>,
     pub(super) sinks: Vec<Sink>,
-    /// Scratch of every task: tiles of registers, loads that have to be gathered, and results of reductions.
-    scratch: Vec<Vec<T>>,
+    /// Lengths of the scratch of a task: tiles of registers, loads that have to be gathered, and results of reductions.
+    scratch: Vec<usize>,
+    scalar: PhantomData<T>,
     /// For every register that is not kept the scratch tile that holds it.
     tiles: Vec<usize>,
     /// For every load the scratch tile that it is gathered to.
@@ -142,6 +143,7 @@ impl<T: Scalar> Loop<T> {
             stores,
             sinks,
             scratch: Vec::new(),
+            scalar: PhantomData,
             tiles: Vec::new(),
             gathers: Vec::new(),
             tile: tile.max(1),
@@ -164,10 +166,7 @@ impl<T: Scalar> Loop<T> {
             .map(|s| if this.is_shared(s) { s.len } else { 0 });
         let shared: usize = shared.sum();
         let needs = std::iter::repeat_n(this.tile, tiles);
-        let one: Vec<usize> = needs.chain([shared]).collect();
-        this.scratch = (0..this.tasks)
-            .flat_map(|_| one.iter().map(|&n| vec![T::of(0.0); n]))
-            .collect();
+        this.scratch = needs.chain([shared]).collect();
         this
     }
 
@@ -209,9 +208,13 @@ impl<T: Scalar> Loop<T> {
         count
     }
 
-    /// Bytes of scratch.
-    pub(super) fn bytes(&self) -> usize {
-        self.scratch.iter().map(|v| v.len() * size_of::<T>()).sum()
+    /// Makes lengths long enough for the scratch of all tasks.
+    pub(super) fn note_tiles(&self, lens: &mut Vec<usize>) {
+        let each = self.scratch.len();
+        lens.resize(lens.len().max(self.tasks * each), 0);
+        for (i, len) in lens[..self.tasks * each].iter_mut().enumerate() {
+            *len = (*len).max(self.scratch[i % each]);
+        }
     }
 
     /// True if tiles are contiguous in an array with these steps.
@@ -231,8 +234,9 @@ impl<T: Scalar> Loop<T> {
         self.tasks > 1 && sink.strides[0] == 0
     }
 
-    pub(super) fn run(&mut self, memory: &mut Memory<'_, T>) {
-        let mut scratch = std::mem::take(&mut self.scratch);
+    pub(super) fn run(&self, memory: &mut Memory<'_, T>) {
+        let mut tiles = std::mem::take(memory.tiles);
+        let scratch = &mut tiles[..self.tasks * self.scratch.len()];
         let mut rooms: SmallVec<[Room<'_, T>; 4]> =
             self.stores.iter().map(|s| memory.take(s.1)).collect();
         let mut results: SmallVec<[Room<'_, T>; 2]> =
@@ -250,18 +254,18 @@ impl<T: Scalar> Loop<T> {
                 .filter(|(s, _)| !self.is_shared(s))
                 .map(|(_, r)| r.floats())
                 .collect(),
-            scratch: &mut scratch,
+            scratch,
         };
         let shared = &*memory;
         self.fork(self.tasks, task, shared);
-        self.combine(&scratch, &mut results);
+        self.combine(scratch, &mut results);
         for (s, room) in self.stores.iter().zip(rooms) {
             memory.put(s.1, room);
         }
         for (s, room) in self.sinks.iter().zip(results) {
             memory.put(s.place, room);
         }
-        self.scratch = scratch;
+        *memory.tiles = tiles;
     }
 
     /// Runs a number of tasks in parallel; the cuts depend on the sizes only.
@@ -359,6 +363,14 @@ impl<T: Scalar> Loop<T> {
         position
     }
 
+    /// Position of entry number `at`, which starts a row, given that of the row before.
+    fn next_row(&self, strides: &[isize], before: isize, at: usize) -> isize {
+        match strides {
+            &[outer, _] => before + outer,
+            _ => self.position(strides, at),
+        }
+    }
+
     /// Copies what is not contiguous.
     fn gather(&self, here: Here, fresh: bool, tiles: &mut [Vec<T>], memory: &Memory<'_, T>) {
         for (load, gather) in self.loads.iter().zip(&self.gathers) {
@@ -379,10 +391,11 @@ impl<T: Scalar> Loop<T> {
         let last = self.dims.len() - 1;
         let (inner, stride) = (self.dims[last], load.strides[last]);
         let mut done = 0;
+        let mut position = self.position(&load.strides, here.at);
         while done < out.len() {
             let at = here.at + done;
             let run = (inner - at % inner).min(out.len() - done);
-            let from = load.offset + self.position(&load.strides, at);
+            let from = load.offset + position;
             let out = &mut out[done..done + run];
             match stride {
                 0 => out.fill(data[from as usize]),
@@ -394,6 +407,7 @@ impl<T: Scalar> Loop<T> {
                 }
             }
             done += run;
+            position = self.next_row(&load.strides, position, at + run);
         }
     }
 
@@ -487,6 +501,15 @@ impl<T: Scalar> Loop<T> {
     fn reduce(&self, sink: &Sink, values: Argument<'_, T>, here: Here, result: &mut [T]) {
         let last = self.dims.len() - 1;
         let (inner, stride) = (self.dims[last], sink.strides[last]);
+        let whole = here.at.is_multiple_of(inner) && here.len.is_multiple_of(inner);
+        let rows_meet = sink.strides[..last].iter().all(|&s| s == 0);
+        if let (Reduction::Sum, Argument::Each(v)) = (sink.reduction, values)
+            && stride == 1
+            && whole
+            && rows_meet
+        {
+            return elementwise::add_rows(v, &mut result[..inner]);
+        }
         // A task that owns its results has only these.
         let base = if self.is_shared(sink) {
             0
@@ -494,10 +517,11 @@ impl<T: Scalar> Loop<T> {
             here.task as isize * sink.strides[0]
         };
         let mut done = 0;
+        let mut position = self.position(&sink.strides, here.at);
         while done < here.len {
             let at = here.at + done;
             let run = (inner - at % inner).min(here.len - done);
-            let to = (self.position(&sink.strides, at) - base) as usize;
+            let to = (position - base) as usize;
             let part = match values {
                 Argument::Each(v) => Argument::Each(&v[done..done + run]),
                 all => all,
@@ -531,6 +555,7 @@ impl<T: Scalar> Loop<T> {
                 }
             }
             done += run;
+            position = self.next_row(&sink.strides, position, at + run);
         }
     }
 
@@ -571,18 +596,4 @@ fn start<T: Scalar>(reduction: Reduction) -> T {
         Reduction::Sum => 0.0,
         Reduction::Max => f64::NEG_INFINITY,
     })
-}
-
-/// Copies strided entries to a dense array; for indices, which no loop handles.
-pub(super) fn copy_indices(
-    from: &[i32],
-    start: isize,
-    shape: &[usize],
-    strides: &Strides,
-    to: &mut [i32],
-) {
-    let positions = Positions::new(start, shape, strides);
-    for (o, at) in to.iter_mut().zip(positions) {
-        *o = from[at];
-    }
 }

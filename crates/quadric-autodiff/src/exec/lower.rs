@@ -9,16 +9,19 @@ mod steps;
 
 use super::Plan;
 use super::convolve::is_images;
+use super::direct::{fits, is_direct};
 use super::fused::{Code, Reduction, Source};
 use super::product::is_matrix;
 use super::repeat::is_plain;
+use super::storage::Pool;
 use super::view::View;
 use crate::ops::{Constant, Convolution, Op, Slice};
 use crate::program::{Equation, Program};
-use crate::transform::{Again, Staged, stage};
+use crate::transform::Staged;
 use crate::types::{Kind, Shape, Type, Var, row_major};
 use buffers::Buffer;
 use quadric_linalg::Scalar;
+use std::sync::Arc;
 
 /// Operations of a loop, at most.
 const LONGEST: usize = 48;
@@ -54,6 +57,7 @@ enum Work {
     Assemble(Vec<(View, Slice)>, usize, Shape),
     Convolve(Convolution, View, View, usize),
     Scan(crate::ops::Scan, Vec<usize>, Vec<usize>),
+    Direct(Op, Vec<View>, usize),
     Plain(Op, Vec<(usize, Type)>, Vec<(usize, Type)>),
     CopyIndices(View, usize),
 }
@@ -81,9 +85,9 @@ struct Lowering<'p> {
     clock: usize,
 }
 
-/// Compiles a program.
-pub(super) fn lower<T: Scalar>(program: &Program, again: Again) -> Plan<T> {
-    let Staged { program, late } = stage(program, again);
+/// Compiles a program. Its scans take their buffers from a pool.
+pub(super) fn lower<T: Scalar>(staged: Staged, pool: &Arc<Pool<T>>) -> Plan<T> {
+    let Staged { program, late } = staged;
     let mut lowering = Lowering::new(&program, late);
     for late in [false, true] {
         for e in &program.equations {
@@ -93,7 +97,7 @@ pub(super) fn lower<T: Scalar>(program: &Program, again: Again) -> Plan<T> {
         }
     }
     lowering.outputs();
-    lowering.finish()
+    lowering.finish(pool)
 }
 
 impl<'p> Lowering<'p> {
@@ -179,7 +183,7 @@ impl<'p> Lowering<'p> {
                 let parts = vec![p.inside(&self.type_of(e.args[0]).shape)];
                 self.assemble(e, parts, late);
             }
-            Op::Concat(p) if self.is_float(e) => {
+            Op::Concat(p) => {
                 let shapes = e.args.iter().map(|&v| self.type_of(v).shape.clone());
                 let parts = p.parts(shapes);
                 self.assemble(e, parts, late);
@@ -190,6 +194,7 @@ impl<'p> Lowering<'p> {
                 let work = Work::Scan(s.clone(), args.clone(), results.clone());
                 self.push(work, late, args, results);
             }
+            op if is_direct(op) => self.direct(e, late),
             op => {
                 let seen = self.view(e.args[0]).of(op, &self.type_of(first).shape);
                 match seen {
@@ -329,6 +334,18 @@ impl<'p> Lowering<'p> {
         let buffer = self.copy(&view, late);
         let shape = &self.type_of(e.results[0]).shape;
         self.views[e.results[0].index()] = Some(View::dense(buffer, shape));
+    }
+
+    fn direct(&mut self, e: &Equation, late: bool) {
+        let (op, first) = (&e.op, self.type_of(e.args[0]).rank());
+        let mut views: Vec<View> = Vec::new();
+        for (i, &v) in e.args.iter().enumerate() {
+            views.push(self.seen_as(v, |view| fits(op, i, first, view), late));
+        }
+        let reads = views.iter().map(|v| v.buffer).collect();
+        let out = self.result(e.results[0]);
+        let work = Work::Direct(op.clone(), views, out);
+        self.push(work, late, reads, vec![out]);
     }
 
     fn plain(&mut self, e: &Equation, late: bool) {

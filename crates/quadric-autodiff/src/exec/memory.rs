@@ -16,7 +16,8 @@ pub(super) enum Place {
 
 /// A destination while it is written.
 pub(super) enum Room<'a, T> {
-    Slot(Array<T>),
+    /// A buffer, and how much of it is used.
+    Slot(Array<T>, usize),
     Output(&'a mut [T]),
 }
 
@@ -24,9 +25,17 @@ impl<T> Room<'_, T> {
     /// The real numbers.
     pub(super) fn floats(&mut self) -> &mut [T] {
         match self {
-            Self::Slot(Array::Float(v)) => v,
+            Self::Slot(Array::Float(v), n) => &mut v[..*n],
             Self::Output(v) => v,
-            Self::Slot(Array::Index(_)) => unreachable!("a loop writes real numbers"),
+            Self::Slot(Array::Index(_), _) => unreachable!("a loop writes real numbers"),
+        }
+    }
+
+    /// The indices; they live in slots.
+    pub(super) fn indices(&mut self) -> &mut [i32] {
+        match self {
+            Self::Slot(Array::Index(v), n) => &mut v[..*n],
+            _ => unreachable!("outputs are real numbers"),
         }
     }
 }
@@ -35,6 +44,10 @@ impl<T> Room<'_, T> {
 pub(super) struct Memory<'a, T> {
     pub(super) inputs: &'a [Data<'a, T>],
     pub(super) slots: &'a mut [Array<T>],
+    /// How much of every slot is used.
+    pub(super) lens: &'a [usize],
+    /// Scratch of loops.
+    pub(super) tiles: &'a mut Vec<Vec<T>>,
     pub(super) outputs: SmallVec<[&'a mut [T]; 8]>,
 }
 
@@ -43,8 +56,8 @@ impl<'a, T> Memory<'a, T> {
         match place {
             Place::Input(i) => self.inputs[i],
             Place::Slot(i) => match &self.slots[i] {
-                Array::Float(v) => Data::Float(v),
-                Array::Index(v) => Data::Index(v),
+                Array::Float(v) => Data::Float(&v[..self.lens[i]]),
+                Array::Index(v) => Data::Index(&v[..self.lens[i]]),
             },
             Place::Output(i) => Data::Float(&*self.outputs[i]),
         }
@@ -57,12 +70,19 @@ impl<'a, T> Memory<'a, T> {
         }
     }
 
+    pub(super) fn indices(&self, place: Place) -> &[i32] {
+        match self.read(place) {
+            Data::Index(v) => v,
+            Data::Float(_) => unreachable!("type inference admits only indices here"),
+        }
+    }
+
     /// Takes a destination out, so that others can be read while it is written.
     pub(super) fn take(&mut self, place: Place) -> Room<'a, T> {
         match place {
             Place::Slot(i) => {
                 let empty = Array::Index(Vec::new());
-                Room::Slot(std::mem::replace(&mut self.slots[i], empty))
+                Room::Slot(std::mem::replace(&mut self.slots[i], empty), self.lens[i])
             }
             Place::Output(i) => Room::Output(std::mem::take(&mut self.outputs[i])),
             Place::Input(_) => unreachable!("inputs are never written"),
@@ -72,7 +92,7 @@ impl<'a, T> Memory<'a, T> {
     /// Puts a destination back.
     pub(super) fn put(&mut self, place: Place, room: Room<'a, T>) {
         match (place, room) {
-            (Place::Slot(i), Room::Slot(v)) => self.slots[i] = v,
+            (Place::Slot(i), Room::Slot(v, _)) => self.slots[i] = v,
             (Place::Output(i), Room::Output(v)) => self.outputs[i] = v,
             _ => unreachable!("a destination goes back to its place"),
         }

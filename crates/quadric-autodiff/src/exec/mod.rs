@@ -6,25 +6,31 @@
 
 mod assemble;
 mod convolve;
+mod direct;
 mod fused;
 mod lower;
 mod memory;
 mod product;
 mod repeat;
+mod storage;
 mod view;
 
 use crate::array::{Array, Data, Operand};
 use crate::ops::{Op, Primitive};
 use crate::program::Program;
-use crate::transform::{self, Again};
+use crate::transform::{self, Again, Limits};
 use crate::types::{Kind, Shape, Type};
 use assemble::Assemble;
 use convolve::Convolve;
+use direct::Direct;
 use fused::Loop;
 use memory::{Memory, Place};
 use product::Product;
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use repeat::Repeat;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use storage::{Needs, Pool, Storage};
 use view::View;
 
 /// One thing that a run does.
@@ -34,6 +40,7 @@ enum Step<T> {
     Assemble(Assemble),
     Convolve(Convolve),
     Repeat(Box<Repeat<T>>),
+    Direct(Direct),
     Plain(Plain),
     CopyIndices(View, Place, Place),
 }
@@ -43,6 +50,7 @@ struct Plain {
     op: Op,
     args: Vec<(Place, Shape)>,
     results: Vec<(Place, Type)>,
+    fault: Option<Error>,
 }
 
 /// Steps in order, and the buffers that they use.
@@ -52,7 +60,27 @@ struct Plan<T> {
     steps: Vec<Step<T>>,
     /// Number of steps that do not depend on directions.
     early: usize,
-    slots: Vec<Array<T>>,
+    slots: Slots<T>,
+    /// Scratch of loops.
+    tiles: Vec<Vec<T>>,
+}
+
+/// Buffers of a plan.
+struct Slots<T> {
+    arrays: Vec<Array<T>>,
+    lens: Vec<usize>,
+    /// Those that hold no constants, the largest first: a plan that is not run needs none of them.
+    scratch: Vec<(Kind, usize)>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self {
+            arrays: Vec::new(),
+            lens: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
 }
 
 /// A program that is ready to run, in `f32` or `f64`.
@@ -76,6 +104,8 @@ struct Plan<T> {
 /// ```
 pub struct Executable<T> {
     plan: Plan<T>,
+    /// Buffers of its scans.
+    pool: Arc<Pool<T>>,
     flops: u64,
 }
 
@@ -92,7 +122,7 @@ impl<T: Scalar> Executable<T> {
     ///
     /// If an output is made of indices.
     pub fn new(program: &Program) -> Result<Self> {
-        Self::compile(program, Again::OneByOne)
+        Self::compile(program, Again::OneByOne, Limits::default())
     }
 
     /// As [`new`](Self::new), for less memory: for every direction, more of what depends on the point only is computed again
@@ -102,7 +132,8 @@ impl<T: Scalar> Executable<T> {
     ///
     /// If an output is made of indices.
     pub fn compact(program: &Program) -> Result<Self> {
-        let [small, fast] = [Again::Arithmetic, Again::OneByOne].map(|a| Self::compile(program, a));
+        let [small, fast] = [Again::Arithmetic, Again::OneByOne]
+            .map(|a| Self::compile(program, a, Limits::default()));
         let (small, fast) = (small?, fast?);
         Ok(if small.memory() < fast.memory() {
             small
@@ -111,14 +142,21 @@ impl<T: Scalar> Executable<T> {
         })
     }
 
-    fn compile(program: &Program, again: Again) -> Result<Self> {
+    pub(crate) fn compile(program: &Program, again: Again, limits: Limits) -> Result<Self> {
         let outputs = (0..program.outputs()).map(|i| program.output_type(i));
         if let Some(t) = outputs.into_iter().find(|t| t.kind == Kind::Index) {
             let message = format!("an output is {t}; only real numbers can be outputs");
             return Err(Error::new(ErrorKind::Argument, message));
         }
+        let staged = transform::stage(&transform::hoist(program), again);
+        let pool = Arc::new(Pool::new());
+        let mut plan = lower::lower(transform::tile(staged, again, limits), &pool);
+        let mut own = Storage::new(&plan.needs());
+        plan.exchange(&mut own);
+        pool.fill();
         Ok(Self {
-            plan: lower::lower(&transform::hoist(program), again),
+            plan,
+            pool,
             flops: program.flops(),
         })
     }
@@ -127,21 +165,21 @@ impl<T: Scalar> Executable<T> {
     ///
     /// # Errors
     ///
-    /// If inputs or outputs do not have the kinds and sizes of the program's.
+    /// If inputs or outputs do not have the kinds and sizes of the program's, or if an index names no row; then outputs may be NaN.
     pub fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
         self.plan.check(inputs, |_| true)?;
         self.plan.check_outputs(outputs)?;
         let plan = &mut self.plan;
         // On a thread of the pool, from which tasks are forked without waiting for another thread to wake.
         rayon::scope(|_| plan.run(inputs, outputs, 0));
-        Ok(())
+        plan.fault().map_or(Ok(()), Err)
     }
 
     /// Computes what does not depend on directions, for a point: all inputs that are no directions, in order.
     ///
     /// # Errors
     ///
-    /// If the inputs do not have the kinds and sizes of the program's.
+    /// If the inputs do not have the kinds and sizes of the program's, or if an index names no row.
     pub fn prepare<'a>(&'a mut self, point: &[Data<'a, T>]) -> Result<Prepared<'a, T>> {
         self.plan.check(point, |direction| !direction)?;
         let mut point = point.iter().copied();
@@ -152,15 +190,15 @@ impl<T: Scalar> Executable<T> {
         let inputs: Vec<Data<'a, T>> = inputs.collect();
         let plan = &mut self.plan;
         rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early));
-        Ok(Prepared {
-            plan: &mut self.plan,
-            inputs,
-        })
+        if let Some(fault) = plan.fault() {
+            return Err(fault);
+        }
+        Ok(Prepared { plan, inputs })
     }
 
     /// Bytes of all buffers.
     pub fn memory(&self) -> usize {
-        self.plan.bytes()
+        self.plan.needs().bytes::<T>() + self.plan.bytes() + self.pool.bytes()
     }
 
     /// Additions and multiplications of one run.
@@ -174,13 +212,13 @@ impl<T: Scalar> Prepared<'_, T> {
     ///
     /// # Errors
     ///
-    /// If directions or outputs do not have the sizes of the program's.
+    /// If directions or outputs do not have the sizes of the program's, or if an index names no row; then outputs may be NaN.
     pub fn apply(&mut self, directions: &[Data<'_, T>], outputs: &mut [&mut [T]]) -> Result<()> {
         self.plan.check(directions, |direction| direction)?;
         self.plan.check_outputs(outputs)?;
         let mut given = directions.iter().copied();
         let inputs = self.inputs.iter().zip(&self.plan.inputs);
-        let inputs: Vec<Data<'_, T>> = inputs
+        let inputs: SmallVec<[Data<'_, T>; 16]> = inputs
             .map(|(&point, i)| {
                 if i.2 {
                     given.next().expect("checked")
@@ -191,33 +229,33 @@ impl<T: Scalar> Prepared<'_, T> {
             .collect();
         let plan = &mut *self.plan;
         rayon::scope(|_| plan.run(&inputs, outputs, plan.early));
-        Ok(())
+        plan.fault().map_or(Ok(()), Err)
     }
 }
 
 impl<T: Scalar> Plan<T> {
     fn check(&self, given: &[Data<'_, T>], belongs: impl Fn(bool) -> bool) -> Result<()> {
-        let expected: Vec<_> = self.inputs.iter().filter(|i| belongs(i.2)).collect();
-        if given.len() != expected.len() {
-            return Err(Error::shape(
-                "the list of inputs",
-                given.len(),
-                expected.len(),
-            ));
+        let expected = || self.inputs.iter().filter(|i| belongs(i.2));
+        let (found, count) = (given.len(), expected().count());
+        if found != count {
+            return Err(Error::shape("the list of inputs", found, count));
         }
-        for (data, (name, t, _)) in given.iter().zip(expected) {
+        for (data, (name, t, _)) in given.iter().zip(expected()) {
             data.check(name, t)?;
         }
         Ok(())
     }
 
     fn check_outputs(&self, outputs: &[&mut [T]]) -> Result<()> {
-        let found: Vec<usize> = outputs.iter().map(|o| o.len()).collect();
-        let expected: Vec<usize> = self.outputs.iter().map(Type::len).collect();
-        if found != expected {
-            return Err(Error::shape("the list of outputs", found, expected));
+        let (found, expected) = (
+            outputs.iter().map(|o| o.len()),
+            self.outputs.iter().map(Type::len),
+        );
+        if found.clone().eq(expected.clone()) {
+            return Ok(());
         }
-        Ok(())
+        let (found, expected): (Vec<usize>, Vec<usize>) = (found.collect(), expected.collect());
+        Err(Error::shape("the list of outputs", found, expected))
     }
 
     fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]], from: usize) {
@@ -233,7 +271,9 @@ impl<T: Scalar> Plan<T> {
     ) {
         let mut memory = Memory {
             inputs,
-            slots: &mut self.slots,
+            slots: &mut self.slots.arrays,
+            lens: &self.slots.lens,
+            tiles: &mut self.tiles,
             outputs: outputs.iter_mut().map(|o| &mut **o).collect(),
         };
         for step in &mut self.steps[range] {
@@ -243,30 +283,73 @@ impl<T: Scalar> Plan<T> {
                 Step::Assemble(a) => a.run(&mut memory),
                 Step::Convolve(c) => c.run(&mut memory),
                 Step::Repeat(r) => r.run(&mut memory),
+                Step::Direct(d) => d.run(&mut memory),
                 Step::Plain(p) => p.run(&mut memory),
                 Step::CopyIndices(view, from, to) => {
                     let mut room = memory.take(*to);
-                    let memory::Room::Slot(Array::Index(out)) = &mut room else {
-                        unreachable!("indices live in slots");
-                    };
                     let Data::Index(data) = memory.read(*from) else {
                         unreachable!("indices are copied");
                     };
-                    fused::copy_indices(data, view.offset, &view.shape, &view.strides, out);
+                    let (shape, strides) = (&view.shape, &view.strides);
+                    assemble::copy_indices(data, view.offset, shape, strides, room.indices());
                     memory.put(*to, room);
                 }
             }
         }
     }
 
+    /// What was wrong with entries since the last call: of the first of the steps that found something.
+    fn fault(&mut self) -> Option<Error> {
+        let faults = self.steps.iter_mut().map(|step| match step {
+            Step::Direct(d) => d.fault(),
+            Step::Repeat(r) => r.fault(),
+            Step::Plain(p) => p.fault.take(),
+            _ => None,
+        });
+        // All are asked, so that none is left for the next run.
+        faults.fold(None, Option::or)
+    }
+
+    /// Gives the plan buffers, or takes them back.
+    fn exchange(&mut self, storage: &mut Storage<T>) {
+        let Slots {
+            arrays, scratch, ..
+        } = &mut self.slots;
+        storage.exchange(arrays, scratch);
+        std::mem::swap(&mut self.tiles, &mut storage.tiles);
+    }
+
+    /// What buffers it needs to be run.
+    fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for &(kind, slot) in &self.slots.scratch {
+            let lens = match kind {
+                Kind::Float => &mut needs.floats,
+                Kind::Index => &mut needs.indices,
+            };
+            lens.push(self.slots.lens[slot]);
+        }
+        for step in &self.steps {
+            if let Step::Loop(l) = step {
+                l.note_tiles(&mut needs.tiles);
+            }
+        }
+        needs
+    }
+
+    /// Bytes of what it holds for itself.
     fn bytes(&self) -> usize {
-        let slots = self.slots.iter().map(|s| match s {
+        let constants = (0..self.slots.lens.len()).filter(|i| {
+            let mut scratch = self.slots.scratch.iter();
+            !scratch.any(|s| s.1 == *i)
+        });
+        let slots = constants.map(|i| match &self.slots.arrays[i] {
             Array::Float(v) => v.len() * size_of::<T>(),
             Array::Index(v) => v.len() * size_of::<i32>(),
         });
         let steps = self.steps.iter().map(|s| match s {
-            Step::Loop(l) => l.bytes(),
             Step::Repeat(r) => r.bytes(),
+            Step::Direct(d) => d.bytes(),
             _ => 0,
         });
         slots.sum::<usize>() + steps.sum::<usize>()
@@ -274,7 +357,7 @@ impl<T: Scalar> Plan<T> {
 }
 
 impl Plain {
-    fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
+    fn run<T: Scalar>(&mut self, memory: &mut Memory<'_, T>) {
         let operand = |(place, shape): &(Place, Shape)| (memory.read(*place), shape.clone());
         let args: Vec<(Data<'_, T>, Shape)> = self.args.iter().map(operand).collect();
         let args: Vec<Operand<'_, T>> = args
@@ -282,15 +365,18 @@ impl Plain {
             .map(|(data, shape)| Operand { shape, data: *data })
             .collect();
         let types: Vec<Type> = self.results.iter().map(|r| r.1.clone()).collect();
-        let results = self.op.eval(&args, &types);
+        let results = match self.op.eval(&args, &types) {
+            Ok(results) => results,
+            Err(fault) => {
+                self.fault = self.fault.take().or(Some(fault));
+                return;
+            }
+        };
         for ((place, _), value) in self.results.iter().zip(results) {
             let mut room = memory.take(*place);
             match (&mut room, &value) {
-                (memory::Room::Slot(Array::Index(out)), Array::Index(v)) => {
-                    out[..v.len()].copy_from_slice(v);
-                }
+                (room, Array::Index(v)) => room.indices()[..v.len()].copy_from_slice(v),
                 (room, Array::Float(v)) => room.floats()[..v.len()].copy_from_slice(v),
-                _ => unreachable!("a value has the kind of its buffer"),
             }
             memory.put(*place, room);
         }

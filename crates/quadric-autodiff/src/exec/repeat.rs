@@ -1,16 +1,19 @@
 //! A scan: the plan of its body, run step after step on slices of its arguments.
 //!
-//! Where the body treats rows alike ([`Divisible`]), parts of the rows go through all steps on their own. How many parts there
-//! are depends on sizes only, and sums of theirs are added in order.
+//! Where the body treats rows alike ([`Divisible`]), parts of the rows go through all steps on their own; where no step needs the
+//! one before, some of the steps each. How many parts there are depends on sizes only, and sums of theirs are added in order.
 
 use super::memory::{Memory, Place, Room};
+use super::storage::Pool;
 use super::{Plan, lower};
 use crate::array::Data;
 use crate::ops::Scan;
-use crate::transform::{Again, Along, Divisible};
-use quadric_linalg::Scalar;
+use crate::transform::{Again, Along, Divisible, stage};
+use quadric_linalg::{Error, Scalar};
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of a part, at least.
 const ROWS: usize = 16;
@@ -28,12 +31,16 @@ pub(super) struct Repeat<T> {
     divided: Vec<bool>,
     rows: usize,
     parts: Vec<Part<T>>,
+    /// Plans for parts of as many rows: those that nobody runs at the moment, the last one that was run on top.
+    idle: HashMap<usize, Mutex<Vec<Plan<T>>>>,
+    divisible: Divisible,
+    pool: Arc<Pool<T>>,
 }
 
-/// Some rows, over all steps.
+/// Some rows over all steps, or all rows over some of them.
 struct Part<T> {
     rows: Range<usize>,
-    plan: Plan<T>,
+    steps: Range<usize>,
     /// What one step gives the next: of each pair one is read while the other is written.
     carries: Vec<[Vec<T>; 2]>,
     /// What one step adds to the sums, and the sums.
@@ -52,15 +59,37 @@ fn slice<T>(data: Data<'_, T>, range: Range<usize>) -> Data<'_, T> {
     }
 }
 
+/// How many parts a scan is divided in, at most.
+fn most(scan: &Scan) -> usize {
+    let work = scan.body.flops() * scan.length as u64;
+    PARTS.min((work / WORK) as usize).max(1)
+}
+
 /// How many parts rows are divided in.
 fn parts(scan: &Scan, rows: usize) -> usize {
-    let work = scan.body.flops() * scan.length as u64;
-    let most = PARTS.min((work / WORK) as usize);
-    (rows / ROWS).clamp(1, most.max(1))
+    (rows / ROWS).clamp(1, most(scan))
+}
+
+/// What one step of some rows computes.
+fn plan<T: Scalar>(
+    scan: &Scan,
+    divisible: &Divisible,
+    rows: usize,
+    pool: &Arc<Pool<T>>,
+) -> Plan<T> {
+    let staged = stage(&divisible.part(&scan.body, rows), Again::OneByOne);
+    let plan = lower::lower(staged, pool);
+    pool.note(&plan.needs());
+    plan
 }
 
 impl<T: Scalar> Repeat<T> {
-    pub(super) fn new(scan: &Scan, args: Vec<Place>, results: Vec<Place>) -> Self {
+    pub(super) fn new(
+        scan: &Scan,
+        args: Vec<Place>,
+        results: Vec<Place>,
+        pool: &Arc<Pool<T>>,
+    ) -> Self {
         let carried: Vec<bool> = (0..args.len())
             .map(|i| scan.carried().contains(&i))
             .collect();
@@ -70,23 +99,43 @@ impl<T: Scalar> Repeat<T> {
         let whole = Divisible::whole(args.len());
         let found = Divisible::new(&scan.body, &carried, &summed);
         let divisible = found.filter(|d| parts(scan, d.rows) > 1).unwrap_or(whole);
-        let (rows, count) = (divisible.rows, parts(scan, divisible.rows));
-        let cut = |i: usize| rows * i / count;
+        let rows = divisible.rows;
+        // Cuts of the rows, or of the steps.
+        let by_steps = scan.carries == 0;
+        let (count, all) = match by_steps {
+            true => (most(scan).min(scan.length), scan.length),
+            false => (parts(scan, rows), rows),
+        };
         let parts = (0..count).map(|i| {
-            let rows = cut(i)..cut(i + 1);
+            let own = all * i / count..all * (i + 1) / count;
+            let (rows, steps) = match by_steps {
+                true => (0..rows, own),
+                false => (own, 0..scan.length),
+            };
             let body = divisible.part(&scan.body, rows.len());
             let zeros = |i: usize| vec![T::of(0.0); body.output_type(i).len()];
             Part {
                 carries: (0..scan.carries).map(|i| [zeros(i), zeros(i)]).collect(),
                 terms: scan.summed().map(zeros).collect(),
                 sums: scan.summed().map(zeros).collect(),
-                plan: lower::lower(&body, Again::OneByOne),
                 rows,
+                steps,
             }
         });
+        let parts: Vec<Part<T>> = parts.collect();
+        let mut idle: HashMap<usize, Vec<Plan<T>>> = HashMap::new();
+        for part in &parts {
+            let plans = idle.entry(part.rows.len()).or_default();
+            if plans.len() < rayon::current_num_threads() {
+                plans.push(plan(scan, &divisible, part.rows.len(), pool));
+            }
+        }
         Self {
-            parts: parts.collect(),
+            parts,
+            idle: idle.into_iter().map(|(n, p)| (n, Mutex::new(p))).collect(),
             divided: divisible.inputs.iter().map(|&a| a != Along::Same).collect(),
+            divisible,
+            pool: Arc::clone(pool),
             rows,
             args,
             results,
@@ -98,9 +147,22 @@ impl<T: Scalar> Repeat<T> {
         let part = |p: &Part<T>| {
             let carries = p.carries.iter().map(|c| c[0].len() + c[1].len());
             let sums = p.terms.iter().chain(&p.sums).map(Vec::len);
-            p.plan.bytes() + (carries.sum::<usize>() + sums.sum::<usize>()) * size_of::<T>()
+            (carries.sum::<usize>() + sums.sum::<usize>()) * size_of::<T>()
         };
-        self.parts.iter().map(part).sum()
+        let plans = self.idle.values().flat_map(|idle| {
+            let idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.iter().map(Plan::bytes).collect::<Vec<_>>()
+        });
+        self.parts.iter().map(part).sum::<usize>() + plans.sum::<usize>()
+    }
+
+    /// What was wrong in the steps of the last run.
+    pub(super) fn fault(&mut self) -> Option<Error> {
+        let plans = self.idle.values_mut().flat_map(|idle| {
+            let idle = idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+            idle.iter_mut().map(Plan::fault)
+        });
+        plans.fold(None, Option::or)
     }
 
     pub(super) fn run(&mut self, memory: &mut Memory<'_, T>) {
@@ -111,10 +173,11 @@ impl<T: Scalar> Repeat<T> {
         for room in &mut rooms[self.scan.stacked()] {
             let mut stack = room.floats();
             let n = stack.len() / self.scan.length;
-            for _ in 0..self.scan.length {
+            for position in 0..self.scan.length {
                 let mut step;
                 (step, stack) = stack.split_at_mut(n);
-                for (part, pieces) in parts.iter().zip(&mut pieces) {
+                let takers = parts.iter().zip(&mut pieces);
+                for (part, pieces) in takers.filter(|p| self.positions(p.0).contains(&position)) {
                     let (piece, rest) = step.split_at_mut(n / self.rows * part.rows.len());
                     pieces.push(piece);
                     step = rest;
@@ -146,6 +209,15 @@ impl<T: Scalar> Repeat<T> {
         each * part.rows.start..each * part.rows.end
     }
 
+    /// The slices that a part works on.
+    fn positions(&self, part: &Part<T>) -> Range<usize> {
+        let Range { start, end } = part.steps;
+        match self.scan.from_end {
+            true => self.scan.length - end..self.scan.length - start,
+            false => start..end,
+        }
+    }
+
     /// All steps of a part.
     fn work(&self, part: &mut Part<T>, pieces: &mut Pieces<'_, T>, memory: &Memory<'_, T>) {
         let scan = &self.scan;
@@ -155,7 +227,15 @@ impl<T: Scalar> Repeat<T> {
             part.carries[c][0].copy_from_slice(&from[range]);
         }
         part.sums.iter_mut().for_each(|s| s.fill(T::of(0.0)));
-        for step in 0..scan.length {
+        let first = self.positions(part).start;
+        let idle = &self.idle[&part.rows.len()];
+        let plan = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        // More threads than when the program was compiled need more of them.
+        let mut plan =
+            plan.unwrap_or_else(|| self::plan(scan, &self.divisible, part.rows.len(), &self.pool));
+        let mut storage = self.pool.take();
+        plan.exchange(&mut storage);
+        for step in part.steps.clone() {
             let at = scan.position(step);
             let inputs = self.args.iter().enumerate().map(|(i, &place)| {
                 if scan.carried().contains(&i) {
@@ -185,16 +265,21 @@ impl<T: Scalar> Repeat<T> {
             outputs.extend(
                 pieces
                     .iter_mut()
-                    .skip(at)
-                    .step_by(scan.length)
+                    .skip(at - first)
+                    .step_by(part.steps.len())
                     .map(|p| &mut **p),
             );
-            part.plan.run(&inputs, &mut outputs, 0);
+            plan.run(&inputs, &mut outputs, 0);
             drop(outputs);
             for (sum, term) in part.sums.iter_mut().zip(&part.terms) {
                 sum.iter_mut().zip(term).for_each(|(s, &v)| *s += v);
             }
         }
+        plan.exchange(&mut storage);
+        self.pool.put(storage);
+        idle.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(plan);
     }
 
     /// Puts the last carries of the parts together, and adds their sums.

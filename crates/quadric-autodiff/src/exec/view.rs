@@ -88,8 +88,8 @@ impl View {
         Some(strides)
     }
 
-    /// The step between neighbours of some axes taken as one.
-    fn merged(&self, axes: std::ops::Range<usize>) -> Option<isize> {
+    /// The step between neighbours of some axes taken as one, if they are equally spaced.
+    pub(super) fn merged(&self, axes: std::ops::Range<usize>) -> Option<isize> {
         let long = axes.filter(|&i| self.shape[i] != 1);
         let mut inner: Option<(isize, isize)> = None;
         for axis in long.rev() {
@@ -102,6 +102,16 @@ impl View {
         }
         Some(inner.map_or(0, |(least, _)| least))
     }
+}
+
+/// Distance in memory from the first entry to the one with a number in row-major order.
+pub(super) fn position(shape: &[usize], strides: &[isize], mut number: usize) -> isize {
+    let mut position = 0;
+    for (&n, &stride) in shape.iter().zip(strides).rev() {
+        position += (number % n) as isize * stride;
+        number /= n;
+    }
+    position
 }
 
 /// Axes that all strided arrays of a loop walk together are taken as one; axes of length 1 vanish. At least one axis stays.

@@ -1,6 +1,6 @@
 //! Values that are known when the program is traced.
 
-use super::{Primitive, Site, Tangents, Types, one, single};
+use super::{Evaluated, Primitive, Site, Tangents, Types, one, single};
 use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Kind, Shape, Type, Var};
@@ -37,6 +37,31 @@ impl Constant {
         }
     }
 
+    /// The same constant with another length along an axis along which it does not change; none if it does.
+    pub(crate) fn resized(&self, axis: usize, length: usize) -> Option<Self> {
+        let mut constant = self.clone();
+        match &mut constant {
+            Self::Fill { shape, .. } => shape[axis] = length,
+            Self::Iota { shape } if axis + 1 < shape.len() => shape[axis] = length,
+            _ => return None,
+        }
+        Some(constant)
+    }
+
+    /// The entries.
+    pub(crate) fn values<T: Scalar>(&self, t: &Type) -> Array<T> {
+        let float = |bits: &u64| T::of(f64::from_bits(*bits));
+        match self {
+            Self::Fill { bits, .. } => Array::Float(vec![float(bits); t.len()]),
+            Self::Floats { bits, .. } => Array::Float(bits.iter().map(float).collect()),
+            Self::Indices { values, .. } => Array::Index(values.to_vec()),
+            Self::Iota { shape } => {
+                let last = shape.last().map_or(1, |&n| n as i32);
+                Array::Index((0..t.len()).map(|i| i as i32 % last).collect())
+            }
+        }
+    }
+
     fn kind_and_shape(&self) -> (Kind, &Shape) {
         match self {
             Self::Fill { shape, .. } | Self::Floats { shape, .. } => (Kind::Float, shape),
@@ -56,6 +81,10 @@ impl Primitive for Constant {
             kind,
             shape: shape.clone(),
         };
+        if matches!(self, Self::Iota { shape } if shape.last().is_some_and(|&n| n > i32::MAX as usize))
+        {
+            return Err(format!("{t} has more positions than indices"));
+        }
         let given = match self {
             Self::Floats { bits, .. } => bits.len(),
             Self::Indices { values, .. } => values.len(),
@@ -70,17 +99,8 @@ impl Primitive for Constant {
         single(t)
     }
 
-    fn eval<T: Scalar>(&self, _: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
-        let float = |bits: &u64| T::of(f64::from_bits(*bits));
-        vec![match self {
-            Self::Fill { bits, .. } => Array::Float(vec![float(bits); results[0].len()]),
-            Self::Floats { bits, .. } => Array::Float(bits.iter().map(float).collect()),
-            Self::Indices { values, .. } => Array::Index(values.to_vec()),
-            Self::Iota { shape } => {
-                let last = shape.last().map_or(1, |&n| n as i32);
-                Array::Index((0..results[0].len()).map(|i| i as i32 % last).collect())
-            }
-        }]
+    fn eval<T: Scalar>(&self, _: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
+        Ok(vec![self.values(&results[0])])
     }
 
     fn jvp(&self, _: &mut Site<'_>, _: &[Option<Var>]) -> Tangents {

@@ -1,7 +1,9 @@
 //! Convolution of images, and the two products that are linear in the same way: three faces of one trilinear form.
 
 use super::product::bilinear;
-use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, single};
+use super::{
+    Evaluated, Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, single,
+};
 use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Shape, Type, Var};
@@ -76,17 +78,19 @@ impl Convolution {
         let output = |s: &[usize]| ends(s, oh, ow);
         let kernel = |s: &[usize]| s[front] == g.kernel[0] && s[front + 1] == g.kernel[1];
         let channels = |s: &[usize]| s[front + 3];
+        let inputs = |kernel: &[usize]| kernel[front + 2].checked_mul(g.groups);
         let fits = a.len() == b.len() && a[..front] == b[..front];
         let tail: [usize; 4] = match self.role {
             _ if !fits => return None,
             Role::Output => {
-                let fits = image(a) && kernel(b) && channels(a) == b[front + 2] * g.groups;
+                let fits = image(a) && kernel(b) && Some(channels(a)) == inputs(b);
                 let fits = fits && channels(b).is_multiple_of(g.groups);
                 fits.then(|| [a[front], oh, ow, channels(b)])?
             }
             Role::Input => {
                 let fits = output(a) && kernel(b) && channels(a) == channels(b);
-                fits.then(|| [a[front], g.input[0], g.input[1], b[front + 2] * g.groups])?
+                let inputs = inputs(b).filter(|_| fits)?;
+                [a[front], g.input[0], g.input[1], inputs]
             }
             Role::Kernel => {
                 let fits = output(a) && image(b) && a[front] == b[front];
@@ -138,13 +142,18 @@ impl Primitive for Convolution {
     fn infer(&self, args: &[&Type]) -> Result<Types, String> {
         floats(args)?;
         let [a, b] = arity(args)?;
-        match self.infer_shape(&a.shape, &b.shape) {
-            Some(shape) => single(Type::float(shape)),
-            None => Err(format!("{a} and {b} do not fit {:?}", self.geometry)),
+        let Some(shape) = self.infer_shape(&a.shape, &b.shape) else {
+            return Err(format!("{a} and {b} do not fit {:?}", self.geometry));
+        };
+        let [output, input, _] = self.three(&a.shape, &b.shape, &shape);
+        let channels = output.last().max(input.last()).copied().unwrap_or(0);
+        if !self.geometry.is_addressable(channels) {
+            return Err(format!("{:?} reaches beyond any memory", self.geometry));
         }
+        single(Type::float(shape))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let (a, b) = (args[0].floats(), args[1].floats());
         let sizes = self.sizes(args[0].shape, args[1].shape, &results[0].shape);
         let mut sums = vec![0.0; results[0].len()];
@@ -156,7 +165,7 @@ impl Primitive for Convolution {
             };
             sums[to] += u.to_f64() * v.to_f64();
         });
-        vec![Array::Float(sums.into_iter().map(T::of).collect())]
+        Ok(vec![Array::Float(sums.into_iter().map(T::of).collect())])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -190,8 +199,12 @@ impl Primitive for Convolution {
 
     fn flops(&self, args: &[&Type], results: &[Type]) -> u64 {
         let s = self.sizes(&args[0].shape, &args[1].shape, &results[0].shape);
-        let window = self.geometry.kernel[0] * self.geometry.kernel[1];
-        let per_spot = window * s.inputs / self.geometry.groups * s.outputs;
-        2 * (s.batch * s.images * s.height * s.width * per_spot) as u64
+        let [kh, kw] = self.geometry.kernel;
+        let inputs = s.inputs / self.geometry.groups;
+        let factors = [
+            s.batch, s.images, s.height, s.width, kh, kw, inputs, s.outputs,
+        ];
+        let product = |n: u64, &m: &usize| n.saturating_mul(m as u64);
+        factors.iter().fold(2, product)
     }
 }

@@ -1,6 +1,8 @@
 //! Functions of one entry at a time. All arguments have the same shape; the tracer repeats what has fewer axes.
 
-use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, one, single};
+use super::{
+    Evaluated, Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, one, single,
+};
 use crate::array::{Array, Data, Operand};
 use crate::graph::{Graph, Vars};
 use crate::types::{Kind, Type, Var};
@@ -90,11 +92,11 @@ impl Primitive for Unary {
         single(x)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let x = args[0].floats().iter();
-        vec![Array::Float(
+        Ok(vec![Array::Float(
             x.map(|v| T::of(self.apply(v.to_f64()))).collect(),
-        )]
+        )])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -170,7 +172,7 @@ impl Primitive for Binary {
         single(Type::float(a.shape))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let results = match (args[0].data, args[1].data) {
             (Data::Float(a), Data::Float(b)) => {
                 let pairs = a.iter().zip(b);
@@ -184,7 +186,7 @@ impl Primitive for Binary {
             }
             _ => unreachable!("type inference compares like with like"),
         };
-        vec![Array::Float(results)]
+        Ok(vec![Array::Float(results)])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -272,10 +274,10 @@ impl Primitive for Select {
         single(a)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let [mask, a, b] = [0, 1, 2].map(|i| args[i].floats());
         let choose = |i: usize| if mask[i].to_f64() != 0.0 { a[i] } else { b[i] };
-        vec![Array::Float((0..mask.len()).map(choose).collect())]
+        Ok(vec![Array::Float((0..mask.len()).map(choose).collect())])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -332,9 +334,11 @@ impl Primitive for Real {
         single(Type::float(x.shape))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let x = args[0].indices().iter();
-        vec![Array::Float(x.map(|&v| T::of(f64::from(v))).collect())]
+        Ok(vec![Array::Float(
+            x.map(|&v| T::of(f64::from(v))).collect(),
+        )])
     }
 
     fn jvp(&self, _: &mut Site<'_>, _: &[Option<Var>]) -> Tangents {
@@ -368,8 +372,8 @@ impl Primitive for Detach {
         single(x)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
-        vec![crate::interpret::copy(args[0].data)]
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
+        Ok(vec![crate::interpret::copy(args[0].data)])
     }
 
     fn jvp(&self, _: &mut Site<'_>, _: &[Option<Var>]) -> Tangents {

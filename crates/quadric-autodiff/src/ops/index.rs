@@ -1,14 +1,13 @@
 //! Rows of a table by number, and their sums back into a table.
 
-use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, one, single};
+use super::{Evaluated, Primitive, Site, Tangents, Types, arity, batched_everywhere, one, single};
 use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Kind, Shape, Type, Var};
-use quadric_linalg::Scalar;
+use quadric_linalg::{Error, Scalar};
 
 /// `table (batch.., rows, inner..)` and `indices (batch.., outer..)` give `(batch.., outer.., inner..)`: the rows that the
-/// indices name. The first `batch` axes are common to both. A row that does not exist is all NaN: that is how an index out
-/// of range shows.
+/// indices name. The first `batch` axes are common to both. An index that names no row is an error.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Gather {
     pub(crate) batch: usize,
@@ -23,14 +22,14 @@ pub(crate) struct ScatterAdd {
 }
 
 /// Sizes of a gather or scatter.
-pub(crate) struct Extent {
-    pub(crate) rows: usize,
-    pub(crate) outer: usize,
-    pub(crate) inner: usize,
+struct Extent {
+    rows: usize,
+    outer: usize,
+    inner: usize,
 }
 
 impl Extent {
-    pub(crate) fn new(batch: usize, rows: usize, indices: &[usize], updates: &[usize]) -> Self {
+    fn new(batch: usize, rows: usize, indices: &[usize], updates: &[usize]) -> Self {
         Self {
             rows,
             outer: indices[batch..].iter().product(),
@@ -38,16 +37,48 @@ impl Extent {
         }
     }
 
-    /// For every index: the position of its row in the table, none if there is no such row, and of its update.
-    pub(crate) fn pairs<'a>(
+    /// For every index: the positions of its row in the table and of its update.
+    fn pairs<'a>(
         &'a self,
         indices: &'a [i32],
-    ) -> impl Iterator<Item = (Option<usize>, usize)> + 'a {
-        indices.iter().enumerate().map(|(i, &row)| {
-            let row = usize::try_from(row).ok().filter(|&r| r < self.rows);
-            let table = i / self.outer.max(1) * self.rows;
-            (row.map(|r| (table + r) * self.inner), i * self.inner)
+    ) -> impl Iterator<Item = Result<(usize, usize), NoRow>> + 'a {
+        indices.iter().enumerate().map(|(position, &index)| {
+            let row = row(index, self.rows).ok_or(NoRow {
+                index,
+                position,
+                rows: self.rows,
+            })?;
+            let table = position / self.outer.max(1) * self.rows;
+            Ok(((table + row) * self.inner, position * self.inner))
         })
+    }
+}
+
+/// The row that an index names, if there are that many.
+pub(crate) fn row(index: i32, rows: usize) -> Option<usize> {
+    usize::try_from(index).ok().filter(|&r| r < rows)
+}
+
+/// An index that names no row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoRow {
+    pub(crate) index: i32,
+    /// Its number among all indices.
+    pub(crate) position: usize,
+    pub(crate) rows: usize,
+}
+
+impl NoRow {
+    /// The error of the operation of this name.
+    pub(crate) fn error(self, name: &str) -> Error {
+        let Self {
+            index,
+            position,
+            rows,
+        } = self;
+        Error::data(format!(
+            "{name}: index {index} at position {position} names none of {rows} rows"
+        ))
     }
 }
 
@@ -80,18 +111,17 @@ impl Primitive for Gather {
         single(Type::float(indices.shape.iter().chain(inner).copied()))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let (table, indices) = (args[0].floats(), args[1].indices());
         let rows = args[0].shape[self.batch];
         let extent = Extent::new(self.batch, rows, args[1].shape, &results[0].shape);
-        let mut out = vec![T::of(f64::NAN); results[0].len()];
-        for (from, to) in extent.pairs(indices) {
-            if let Some(from) = from {
-                let row = &table[from..from + extent.inner];
-                out[to..to + extent.inner].copy_from_slice(row);
-            }
+        let mut out = vec![T::of(0.0); results[0].len()];
+        for pair in extent.pairs(indices) {
+            let (from, to) = pair.map_err(|e| e.error(self.name()))?;
+            let row = &table[from..from + extent.inner];
+            out[to..to + extent.inner].copy_from_slice(row);
         }
-        vec![Array::Float(out)]
+        Ok(vec![Array::Float(out)])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -143,19 +173,18 @@ impl Primitive for ScatterAdd {
         single(Type::float(shape))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let (indices, updates) = (args[0].indices(), args[1].floats());
         let extent = Extent::new(self.batch, self.rows, args[0].shape, args[1].shape);
         let mut sums = vec![0.0; results[0].len()];
-        for (to, from) in extent.pairs(indices) {
-            if let Some(to) = to {
-                let row = &updates[from..from + extent.inner];
-                for (sum, v) in sums[to..].iter_mut().zip(row) {
-                    *sum += v.to_f64();
-                }
+        for pair in extent.pairs(indices) {
+            let (to, from) = pair.map_err(|e| e.error(self.name()))?;
+            let row = &updates[from..from + extent.inner];
+            for (sum, v) in sums[to..].iter_mut().zip(row) {
+                *sum += v.to_f64();
             }
         }
-        vec![Array::Float(sums.into_iter().map(T::of).collect())]
+        Ok(vec![Array::Float(sums.into_iter().map(T::of).collect())])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {

@@ -1,8 +1,8 @@
 //! The same entries, repeated, renamed, moved, cut out or joined. All are linear.
 
 use super::{
-    Primitive, ReduceSum, Site, Tangents, Types, arity, batched_everywhere, floats, one, same,
-    single,
+    Evaluated, Primitive, ReduceSum, Site, Tangents, Types, arity, batched_everywhere, floats, one,
+    same, single,
 };
 use crate::array::{Array, Operand, Positions, collect};
 use crate::graph::Vars;
@@ -58,12 +58,12 @@ impl Primitive for Broadcast {
         })
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let strides = self.strides(&row_major(args[0].shape));
-        vec![collect(
+        Ok(vec![collect(
             args[0].data,
             Positions::new(0, &self.shape, &strides),
-        )]
+        )])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -117,8 +117,8 @@ impl Primitive for Reshape {
         single(t)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
-        vec![collect(args[0].data, 0..args[0].data.len())]
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
+        Ok(vec![collect(args[0].data, 0..args[0].data.len())])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -167,13 +167,13 @@ impl Primitive for Permute {
         })
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let own = row_major(args[0].shape);
         let strides: SmallVec<[isize; 6]> = self.axes.iter().map(|&a| own[a]).collect();
-        vec![collect(
+        Ok(vec![collect(
             args[0].data,
             Positions::new(0, &results[0].shape, &strides),
-        )]
+        )])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -259,12 +259,12 @@ impl Primitive for Slice {
         })
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let (start, strides) = self.view(&row_major(args[0].shape));
-        vec![collect(
+        Ok(vec![collect(
             args[0].data,
             Positions::new(start, &self.sizes, &strides),
-        )]
+        )])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -353,7 +353,7 @@ impl Primitive for Pad {
         single(Type::float(padded))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let mut out = vec![T::of(0.0); results[0].len()];
         let (start, strides) = self
             .inside(args[0].shape)
@@ -362,7 +362,7 @@ impl Primitive for Pad {
         for (&v, at) in args[0].floats().iter().zip(positions) {
             out[at] = v;
         }
-        vec![Array::Float(out)]
+        Ok(vec![Array::Float(out)])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -439,7 +439,7 @@ impl Primitive for Concat {
         single(t)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let mut out = Array::zeros(&results[0]);
         let strides = row_major(&results[0].shape);
         let parts = self.parts(args.iter().map(|a| a.shape.into()));
@@ -451,7 +451,7 @@ impl Primitive for Concat {
                 Array::Index(out) => positions.zip(arg.indices()).for_each(|(i, &v)| out[i] = v),
             }
         }
-        vec![out]
+        Ok(vec![out])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -525,13 +525,13 @@ impl Primitive for Reverse {
         single(x)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let shape = args[0].shape;
         let (start, strides) = self.view(shape, &row_major(shape));
-        vec![collect(
+        Ok(vec![collect(
             args[0].data,
             Positions::new(start, shape, &strides),
-        )]
+        )])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {

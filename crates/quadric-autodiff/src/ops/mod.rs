@@ -9,6 +9,7 @@ mod elementwise;
 mod index;
 mod layout;
 mod product;
+mod random;
 mod reduce;
 mod scan;
 mod window;
@@ -16,9 +17,10 @@ mod window;
 pub(crate) use constant::Constant;
 pub(crate) use convolution::{Convolution, Geometry, Role};
 pub(crate) use elementwise::{Binary, Detach, Real, Select, Unary};
-pub(crate) use index::{Gather, ScatterAdd};
+pub(crate) use index::{Gather, NoRow, ScatterAdd, row};
 pub(crate) use layout::{Broadcast, Concat, Pad, Permute, Reshape, Reverse, Slice};
 pub(crate) use product::MatMul;
+pub(crate) use random::{Random, UNITS};
 pub(crate) use reduce::{CumulativeSum, ReduceMax, ReduceSum};
 pub(crate) use scan::Scan;
 pub(crate) use window::WindowArgmax;
@@ -34,6 +36,8 @@ use std::fmt;
 pub(crate) type Types = SmallVec<[Type; 1]>;
 /// Tangents or cotangents; none is a zero that nobody computes.
 pub(crate) type Tangents = SmallVec<[Option<Var>; 4]>;
+/// Values of results, or what is wrong with the entries of the arguments.
+pub(crate) type Evaluated<T> = quadric_linalg::Result<Vec<Array<T>>>;
 
 /// Where a rule is applied: an equation of a graph.
 pub(crate) struct Site<'a> {
@@ -53,8 +57,8 @@ pub(crate) trait Primitive {
     fn infer(&self, args: &[&Type]) -> Result<Types, String>;
 
     /// The results. This is the meaning of the primitive, kept as plain as it can be: the executor computes most primitives
-    /// faster, and is tested against this.
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>>;
+    /// faster, and is tested against this. An error says what is wrong with entries: types have been checked.
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T>;
 
     /// The tangents of the results, linear in the tangents of the arguments.
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents;
@@ -143,7 +147,7 @@ macro_rules! primitives {
             fn infer(&self, args: &[&Type]) -> Result<Types, String> {
                 match self { $(Self::$name(p) => p.infer(args)),* }
             }
-            fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+            fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
                 match self { $(Self::$name(p) => p.eval(args, results)),* }
             }
             fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -174,6 +178,8 @@ primitives! {
     MatMul, Convolution,
     // By position.
     Gather, ScatterAdd, WindowArgmax,
+    // By key.
+    Random,
     // Over steps.
     Scan,
 }
@@ -183,6 +189,7 @@ impl fmt::Display for Op {
         f.write_str(self.name())?;
         match self {
             Self::Constant(c) => write!(f, " {c}"),
+            Self::Random(p) => write!(f, " {}", p.stream),
             Self::Permute(p) => write!(f, " {:?}", p.axes.as_slice()),
             Self::ReduceSum(p) => write!(f, " {:?}", p.axes.as_slice()),
             Self::ReduceMax(p) => write!(f, " {:?}", p.axes.as_slice()),

@@ -1,6 +1,8 @@
 //! Products of matrices.
 
-use super::{Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, one, single};
+use super::{
+    Evaluated, Primitive, Site, Tangents, Types, arity, batched_everywhere, floats, one, single,
+};
 use crate::array::{Array, Operand};
 use crate::graph::{Graph, Vars};
 use crate::types::{Shape, Type, Var};
@@ -51,7 +53,7 @@ impl Primitive for MatMul {
         single(Type::float(shape))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let (a, b) = (args[0].floats(), args[1].floats());
         let rank = args[0].shape.len();
         let (m, k) = (args[0].shape[rank - 2], args[0].shape[rank - 1]);
@@ -62,7 +64,9 @@ impl Primitive for MatMul {
             let terms = (0..k).map(|l| a[l].to_f64() * b[l * n + j].to_f64());
             T::of(terms.sum())
         };
-        vec![Array::Float((0..results[0].len()).map(entry).collect())]
+        Ok(vec![Array::Float(
+            (0..results[0].len()).map(entry).collect(),
+        )])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {

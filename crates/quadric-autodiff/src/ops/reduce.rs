@@ -1,6 +1,8 @@
 //! Sums, largest entries and running sums along axes.
 
-use super::{Binary, Primitive, Site, Tangents, Types, arity, floats, one, same, single};
+use super::{
+    Binary, Evaluated, Primitive, Site, Tangents, Types, arity, floats, one, same, single,
+};
 use crate::array::{Array, Operand, Positions};
 use crate::graph::Vars;
 use crate::types::{Shape, Type, Var, row_major, without};
@@ -48,14 +50,14 @@ impl Primitive for ReduceSum {
         infer_reduced(&self.axes, args)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let mut sums = vec![0.0; results[0].len()];
         let strides = targets(args[0].shape, &self.axes);
         let positions = Positions::new(0, args[0].shape, &strides);
         for (v, at) in args[0].floats().iter().zip(positions) {
             sums[at] += v.to_f64();
         }
-        vec![Array::Float(sums.into_iter().map(T::of).collect())]
+        Ok(vec![Array::Float(sums.into_iter().map(T::of).collect())])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -102,7 +104,7 @@ impl Primitive for ReduceMax {
         Ok(results)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let mut most = vec![T::of(f64::NEG_INFINITY); results[0].len()];
         let strides = targets(args[0].shape, &self.axes);
         let positions = Positions::new(0, args[0].shape, &strides);
@@ -111,7 +113,7 @@ impl Primitive for ReduceMax {
                 most[at] = v;
             }
         }
-        vec![Array::Float(most)]
+        Ok(vec![Array::Float(most)])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {
@@ -164,7 +166,7 @@ impl Primitive for CumulativeSum {
         single(x)
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], _: &[Type]) -> Evaluated<T> {
         let (shape, x) = (args[0].shape, args[0].floats());
         let mut out = x.to_vec();
         let (n, stride) = (shape[self.axis], row_major(shape)[self.axis] as usize);
@@ -177,7 +179,7 @@ impl Primitive for CumulativeSum {
                 out[start + at * stride] = T::of(sum);
             }
         }
-        vec![Array::Float(out)]
+        Ok(vec![Array::Float(out)])
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {

@@ -5,7 +5,7 @@
 
 mod rules;
 
-use super::{Primitive, Site, Tangents, Types};
+use super::{Evaluated, Primitive, Site, Tangents, Types};
 use crate::array::{Array, Operand};
 use crate::graph::{Graph, Vars};
 use crate::interpret;
@@ -142,7 +142,7 @@ impl Primitive for Scan {
         Ok(results.collect())
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let whole = |i: usize| interpret::copy(args[i].data);
         let consts: Vec<Array<T>> = (0..self.consts).map(whole).collect();
         let mut carries: Vec<Array<T>> = self.carried().map(whole).collect();
@@ -159,7 +159,7 @@ impl Primitive for Scan {
                 .chain(carries)
                 .chain(slices)
                 .collect();
-            let mut outputs = interpret::run(&self.body, inputs);
+            let mut outputs = interpret::run(&self.body, inputs)?;
             let rest = outputs.split_off(self.carries);
             carries = outputs;
             for (i, (value, out)) in rest.iter().zip(&mut out).enumerate() {
@@ -170,7 +170,7 @@ impl Primitive for Scan {
                 }
             }
         }
-        carries.into_iter().chain(out).collect()
+        Ok(carries.into_iter().chain(out).collect())
     }
 
     fn jvp(&self, site: &mut Site<'_>, tangents: &[Option<Var>]) -> Tangents {

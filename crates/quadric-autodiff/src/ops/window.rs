@@ -1,13 +1,13 @@
 //! Where the largest entry of each window of an image is: max-pooling is a gather at these positions.
 
-use super::{Primitive, Site, Tangents, Types, arity, floats, one, single};
+use super::{Evaluated, Primitive, Site, Tangents, Types, arity, floats, one, single};
 use crate::array::{Array, Operand};
 use crate::graph::Vars;
 use crate::types::{Shape, Type, Var};
 use quadric_linalg::Scalar;
 
 /// `(.., n, h, w, c)` gives indices `(.., n, oh, ow, c)`: positions in the flat array of the last four axes. The first of equal
-/// entries is taken, and NaN before any number. Padding is never taken.
+/// entries is taken, and NaN before any number. Padding is never taken; windows that hold nothing else are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct WindowArgmax {
     /// The windows; their `groups` has no meaning here.
@@ -25,10 +25,17 @@ impl Primitive for WindowArgmax {
         let g = &self.windows;
         let wrong = || format!("{x} does not fit {g:?}");
         let front = x.rank().checked_sub(4).ok_or_else(wrong)?;
-        // A window that lies in the padding has no largest entry.
-        let narrow = (0..2).any(|i| g.padding.iter().any(|p| p[i] >= g.kernel[i]));
+        // A window that lies in the padding has no largest entry, nor has one whose entries pass on both sides of the image.
+        let narrow = (0..2).any(|i| {
+            let passes = g.padding[0][i] > 0 && g.dilation[i] > g.input[i];
+            passes || g.padding.iter().any(|p| p[i] >= g.kernel[i])
+        });
         if x.shape[front + 1..front + 3] != g.input || narrow {
             return Err(wrong());
+        }
+        let tail = Type::float(x.shape[front..].iter().copied());
+        if tail.len() > i32::MAX as usize || !g.is_addressable(tail.shape[3]) {
+            return Err(format!("positions in {tail} by {g:?} are no indices"));
         }
         let mut shape: Shape = x.shape.clone();
         for axis in 0..2 {
@@ -37,7 +44,7 @@ impl Primitive for WindowArgmax {
         single(Type::index(shape))
     }
 
-    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Vec<Array<T>> {
+    fn eval<T: Scalar>(&self, args: &[Operand<'_, T>], results: &[Type]) -> Evaluated<T> {
         let (g, x) = (self.windows, args[0].floats());
         let front = args[0].shape.len() - 4;
         let shape = &results[0].shape[front..];
@@ -65,7 +72,9 @@ impl Primitive for WindowArgmax {
             }
             best.map_or(-1, |b| (b % block) as i32)
         };
-        vec![Array::Index((0..results[0].len()).map(find).collect())]
+        Ok(vec![Array::Index(
+            (0..results[0].len()).map(find).collect(),
+        )])
     }
 
     fn jvp(&self, _: &mut Site<'_>, _: &[Option<Var>]) -> Tangents {
@@ -81,6 +90,8 @@ impl Primitive for WindowArgmax {
     }
 
     fn flops(&self, _: &[&Type], results: &[Type]) -> u64 {
-        (results[0].len() * self.windows.kernel[0] * self.windows.kernel[1]) as u64
+        let kernel = self.windows.kernel.map(|n| n as u64);
+        let count = results[0].len() as u64;
+        count.saturating_mul(kernel[0]).saturating_mul(kernel[1])
     }
 }

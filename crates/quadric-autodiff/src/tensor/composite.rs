@@ -1,8 +1,9 @@
 //! Functions built from the primitives: activations, normalised exponentials, convolution and pooling.
 
 use super::Tensor;
-use crate::ops::{Convolution, Gather, Geometry, Role, WindowArgmax};
-use crate::tracer::fail;
+use crate::ops::{Convolution, Gather, Geometry, Role, UNITS, WindowArgmax};
+use crate::tracer::{Tracer, fail};
+use crate::types::Shape;
 use std::panic::Location;
 
 /// What surrounds an image.
@@ -56,10 +57,12 @@ impl Windows {
         }
         let same = |axis: usize| {
             let (stride, n) = (self.strides[axis], input[axis]);
-            let covered = (n.div_ceil(stride).saturating_sub(1)) * stride
-                + (kernel[axis] - 1) * self.dilation[axis]
-                + 1;
-            covered.saturating_sub(n)
+            let last = n.div_ceil(stride).saturating_sub(1) * stride;
+            let reach = (kernel[axis] - 1).saturating_mul(self.dilation[axis]);
+            reach
+                .saturating_add(last)
+                .saturating_add(1)
+                .saturating_sub(n)
         };
         let padding = match self.padding {
             Padding::Valid => [[0, 0], [0, 0]],
@@ -70,14 +73,33 @@ impl Windows {
                 [before, [total[0] - before[0], total[1] - before[1]]]
             }
         };
+        let padded =
+            |i: usize| input[i].saturating_add(padding[0][i].saturating_add(padding[1][i]));
+        // Where there is one window, or one entry in a window, there is no distance.
+        let strides = [0, 1].map(|i| self.strides[i].min(padded(i).max(1)));
+        let dilation = [0, 1].map(|i| if kernel[i] == 1 { 1 } else { self.dilation[i] });
         Geometry {
             input,
             kernel,
-            strides: self.strides,
-            dilation: self.dilation,
+            strides,
+            dilation,
             padding,
             groups: self.groups,
         }
+    }
+}
+
+impl Tracer {
+    /// Standard normal numbers (Box, Muller, 1958), made of two calls of [`Tracer::random`].
+    #[track_caller]
+    pub fn normal<'t>(
+        &'t self,
+        key: Tensor<'t>,
+        shape: impl IntoIterator<Item = usize>,
+    ) -> Tensor<'t> {
+        let shape: Shape = shape.into_iter().collect();
+        let (u, v) = (self.random(key, shape.clone()), self.random(key, shape));
+        ((-u).log1p() * -2.0).sqrt() * (v * std::f64::consts::TAU).cos()
     }
 }
 
@@ -178,19 +200,34 @@ impl<'t> Tensor<'t> {
             fail("conv2d", &message, Location::caller());
         };
         let geometry = windows.geometry("conv2d", [*h, *w], [*kh, *kw]);
-        if *channels != inputs * windows.groups {
+        if inputs.checked_mul(windows.groups) != Some(*channels) {
             let message = format!(
-                "images {:?} have {channels} channels, the kernel {:?} with {} groups takes {}",
+                "images {:?} have {channels} channels, the kernel {:?} takes {inputs} in each of {} groups",
                 &x[..],
                 &k[..],
-                windows.groups,
-                inputs * windows.groups
+                windows.groups
             );
             fail("conv2d", &message, Location::caller());
         }
         let role = Role::Output;
         self.tracer
             .emit(Convolution { role, geometry }, &[self, kernel])
+    }
+
+    /// Each entry with probability `1 - rate` divided by that, else 0 (Srivastava et al., JMLR 15, 2014). The probability is
+    /// rounded up to a multiple of 2⁻²⁴. What is dropped depends on the key as [`Tracer::random`] says; with rate 0 nothing is.
+    #[track_caller]
+    pub fn dropout(self, rate: f64, key: Self) -> Self {
+        if !(0.0..1.0).contains(&rate) {
+            let message = format!("the rate is {rate}; it must be at least 0 and less than 1");
+            fail("dropout", &message, Location::caller());
+        }
+        let draws = self.tracer.random(key, self.shape());
+        if rate == 0.0 {
+            return self;
+        }
+        let kept = ((1.0 - rate) * UNITS).ceil() / UNITS;
+        self * (draws.less(self.fill_like(kept)) / kept)
     }
 
     #[track_caller]
@@ -217,7 +254,7 @@ impl<'t> Tensor<'t> {
     #[track_caller]
     pub fn avg_pool(self, size: [usize; 2], windows: Windows) -> Self {
         let channels = self.image("avg_pool")[3];
-        let weight = 1.0 / (size[0] * size[1]) as f64;
+        let weight = 1.0 / (size[0] as f64 * size[1] as f64);
         let kernel = self.tracer.fill(weight, [size[0], size[1], 1, channels]);
         let groups = channels;
         self.conv2d(kernel, Windows { groups, ..windows })

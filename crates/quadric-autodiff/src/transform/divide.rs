@@ -4,7 +4,7 @@
 //! sequences are divided among tasks that run all steps without waiting for one another.
 
 use crate::graph::Graph;
-use crate::ops::{Binary, Op, Unary};
+use crate::ops::{Binary, Op, Role, Unary};
 use crate::program::{Equation, Program};
 use crate::types::{Shape, Type, Var};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub(crate) enum Along {
     /// The same.
     Same,
-    /// The part's rows of it: those are along this axis.
+    /// The part's rows of it: those are along this axis, which may hold several entries of each row together.
     Rows(usize),
     /// A term of it: those of all parts add up to it.
     Term,
@@ -78,13 +78,7 @@ impl Divisible {
 
     /// Emits the equations for some rows; the error is an input that would have to have rows, if there is one.
     fn walk(&self, program: &Program, rows: usize) -> Result<(Program, Vec<Along>), Option<usize>> {
-        let mut walk = Walk {
-            program,
-            all: self.rows,
-            rows,
-            graph: Graph::default(),
-            known: HashMap::new(),
-        };
+        let mut walk = Walk::new(program, self.rows, rows);
         let mut inputs = program.inputs.clone();
         for (i, input) in inputs.iter_mut().enumerate() {
             let mut t = program.input_type(i).clone();
@@ -108,32 +102,42 @@ impl Divisible {
     }
 }
 
-struct Walk<'a> {
-    program: &'a Program,
-    /// Rows of the whole, and of this part.
-    all: usize,
-    rows: usize,
-    graph: Graph,
+/// Makes the equations of a part of the rows from those of all.
+pub(super) struct Walk<'a> {
+    rules: Rules<'a>,
+    pub(super) graph: Graph,
     /// For the values of the program those of the part.
-    known: HashMap<Var, (Var, Along)>,
+    pub(super) known: HashMap<Var, (Var, Along)>,
 }
 
-impl Walk<'_> {
-    fn shape(&self, v: Var) -> &Shape {
-        let t: &Type = &self.program.types[v.index()];
-        &t.shape
+/// What operations do with rows.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) program: &'a Program,
+    /// Rows of the whole, and of a part.
+    pub(super) all: usize,
+    pub(super) rows: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(program: &'a Program, all: usize, rows: usize) -> Self {
+        Self {
+            rules: Rules { program, all, rows },
+            graph: Graph::default(),
+            known: HashMap::new(),
+        }
     }
 
-    fn emit(&mut self, e: &Equation) -> Result<(), Option<usize>> {
+    pub(super) fn emit(&mut self, e: &Equation) -> Result<(), Option<usize>> {
         let along: Vec<Along> = e.args.iter().map(|v| self.known[v].1).collect();
         let mut own: Vec<Var> = e.args.iter().map(|v| self.known[v].0).collect();
         let mut op = e.op.clone();
         let result = if along.iter().all(|&a| a == Along::Same) {
             Along::Same
         } else {
-            let result = self.rule(&mut op, e, &along).ok_or(None)?;
+            let result = self.rules.apply(&mut op, e, &along).ok_or(None)?;
             // Entry by entry, and pair by pair, all have rows where one has.
-            let rank = self.shape(e.results[0]).len();
+            let rank = self.rules.shape(e.results[0]).len();
             for (i, axis) in wanted(&op, along.len(), rank, result) {
                 own[i] = self.narrowed(e.args[i], axis)?;
             }
@@ -146,8 +150,67 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Some rows of a value that has no rows yet: of one that is the same everywhere along the axis.
+    fn narrowed(&mut self, v: Var, axis: usize) -> Result<Var, Option<usize>> {
+        let (own, along) = self.known[&v];
+        if along == Along::Rows(axis) {
+            return Ok(own);
+        }
+        let owner = self.owner(v).filter(|_| axis == 0);
+        let e = self.graph.producer(own).ok_or(owner)?.clone();
+        let mut shape = self.rules.shape(v).clone();
+        shape[axis] = self.rules.part(shape[axis]);
+        match &e.op {
+            Op::Broadcast(p) if !p.axes.contains(&axis) => {
+                Ok(self.graph.broadcast(e.args[0], &shape, &p.axes))
+            }
+            Op::Constant(c) => match c.resized(axis, shape[axis]) {
+                Some(constant) => Ok(self.graph.emit(constant, &[])),
+                None => Err(owner),
+            },
+            op if is_entrywise(op) => {
+                let maker = self.rules.maker(v).ok_or(owner)?.clone();
+                let args: Result<Vec<Var>, _> =
+                    maker.args.iter().map(|&a| self.narrowed(a, axis)).collect();
+                Ok(self.graph.emit_all(maker.op, &args?)[0])
+            }
+            _ => Err(owner),
+        }
+    }
+
+    /// An input without rows that a value is computed from, entry by entry.
+    fn owner(&self, v: Var) -> Option<usize> {
+        let inputs = &self.rules.program.inputs;
+        if let Some(i) = inputs.iter().position(|input| input.var == v) {
+            return (self.known[&v].1 == Along::Same).then_some(i);
+        }
+        let e = self.rules.maker(v)?;
+        match &e.op {
+            Op::Broadcast(p) if p.axes.first() == Some(&0) => self.owner(e.args[0]),
+            op if is_entrywise(op) => e.args.iter().find_map(|&a| self.owner(a)),
+            _ => None,
+        }
+    }
+}
+
+impl Rules<'_> {
+    fn shape(&self, v: Var) -> &Shape {
+        let t: &Type = &self.program.types[v.index()];
+        &t.shape
+    }
+
+    fn maker(&self, v: Var) -> Option<&Equation> {
+        let makes = |e: &&Equation| e.results.contains(&v);
+        self.program.equations.iter().find(makes)
+    }
+
+    /// What is left of a length in a part.
+    pub(super) fn part(&self, length: usize) -> usize {
+        length / self.all * self.rows
+    }
+
     /// What the result is, with the operation made to fit the part; none if rows meet.
-    fn rule(&self, op: &mut Op, e: &Equation, along: &[Along]) -> Option<Along> {
+    pub(super) fn apply(&self, op: &mut Op, e: &Equation, along: &[Along]) -> Option<Along> {
         let shape = self.shape(e.results[0]);
         if along.contains(&Along::Term) {
             return keeps_terms(op, along).then_some(Along::Term);
@@ -163,12 +226,10 @@ impl Walk<'_> {
             alike.then_some(first)
         };
         match op {
-            Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Detach(_) | Op::Real(_) => {
-                common().map(Along::Rows)
-            }
+            op if is_entrywise(op) => common().map(Along::Rows),
             Op::Broadcast(p) => {
                 let to = p.axes[axis(0)?];
-                p.shape[to] = self.rows;
+                p.shape[to] = self.part(p.shape[to]);
                 Some(Along::Rows(to))
             }
             Op::Permute(p) => {
@@ -176,14 +237,15 @@ impl Walk<'_> {
                 p.axes.iter().position(|&a| a == from).map(Along::Rows)
             }
             Op::Reshape(p) => {
-                let to = same_axis(self.shape(e.args[0]), axis(0)?, shape)?;
-                p.shape[to] = self.rows;
+                let to = same_axis(self.shape(e.args[0]), axis(0)?, shape, self.all)?;
+                p.shape[to] = self.part(p.shape[to]);
                 Some(Along::Rows(to))
             }
             Op::Slice(p) => {
                 let at = axis(0)?;
-                let whole = p.starts[at] == 0 && p.steps[at] == 1 && p.sizes[at] == self.all;
-                p.sizes[at] = self.rows;
+                let length = self.shape(e.args[0])[at];
+                let whole = p.starts[at] == 0 && p.steps[at] == 1 && p.sizes[at] == length;
+                p.sizes[at] = self.part(length);
                 whole.then_some(Along::Rows(at))
             }
             Op::Pad(p) => {
@@ -194,49 +256,26 @@ impl Walk<'_> {
             Op::Concat(p) => common().filter(|&a| a != p.axis).map(Along::Rows),
             Op::ReduceSum(p) => Some(reduced(&p.axes, axis(0)?).map_or(Along::Term, Along::Rows)),
             Op::ReduceMax(p) => reduced(&p.axes, axis(0)?).map(Along::Rows),
+            Op::CumulativeSum(p) => axis(0).filter(|&a| a != p.axis).map(Along::Rows),
             Op::MatMul(_) => product(axis(0), axis(1), shape.len()),
+            Op::Convolution(p) => images(p.role, axis(0), axis(1), shape.len() - 4),
+            Op::Gather(p) if along[0] == Along::Same => {
+                axis(1).filter(|&a| a >= p.batch).map(Along::Rows)
+            }
+            Op::ScatterAdd(p) if axis(0) == axis(1) => {
+                axis(0).filter(|&a| a >= p.batch).map(|_| Along::Term)
+            }
             _ => None,
         }
     }
+}
 
-    /// Some rows of a value that has no rows yet: of one that is the same everywhere along the axis.
-    fn narrowed(&mut self, v: Var, axis: usize) -> Result<Var, Option<usize>> {
-        let (own, along) = self.known[&v];
-        if along == Along::Rows(axis) {
-            return Ok(own);
-        }
-        let owner = self.owner(v).filter(|_| axis == 0);
-        let e = self.graph.producer(own).ok_or(owner)?.clone();
-        let mut shape = self.shape(v).clone();
-        shape[axis] = self.rows;
-        match &e.op {
-            Op::Broadcast(p) if !p.axes.contains(&axis) => {
-                Ok(self.graph.broadcast(e.args[0], &shape, &p.axes))
-            }
-            Op::Constant(c) => match c.filled() {
-                Some(value) => Ok(self.graph.fill(value, &shape)),
-                None => Err(owner),
-            },
-            _ => Err(owner),
-        }
-    }
-
-    /// An input without rows that a value is computed from, entry by entry.
-    fn owner(&self, v: Var) -> Option<usize> {
-        let inputs = &self.program.inputs;
-        if let Some(i) = inputs.iter().position(|input| input.var == v) {
-            return (self.known[&v].1 == Along::Same).then_some(i);
-        }
-        let makes = |e: &&Equation| e.results.contains(&v);
-        let e = self.program.equations.iter().find(makes)?;
-        match e.op {
-            Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Detach(_) => {
-                e.args.iter().find_map(|&a| self.owner(a))
-            }
-            Op::Broadcast(ref p) if p.axes.first() == Some(&0) => self.owner(e.args[0]),
-            _ => None,
-        }
-    }
+/// True for operations that compute every entry of the result from the same entries of the arguments.
+pub(super) fn is_entrywise(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Detach(_) | Op::Real(_)
+    )
 }
 
 /// True for operations on terms whose results are terms: they are linear.
@@ -253,13 +292,14 @@ fn keeps_terms(op: &Op, along: &[Along]) -> bool {
 }
 
 /// The arguments that must have rows, each with the axis, for the result to have them.
-fn wanted(op: &Op, args: usize, rank: usize, result: Along) -> Vec<(usize, usize)> {
+pub(super) fn wanted(op: &Op, args: usize, rank: usize, result: Along) -> Vec<(usize, usize)> {
     let Along::Rows(axis) = result else {
         return Vec::new();
     };
     let all = (0..args).map(|i| (i, axis));
     match op {
-        Op::Unary(_) | Op::Binary(_) | Op::Select(_) | Op::Concat(_) => all.collect(),
+        Op::Concat(_) => all.collect(),
+        op if is_entrywise(op) => all.collect(),
         Op::MatMul(_) if axis + 2 < rank => all.collect(),
         _ => Vec::new(),
     }
@@ -271,11 +311,21 @@ fn reduced(axes: &[usize], axis: usize) -> Option<usize> {
     (!axes.contains(&axis)).then(|| axis - before)
 }
 
-/// The axis of another shape that goes over the same entries.
-fn same_axis(from: &[usize], axis: usize, to: &[usize]) -> Option<usize> {
+/// The axis of another shape that goes over the same entries, with those of a row together.
+fn same_axis(from: &[usize], axis: usize, to: &[usize], rows: usize) -> Option<usize> {
     let before: usize = from[..axis].iter().product();
-    let fits = |&i: &usize| to[i] == from[axis] && to[..i].iter().product::<usize>() == before;
+    let whole = |i: usize| to[i] != 0 && to[i].is_multiple_of(rows);
+    let fits = |&i: &usize| whole(i) && to[..i].iter().product::<usize>() == before;
     (0..to.len()).find(fits)
+}
+
+/// The result of a convolution whose images lie along axis `front`, for axes of rows of its arguments.
+fn images(role: Role, a: Option<usize>, b: Option<usize>, front: usize) -> Option<Along> {
+    match (role, a, b) {
+        (Role::Output | Role::Input, Some(axis), None) if axis == front => Some(Along::Rows(axis)),
+        (Role::Kernel, Some(a), Some(b)) if a == b && a == front => Some(Along::Term),
+        _ => None,
+    }
 }
 
 /// The result of a product, for axes of rows of its arguments.
@@ -355,7 +405,7 @@ mod tests {
                     Array::Float((0..t.len()).map(|_| stream.normal()).collect())
                 })
                 .collect();
-            let whole = interpret::run(&scan.body, inputs.clone());
+            let whole = interpret::run(&scan.body, inputs.clone()).expect("no index is read");
             let mut parts: Vec<Vec<f64>> = vec![Vec::new(); whole.len()];
             let first = found.rows / 2;
             for rows in [0..first, first..found.rows] {
@@ -365,7 +415,8 @@ mod tests {
                     let start = (all.len() - n) * usize::from(rows.start > 0);
                     Array::Float(all[start..start + n].to_vec())
                 });
-                for (i, out) in interpret::run(&body, own.collect()).iter().enumerate() {
+                let outputs = interpret::run(&body, own.collect()).expect("no index is read");
+                for (i, out) in outputs.iter().enumerate() {
                     if scan.summed().contains(&i) && rows.start > 0 {
                         parts[i]
                             .iter_mut()

@@ -132,7 +132,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// If the inputs do not have the kinds and shapes of [`inputs`](Self::inputs).
+    /// If the inputs do not have the kinds and shapes of [`inputs`](Self::inputs), or an index names no row.
     pub fn run<T: Scalar>(&self, inputs: &[Data<'_, T>]) -> Result<Vec<Array<T>>> {
         if inputs.len() != self.inputs.len() {
             let (found, expected) = (inputs.len(), self.inputs.len());
@@ -142,7 +142,7 @@ impl Program {
             data.check(&input.name, self.input_type(i))?;
         }
         let values = inputs.iter().map(|d| interpret::copy(*d)).collect();
-        Ok(interpret::run(self, values))
+        interpret::run(self, values)
     }
 }
 

@@ -177,7 +177,7 @@ impl<'t> Builder<'_, 't> {
 
     fn elementwise(&mut self, a: Tensor<'t>) -> Tensor<'t> {
         let positive = |x: Tensor<'t>| x.square() + 0.5;
-        match self.choices.below(18) {
+        match self.choices.below(20) {
             0 => (a + self.partner(a)) * 0.7,
             1 => a - self.partner(a) * 0.5,
             2 => a * self.partner(a) * 0.6,
@@ -198,7 +198,69 @@ impl<'t> Builder<'_, 't> {
             14 => 1.0 - a,
             15 => 0.5 / positive(a),
             16 => a * self.constant(a),
+            17 => self.random(a),
+            18 => self.indexed(a),
             _ => a.square() * 0.5,
+        }
+    }
+
+    fn key(&mut self) -> Tensor<'t> {
+        let key = [
+            self.choices.below(3) as i32 - 1,
+            self.choices.below(3) as i32,
+        ];
+        self.tracer.index_constant(&key, [2])
+    }
+
+    fn random(&mut self, a: Tensor<'t>) -> Tensor<'t> {
+        let key = self.key();
+        match self.choices.below(4) {
+            0 => a.dropout(self.choices.of(&[0.5, 0.1, 0.9, 0.0, 1.5]), key),
+            1 => a * self.tracer.random(key, a.shape()),
+            2 => a + self.tracer.normal(key, a.shape()) * 0.1,
+            _ => {
+                let keys = self.tracer.index_constant(&[1, 2, 3, 4, 5, 6], [3, 2]);
+                let kept = self.tracer.scan(&[a], &[keys], |carry, key| {
+                    let next = carry[0].sin() + carry[0].dropout(0.4, key[0]) * 0.3;
+                    (vec![next], vec![next])
+                });
+                kept.1[0]
+            }
+        }
+    }
+
+    /// Indices of rows that exist, rearranged.
+    fn indices(&mut self, rows: usize) -> Tensor<'t> {
+        let shape = self.choices.shape(3);
+        let all = (0..count(&shape)).map(|_| self.choices.below(rows) as i32);
+        let all: Vec<i32> = all.collect();
+        let i = self.tracer.index_constant(&all, shape.clone());
+        match self.choices.below(7) {
+            1 => i.permute(&(0..shape.len() as isize).rev().collect::<Vec<_>>()),
+            2 if !shape.is_empty() => i.slice(0, shape[0] / 2..shape[0]),
+            3 => i.broadcast_to([&[2][..], &shape[..]].concat()),
+            4 if !shape.is_empty() => i.concat(&[i.reverse(&[0])], -1),
+            5 => i.expand(-1).broadcast_to([&shape[..], &[3]].concat()),
+            _ => i,
+        }
+    }
+
+    /// What depends on indices, in one of several ways.
+    fn indexed(&mut self, a: Tensor<'t>) -> Tensor<'t> {
+        let rows = 1 + self.choices.below(4);
+        let (i, j) = (self.indices(rows), self.indices(rows));
+        match self.choices.below(4) {
+            0 => i.to_float() * a.mean_all(),
+            1 => i.one_hot(rows) * a.sum_all(),
+            2 => {
+                let fits = i.shape() == j.shape();
+                let other = if fits { j } else { i.reverse(&[]) };
+                i.less(other) + i.less_equal(other) * a.mean_all()
+            }
+            _ => {
+                let table = fit(a, &[2, rows, 2]).permute(&[1, 2, 0]);
+                table.gather(i).sin()
+            }
         }
     }
 
@@ -346,14 +408,27 @@ impl<'t> Builder<'_, 't> {
             std::array::from_fn(|_| least + c.below(n))
         };
         Windows {
-            strides: pair(c, 1, 3),
-            dilation: pair(c, 1, 2),
+            strides: if c.one_in(16) {
+                [c.wild(), c.wild()]
+            } else {
+                pair(c, 1, 3)
+            },
+            dilation: if c.one_in(16) {
+                [c.wild(), c.wild()]
+            } else {
+                pair(c, 1, 2)
+            },
             padding: match c.below(3) {
                 0 => Padding::Valid,
                 1 => Padding::Same,
+                _ if c.one_in(16) => Padding::Zeros([c.wild(), c.wild()], [c.wild(), c.wild()]),
                 _ => Padding::Zeros(pair(c, 0, 3), pair(c, 0, 3)),
             },
-            groups: c.of(&[1, 1, 2]),
+            groups: if c.one_in(16) {
+                c.wild()
+            } else {
+                c.of(&[1, 1, 2])
+            },
         }
     }
 
@@ -364,8 +439,10 @@ impl<'t> Builder<'_, 't> {
         let (images, height, width) = (c.of(&[1, 2]), 1 + c.below(4), 1 + c.below(4));
         let (inputs, outputs) = (c.of(&[1, 2]), c.of(&[1, 2, 3]));
         let (kh, kw) = (1 + c.below(3), 1 + c.below(3));
-        let kernel = fit(b, &[kh, kw, inputs, outputs * groups]);
-        fit(a, &[images, height, width, inputs * groups]).conv2d(kernel, windows) * 0.4
+        // Where groups are wild the channels do not fit.
+        let mixed = groups.min(4);
+        let kernel = fit(b, &[kh, kw, inputs, outputs * mixed]);
+        fit(a, &[images, height, width, inputs * mixed]).conv2d(kernel, windows) * 0.4
     }
 
     fn composite(&mut self, a: Tensor<'t>) -> Tensor<'t> {
@@ -375,10 +452,8 @@ impl<'t> Builder<'_, 't> {
             1 => a.gelu_tanh(),
             2 => a.silu(),
             3 if size > 0 => {
-                let shape = self.choices.shape(3);
-                let indices = (0..count(&shape)).map(|_| self.choices.below(size) as i32);
-                let indices: Vec<i32> = indices.collect();
-                a.gather(self.tracer.index_constant(&indices, shape))
+                let indices = self.indices(size);
+                a.gather(indices)
             }
             4 if size > 0 => {
                 let logits = fit(a, &[2, size]);

@@ -2,7 +2,8 @@
 
 use super::generate::{Generated, generate};
 use super::{Flat, assert_close, check_block, dot, join, normals, weighted};
-use quadric_autodiff::{Array, Data, Program};
+use quadric_autodiff::{Array, Data, Executable, Program};
+use quadric_linalg::ErrorKind;
 
 const NAMES: [&str; 2] = ["x0", "x1"];
 
@@ -51,6 +52,9 @@ pub(crate) fn check_bytes(bytes: &[u8]) {
         x,
         smooth: !detached,
     };
+    if checks.is_refused() {
+        return;
+    }
     if !checks.is_small(&checks.x) {
         return checks.compute();
     }
@@ -88,9 +92,32 @@ fn slope(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], v: &[f64]) -> Option<Vec<f64
 }
 
 impl Checks {
-    fn is_small(&self, x: &[f64]) -> bool {
+    fn inputs<'a>(&self, x: &'a [f64]) -> [Data<'a, f64>; 2] {
         let cut = x.split_at(self.function.sizes[0]);
-        let inputs = [Data::Float(cut.0), Data::Float(cut.1)];
+        [Data::Float(cut.0), Data::Float(cut.1)]
+    }
+
+    /// True if an index names no row; then it is refused both ways.
+    fn is_refused(&self) -> bool {
+        let inputs = self.inputs(&self.x);
+        let Err(e) = self.all.run::<f64>(&inputs) else {
+            return false;
+        };
+        let mut outputs: Vec<Vec<f64>> = (0..self.all.outputs())
+            .map(|i| vec![0.0; self.all.output_type(i).len()])
+            .collect();
+        let mut slots: Vec<&mut [f64]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        let mut compiled = Executable::new(&self.all).expect("real outputs");
+        for found in [Err(e), compiled.run(&inputs, &mut slots)] {
+            let e = found.expect_err("it was refused before");
+            assert_eq!(e.kind(), ErrorKind::Data, "{e}");
+            assert!(e.to_string().contains("names none of"), "{e}");
+        }
+        true
+    }
+
+    fn is_small(&self, x: &[f64]) -> bool {
+        let inputs = self.inputs(x);
         let values = self.all.run::<f64>(&inputs).expect("inputs fit");
         let mut entries = values.iter().flat_map(Array::floats);
         entries.all(|v| v.abs() <= LARGE)

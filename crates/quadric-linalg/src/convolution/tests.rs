@@ -143,3 +143,44 @@ fn all_products_follow_the_definition() {
         }
     }
 }
+
+/// Sizes near the largest integer give no result instead of a wrong one.
+#[test]
+fn sizes_that_overflow_are_none() {
+    let usual = Geometry {
+        input: [5, 5],
+        kernel: [3, 3],
+        strides: [1, 1],
+        dilation: [1, 1],
+        padding: [[0, 0], [0, 0]],
+        groups: 1,
+    };
+    assert_eq!(usual.output(0), Some(3));
+    assert!(usual.is_addressable(1 << 40));
+    assert!(!usual.is_addressable(usize::MAX / 25));
+    let huge = [usize::MAX, 1];
+    let with = |change: &dyn Fn(&mut Geometry)| {
+        let mut g = usual;
+        change(&mut g);
+        g
+    };
+    let without_result = [
+        with(&|g| g.padding[0] = huge),
+        with(&|g| g.padding = [[usize::MAX - 5, 0], [1, 0]]),
+        with(&|g| g.dilation = huge),
+        with(&|g| g.dilation = [usize::MAX / 2 + 1, 1]),
+        with(&|g| g.kernel = huge),
+        with(&|g| g.kernel = [0, 1]),
+        with(&|g| g.strides = [0, 1]),
+    ];
+    for g in without_result {
+        assert_eq!(g.output(0), None, "{g:?}");
+        assert!(!g.is_addressable(1), "{g:?}");
+    }
+    let long = with(&|g| g.strides = huge);
+    assert_eq!(long.output(0), Some(1));
+    assert!(!long.is_addressable(1));
+    let wide = with(&|g| g.padding[1] = [1 << 31, 1 << 31]);
+    assert_eq!(wide.output(0), Some((1 << 31) + 3));
+    assert!(!wide.is_addressable(1));
+}

@@ -2,9 +2,10 @@
 
 use super::Lowering;
 use crate::array::Array;
+use crate::exec::Slots;
 use crate::exec::memory::Place;
-use crate::ops::{Constant, Primitive};
-use crate::types::{Kind, Type};
+use crate::ops::Constant;
+use crate::types::{Kind, Shape, Type};
 use quadric_linalg::Scalar;
 
 /// Memory of a value, before it has a place.
@@ -41,20 +42,21 @@ impl Buffer {
 }
 
 impl Lowering<'_> {
-    /// Gives every buffer a place, and returns the slots. Buffers of the same size share a slot if one is last read before the
+    /// Gives every buffer a place, and returns the slots: constants, and the kinds and lengths of the others. Buffers of the same size share a slot if one is last read before the
     /// other is made; what early steps make for late ones keeps its slot for itself.
-    pub(super) fn share<T: Scalar>(&mut self, order: &[usize], early: usize) -> Vec<Array<T>> {
+    pub(super) fn share<T: Scalar>(&mut self, order: &[usize], early: usize) -> Slots<T> {
         let mut last_read = vec![0; self.buffers.len()];
         for (time, &i) in order.iter().enumerate() {
             for &b in self.items[i].reads.iter().chain(&self.items[i].writes) {
                 last_read[b] = time;
             }
         }
-        let mut slots: Vec<Array<T>> = Vec::new();
+        let mut slots = Slots::default();
         for buffer in &mut self.buffers {
             if let Some(c) = &buffer.constant {
-                buffer.place = Some(Place::Slot(slots.len()));
-                slots.extend(c.eval(&[], std::slice::from_ref(&buffer.t)));
+                buffer.place = Some(Place::Slot(slots.lens.len()));
+                slots.lens.push(buffer.t.len());
+                slots.arrays.push(c.values(&buffer.t));
             }
         }
         let mut free: Vec<(Kind, usize, usize)> = Vec::new();
@@ -73,8 +75,13 @@ impl Lowering<'_> {
                 let slot = match known {
                     Some(found) => free.swap_remove(found).2,
                     None => {
-                        slots.push(Array::zeros(&buffer.t));
-                        slots.len() - 1
+                        slots.scratch.push((kind, slots.lens.len()));
+                        slots.lens.push(len);
+                        slots.arrays.push(Array::zeros(&Type {
+                            kind,
+                            shape: Shape::from_slice(&[0]),
+                        }));
+                        slots.lens.len() - 1
                     }
                 };
                 buffer.place = Some(Place::Slot(slot));
@@ -95,6 +102,8 @@ impl Lowering<'_> {
                 }
             }
         }
+        let Slots { lens, scratch, .. } = &mut slots;
+        scratch.sort_by_key(|&(_, slot)| std::cmp::Reverse(lens[slot]));
         slots
     }
 }

@@ -3,17 +3,20 @@
 use super::{Group, Item, Lowering, Operand, Work};
 use crate::exec::assemble::Assemble;
 use crate::exec::convolve::Convolve;
+use crate::exec::direct::Direct;
 use crate::exec::fused::{Code, Load, Loop, Sink, Source};
 use crate::exec::memory::Place;
 use crate::exec::product::Product;
 use crate::exec::repeat::Repeat;
-use crate::exec::view::{Strides, collapse};
+use crate::exec::storage::Pool;
+use crate::exec::view::{Strides, View, collapse};
 use crate::exec::{Plain, Plan, Step};
 use crate::types::row_major;
 use quadric_linalg::Scalar;
+use std::sync::Arc;
 
 impl Lowering<'_> {
-    pub(super) fn finish<T: Scalar>(mut self) -> Plan<T> {
+    pub(super) fn finish<T: Scalar>(mut self, pool: &Arc<Pool<T>>) -> Plan<T> {
         let mut order: Vec<usize> = (0..self.items.len()).collect();
         order.sort_by_key(|&i| (self.items[i].late, self.items[i].order));
         let early = order.iter().filter(|&&i| !self.items[i].late).count();
@@ -25,7 +28,7 @@ impl Lowering<'_> {
         let mut items: Vec<Option<Item>> = items.into_iter().map(Some).collect();
         let steps = order.iter().map(|&i| {
             let item = items[i].take().expect("each once");
-            self.step(item.work)
+            self.step(item.work, pool)
         });
         let steps: Vec<Step<T>> = steps.collect();
         let inputs = program.inputs.iter().enumerate();
@@ -45,6 +48,7 @@ impl Lowering<'_> {
             steps,
             early,
             slots,
+            tiles: Vec::new(),
         }
     }
 
@@ -54,7 +58,7 @@ impl Lowering<'_> {
             .expect("every buffer that is used has a place")
     }
 
-    fn step<T: Scalar>(&self, work: Work) -> Step<T> {
+    fn step<T: Scalar>(&self, work: Work, pool: &Arc<Pool<T>>) -> Step<T> {
         match work {
             Work::Group(group) => Step::Loop(self.compile(&group)),
             Work::Product(a, b, out) => {
@@ -80,7 +84,17 @@ impl Lowering<'_> {
             }
             Work::Scan(scan, args, results) => {
                 let places = |v: Vec<usize>| v.into_iter().map(|b| self.place(b)).collect();
-                Step::Repeat(Box::new(Repeat::new(&scan, places(args), places(results))))
+                let repeat = Repeat::new(&scan, places(args), places(results), pool);
+                Step::Repeat(Box::new(repeat))
+            }
+            Work::Direct(op, views, out) => {
+                let args = views.into_iter().map(|v| {
+                    let place = self.place(v.buffer);
+                    (v, place)
+                });
+                let args: Vec<(View, Place)> = args.collect();
+                let t = &self.buffers[out].t;
+                Step::Direct(Direct::new(&op, &args, (self.place(out), t)))
             }
             Work::Plain(op, args, results) => Step::Plain(Plain {
                 op,
@@ -92,6 +106,7 @@ impl Lowering<'_> {
                     .into_iter()
                     .map(|(b, t)| (self.place(b), t))
                     .collect(),
+                fault: None,
             }),
             Work::CopyIndices(view, to) => {
                 let from = self.place(view.buffer);
