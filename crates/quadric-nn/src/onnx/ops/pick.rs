@@ -139,7 +139,7 @@ fn gather<'t>(s: &Site<'_, 't>) -> Results<'t> {
 }
 
 /// The rows along an axis whose numbers are computed from inputs, and therefore are real numbers: sums over all rows, of which one
-/// counts. As for other rows, NaN where there is none.
+/// counts; NaN where there is none.
 fn take_computed<'t>(table: Tensor<'t>, axis: usize, at: Tensor<'t>) -> Tensor<'t> {
     let hot = super::choose::hot_rows(at, table.shape()[axis]);
     let outer = at.shape().len();
@@ -265,6 +265,8 @@ fn gather_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
         .expand(axis as isize);
     let last = last.broadcast_to(hot.shape());
     let chosen = hot.select(last, last.fill_like(0.0)).sum(&[-1]);
+    let none = hot.sum(&[-1]).equal(chosen.fill_like(0.0));
+    let chosen = none.select(chosen.fill_like(f64::NAN), chosen);
     one(Value::Real(chosen, value.element()))
 }
 

@@ -280,6 +280,17 @@ fn indices_that_come_from_inputs_choose_entries() {
         )
     };
     assert_eq!(found("GatherElements")[0], [3.0, 1.0, 5.0, 5.0]);
+    let missing = autodiff::Data::Index(&[2, 3, -1, 1]);
+    let [y, _] = run(
+        &elements("GatherElements", table.clone()),
+        Mode::Evaluate,
+        missing,
+        2,
+    );
+    assert!(
+        y[1].is_nan() && y[0] == 3.0 && y[2..] == [6.0, 5.0],
+        "{y:?}"
+    );
     assert_eq!(found("Gather")[0], [3.0, 1.0, 2.0, 2.0, 6.0, 4.0, 5.0, 5.0]);
 }
 
