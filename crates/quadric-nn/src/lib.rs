@@ -16,6 +16,7 @@
 
 mod init;
 mod network;
+pub mod onnx;
 
 pub use init::Init;
 pub use network::{Call, Mode, Network, Port, Scope, Traced};
