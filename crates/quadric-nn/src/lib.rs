@@ -15,7 +15,11 @@
 //! ```
 
 mod init;
+pub mod layers;
+mod losses;
+pub mod models;
 mod network;
 
 pub use init::Init;
+pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced};

@@ -93,6 +93,9 @@ pub struct Call<'t, 'a> {
     pub inputs: &'a [Tensor<'t>],
     /// How layers behave.
     pub mode: Mode,
+    /// What random numbers depend on, two indices such as a seed and the number of a step ([`Tracer::random`]). A network that
+    /// draws none needs no key.
+    pub key: Option<Tensor<'t>>,
 }
 
 /// What a call returns.
@@ -107,6 +110,7 @@ pub struct Traced<'t> {
 pub struct Scope<'t> {
     tracer: &'t Tracer,
     mode: Mode,
+    key: Option<Tensor<'t>>,
     prefix: String,
     store: Rc<RefCell<Store<'t>>>,
 }
@@ -209,7 +213,8 @@ impl Pieces {
         let seeds = SeedTree::new(seed).child("initial values");
         let mut flat = vec![T::of(0.0); self.layout.len()];
         for (segment, init) in self.layout.segments().iter().zip(&*self.inits) {
-            init.fill(&segment.name, seeds, &mut flat[segment.range()]);
+            let columns = segment.shape.last().copied().unwrap_or(1);
+            init.fill(&segment.name, columns, seeds, &mut flat[segment.range()]);
         }
         flat
     }
@@ -222,6 +227,7 @@ impl<'t> Scope<'t> {
         Self {
             tracer: self.tracer,
             mode: self.mode,
+            key: self.key,
             prefix: format!("{}{name}.", self.prefix),
             store: Rc::clone(&self.store),
         }
@@ -235,6 +241,11 @@ impl<'t> Scope<'t> {
     /// How layers behave.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// The key of random numbers, if the network is called with one.
+    pub fn key(&self) -> Option<Tensor<'t>> {
+        self.key
     }
 
     /// A parameter. Asked for again, it is the same one.
@@ -298,6 +309,7 @@ impl Network {
             let scope = Scope {
                 tracer: t,
                 mode: Mode::Evaluate,
+                key: None,
                 prefix: String::new(),
                 store: Rc::new(RefCell::new(Store {
                     parameters: Named::new(None),
@@ -350,6 +362,7 @@ impl Network {
         let scope = Scope {
             tracer: t,
             mode: call.mode,
+            key: call.key,
             prefix: String::new(),
             store: Rc::new(RefCell::new(Store {
                 parameters: Named::new(Some((self.layout().clone(), call.parameters))),
@@ -361,7 +374,8 @@ impl Network {
         Traced { outputs, buffers }
     }
 
-    /// The program of the outputs for a batch of `examples`, with inputs `parameters`, `buffers`, and those of the network.
+    /// The program of the outputs for a batch of `examples`, with inputs `parameters`, `buffers`, and those of the network;
+    /// in [`Mode::Train`] also with the index input `key`, of shape `[2]`.
     ///
     /// # Errors
     ///
@@ -375,6 +389,7 @@ impl Network {
                 buffers: t.input("buffers", [self.buffers().len()]),
                 inputs: &inputs,
                 mode,
+                key: (mode == Mode::Train).then(|| t.index_input("key", [2])),
             };
             self.trace(t, call).outputs
         })
