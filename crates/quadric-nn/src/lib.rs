@@ -19,7 +19,9 @@ pub mod layers;
 mod losses;
 pub mod models;
 mod network;
+mod weights;
 
 pub use init::Init;
 pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced};
+pub use weights::{AxisOrder, Weights};

@@ -6,12 +6,22 @@
 //! `(kh, kw, inputs / groups, outputs)`.
 
 mod activation;
+mod attention;
 mod conv;
 mod dense;
+mod dropout;
+mod embedding;
 mod norm;
+mod pool;
+mod recurrent;
 mod weight;
 
 pub use activation::Activation;
+pub use attention::{Attention, EncoderLayer, encoder_layer, self_attention};
 pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
 pub use dense::{Dense, dense};
+pub use dropout::dropout;
+pub use embedding::embedding;
 pub use norm::{BatchNorm, batch_norm, group_norm, layer_norm};
+pub use pool::{global_avg_pool, global_max_pool};
+pub use recurrent::{Recurrent, gru, lstm, rnn};

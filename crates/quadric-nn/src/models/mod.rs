@@ -2,6 +2,8 @@
 
 mod plain;
 mod resnet;
+mod sequence;
 
-pub use plain::{lenet, mlp};
+pub use plain::{MARTENS, autoencoder, lenet, mlp};
 pub use resnet::{Resnet, resnet};
+pub use sequence::{EncoderClassifier, encoder_classifier, lstm_classifier};
