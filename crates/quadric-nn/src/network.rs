@@ -72,6 +72,7 @@ pub struct Network {
     inputs: Arc<[Port]>,
     parameters: Pieces,
     buffers: Pieces,
+    random: bool,
     body: Arc<Body>,
 }
 
@@ -119,6 +120,8 @@ pub struct Scope<'t> {
 struct Store<'t> {
     parameters: Named<'t>,
     buffers: Named<'t>,
+    /// Whether the key was asked for.
+    random: bool,
 }
 
 struct Named<'t> {
@@ -243,8 +246,10 @@ impl<'t> Scope<'t> {
         self.mode
     }
 
-    /// The key of random numbers, if the network is called with one.
+    /// The key of random numbers, if the network is called with one. A layer that draws some in [`Mode::Train`] asks in either
+    /// mode, so that the network knows ([`Network::is_random`]).
     pub fn key(&self) -> Option<Tensor<'t>> {
+        self.store.borrow_mut().random = true;
         self.key
     }
 
@@ -257,7 +262,10 @@ impl<'t> Scope<'t> {
             .borrow_mut()
             .parameters
             .get(self.tracer, &name, shape, role, init);
-        found.unwrap_or_else(|message| self.tracer.fail("parameter", &message))
+        match found {
+            Ok(value) => value,
+            Err(message) => self.tracer.fail("parameter", &message),
+        }
     }
 
     /// A buffer: not trained, but kept with the parameters, as running statistics are.
@@ -269,7 +277,10 @@ impl<'t> Scope<'t> {
                 .borrow_mut()
                 .buffers
                 .get(self.tracer, &name, shape, Role::Plain, init);
-        found.unwrap_or_else(|message| self.tracer.fail("buffer", &message))
+        match found {
+            Ok(value) => value,
+            Err(message) => self.tracer.fail("buffer", &message),
+        }
     }
 
     /// What a buffer is after this call.
@@ -314,19 +325,25 @@ impl Network {
                 store: Rc::new(RefCell::new(Store {
                     parameters: Named::new(None),
                     buffers: Named::new(None),
+                    random: false,
                 })),
             };
             let batch: Vec<Tensor<'_>> = inputs.iter().map(|p| p.input(t, 2)).collect();
             let outputs = body(&scope, &batch);
             let store = scope.store.borrow();
-            pieces = Some((store.parameters.pieces(), store.buffers.pieces()));
+            pieces = Some((
+                store.parameters.pieces(),
+                store.buffers.pieces(),
+                store.random,
+            ));
             outputs
         })?;
-        let (parameters, buffers) = pieces.expect("the trace went through");
+        let (parameters, buffers, random) = pieces.expect("the trace went through");
         Ok(Self {
             inputs: inputs.into(),
             parameters: parameters?,
             buffers: buffers?,
+            random,
             body: Arc::new(body),
         })
     }
@@ -344,6 +361,11 @@ impl Network {
     /// Names, shapes and places of the buffers.
     pub fn buffers(&self) -> &Layout {
         &self.buffers.layout
+    }
+
+    /// Whether a call in [`Mode::Train`] needs a key ([`Call::key`]).
+    pub fn is_random(&self) -> bool {
+        self.random
     }
 
     /// Parameters to start from. Each depends on the seed and its name only.
@@ -367,6 +389,7 @@ impl Network {
             store: Rc::new(RefCell::new(Store {
                 parameters: Named::new(Some((self.layout().clone(), call.parameters))),
                 buffers: Named::new(Some((self.buffers().clone(), call.buffers))),
+                random: false,
             })),
         };
         let outputs = (self.body)(&scope, call.inputs);
@@ -375,21 +398,23 @@ impl Network {
     }
 
     /// The program of the outputs for a batch of `examples`, with inputs `parameters`, `buffers`, and those of the network;
-    /// in [`Mode::Train`] also with the index input `key`, of shape `[2]`.
+    /// in [`Mode::Train`], if it [is random](Self::is_random), also with the index input `key`, of shape `[2]`.
     ///
     /// # Errors
     ///
     /// If shapes do not fit.
     pub fn program(&self, examples: usize, mode: Mode) -> Result<Program> {
         Program::trace(|t| {
+            let parameters = t.input("parameters", [self.layout().len()]);
+            let buffers = t.input("buffers", [self.buffers().len()]);
             let inputs: Vec<Tensor<'_>> =
                 self.inputs.iter().map(|p| p.input(t, examples)).collect();
             let call = Call {
-                parameters: t.input("parameters", [self.layout().len()]),
-                buffers: t.input("buffers", [self.buffers().len()]),
+                parameters,
+                buffers,
                 inputs: &inputs,
                 mode,
-                key: (mode == Mode::Train).then(|| t.index_input("key", [2])),
+                key: (self.random && mode == Mode::Train).then(|| t.index_input("key", [2])),
             };
             self.trace(t, call).outputs
         })

@@ -3,8 +3,10 @@
 mod common;
 
 use common::{Case, output_type};
-use quadric_nn::layers::Activation;
-use quadric_nn::models::{Resnet, lenet, mlp, resnet};
+use quadric_nn::layers::{Activation, EncoderLayer};
+use quadric_nn::models::{
+    EncoderClassifier, Resnet, autoencoder, encoder_classifier, lenet, lstm_classifier, mlp, resnet,
+};
 use quadric_nn::{Loss, Mode};
 
 #[test]
@@ -73,10 +75,55 @@ fn wrong_options_are_refused() {
             .to_string()
             .contains("width: 0")
     );
+    assert!(lstm_classifier(4, 0, 3, 3).is_err());
+    assert!(autoencoder(&[3]).is_err());
     for sizes in [&[][..], &[3], &[3, 0, 2]] {
         let text = mlp(sizes, Activation::Tanh)
             .expect_err("no sizes")
             .to_string();
         assert!(text.contains("`sizes` is"), "{text}");
     }
+}
+
+#[test]
+fn small_classifiers_of_sequences() {
+    let network = lstm_classifier(4, 2, 3, 3).expect("sizes");
+    assert_eq!(network.layout().len(), 12 * (2 + 3 + 1) + 3 * 4);
+    Case::new(network, Loss::CROSS_ENTROPY, Mode::Evaluate, 3).check("lstm");
+    for norm_first in [true, false] {
+        let options = EncoderClassifier {
+            steps: 3,
+            features: 2,
+            width: 4,
+            layers: 1,
+            layer: EncoderLayer {
+                feedforward: 3,
+                dropout: 0.3,
+                norm_first,
+                ..EncoderLayer::new(4, 2)
+            },
+            classes: 3,
+        };
+        let network = encoder_classifier(options).expect("sizes");
+        let norms = if norm_first { 6 } else { 4 };
+        let parameters = 12 + 12 + norms * 4 + 4 * 16 + 16 + 12 + 3 + 12 + 4 + 15;
+        assert_eq!(network.layout().len(), parameters);
+        Case::new(network, Loss::CROSS_ENTROPY, Mode::Train, 3).check("encoder");
+    }
+}
+
+#[test]
+fn small_autoencoder() {
+    let network = autoencoder(&[5, 4, 2]).expect("sizes");
+    let names: Vec<&str> = network
+        .layout()
+        .segments()
+        .iter()
+        .map(|s| &s.name[..])
+        .collect();
+    assert_eq!(names[6..], ["fc4.weight", "fc4.bias"]);
+    let shapes = network.layout().segments().iter().step_by(2);
+    let shapes: Vec<&[usize]> = shapes.map(|s| &s.shape[..]).collect();
+    assert_eq!(shapes, [[5, 4], [4, 2], [2, 4], [4, 5]]);
+    Case::new(network, Loss::Bernoulli, Mode::Evaluate, 3).check("autoencoder");
 }

@@ -14,11 +14,12 @@ pub fn dropout<'t>(scope: &Scope<'t>, x: Tensor<'t>, rate: f64) -> Tensor<'t> {
         let message = format!("the rate is {rate}; it must be at least 0 and less than 1");
         t.fail("dropout", &message);
     }
-    if rate == 0.0 || scope.mode() == Mode::Evaluate {
+    if rate == 0.0 {
         return x;
     }
-    match scope.key() {
-        Some(key) => x.dropout(rate, key),
-        None => t.fail("dropout", "the network is called without a key"),
+    match (scope.mode(), scope.key()) {
+        (Mode::Evaluate, _) => x,
+        (Mode::Train, Some(key)) => x.dropout(rate, key),
+        (Mode::Train, None) => t.fail("dropout", "the network is called without a key"),
     }
 }

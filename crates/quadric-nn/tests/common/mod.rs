@@ -104,8 +104,12 @@ impl Case {
         self.program(|_, _, (_, loss)| vec![loss])
     }
 
+    pub(crate) fn output_program(&self) -> Program {
+        self.program(|_, _, (output, _)| vec![output])
+    }
+
     pub(crate) fn output(&self, w: &[f64]) -> Vec<f64> {
-        run(&self.program(|_, _, (output, _)| vec![output]), &[w])
+        run(&self.output_program(), &[w])
     }
 
     pub(crate) fn gradient(&self) -> Program {
@@ -153,15 +157,15 @@ pub(crate) fn run(program: &Program, inputs: &[&[f64]]) -> Vec<f64> {
     out
 }
 
-/// The matrix of a program that is linear in its last input, a direction; symmetric, or by columns.
-fn columns(program: &Program, w: &[f64]) -> Vec<f64> {
+/// The matrix of a program that is linear in its last input, a direction: one column after another.
+pub(crate) fn columns(program: &Program, w: &[f64]) -> Vec<f64> {
     let mut compiled = Executable::new(program).expect("a real output");
     let mut prepared = compiled.prepare(&[Data::Float(w)]).expect("a point");
     let mut matrix = Vec::with_capacity(w.len() * w.len());
     for i in 0..w.len() {
         let mut unit = vec![0.0; w.len()];
         unit[i] = 1.0;
-        let mut out = vec![f64::NAN; w.len()];
+        let mut out = vec![f64::NAN; program.output_type(0).len()];
         let applied = prepared.apply(&[Data::Float(&unit)], &mut [&mut out]);
         applied.expect("a direction");
         matrix.extend(out);
