@@ -1,6 +1,7 @@
 //! The one file format for checkpoints and models: safetensors with versioned, checksummed metadata.
 //!
-//! A file holds named tensors of `f32`, `f64` or `u64` and named strings. Files of our own carry `quadric.format` (the
+//! A file holds named tensors of `f32`, `f64` or `u64` and named strings; half precision is widened and integers with a sign that
+//! are not negative lose it when they are read. Files of our own carry `quadric.format` (the
 //! format's version), `kind` (`checkpoint` or `model`) and `blake3`, a hash of everything else. The bytes depend only on
 //! the content.
 
@@ -130,8 +131,40 @@ impl Tensor {
                 shape,
                 data: numbers(bytes, u64::from_le_bytes),
             },
+            Dtype::F16 => Self::F32 {
+                shape,
+                data: numbers(bytes, |b| half(u16::from_le_bytes(b))),
+            },
+            // The upper half of an `f32`.
+            Dtype::BF16 => Self::F32 {
+                shape,
+                data: numbers(bytes, |[a, b]| f32::from_le_bytes([0, 0, a, b])),
+            },
+            Dtype::I64 => Self::U64 {
+                shape,
+                data: numbers(bytes, i64::from_le_bytes)
+                    .into_iter()
+                    .map(|v| u64::try_from(v).ok())
+                    .collect::<Option<_>>()?,
+            },
             _ => return None,
         })
+    }
+}
+
+/// The number of an IEEE 754 binary16, exactly.
+fn half(bits: u16) -> f32 {
+    let (exponent, fraction) = (bits >> 10 & 31, bits & 1023);
+    let magnitude = match exponent {
+        0 => f32::from(fraction) * 2_f32.powi(-24),
+        31 if fraction == 0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => f32::from(1024 + fraction) * 2_f32.powi(i32::from(exponent) - 25),
+    };
+    if bits >> 15 == 1 {
+        -magnitude
+    } else {
+        magnitude
     }
 }
 
@@ -271,7 +304,8 @@ impl Container {
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed): anything but a complete safetensors file without gaps,
-    /// overlaps, duplicates or trailing bytes; a type other than `f32`, `f64`, `u64`; a newer format; a wrong checksum.
+    /// overlaps, duplicates or trailing bytes; a type other than `f32`, `f64`, `u64`, `f16`, `bf16` (both become `f32`) and `i64`
+    /// without negative entries (`u64`); a newer format; a wrong checksum.
     pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Self> {
         let bad = |message: String| Error::malformed(file, message);
         let not_safetensors = |e| bad(format!("not a complete safetensors file: {e}"));
@@ -290,7 +324,7 @@ impl Container {
             let tensor = Tensor::from_bytes(view.dtype(), view.shape(), view.data());
             let tensor = tensor.ok_or_else(|| {
                 bad(format!(
-                    "the tensor `{name}` holds {}; this reader knows F32, F64 and U64",
+                    "the tensor `{name}` holds {}; this reader knows F16, BF16, F32, F64, U64, and I64 without negative entries",
                     view.dtype()
                 ))
             })?;

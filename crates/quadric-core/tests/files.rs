@@ -138,7 +138,8 @@ fn t_f04_hostile_headers() {
         tensor("F64", "[1]", "[0,16]"),
         tensor("F64", "[-1]", "[0,8]"),
         tensor("F65", "[1]", "[0,8]"),
-        tensor("F16", "[4]", "[0,8]"),
+        tensor("I16", "[4]", "[0,8]"),
+        tensor("F16", "[3]", "[0,8]"),
         nested,
         twice.into(),
         r#"{"__metadata__":{"k":"1","k":"2"}}"#.into(),
@@ -174,6 +175,46 @@ fn t_f04_hostile_headers() {
         )
         .is_err()
     );
+}
+
+/// Every half is what its bits say, by the definition of the format.
+#[test]
+fn narrow_types_are_widened() {
+    let all: Vec<u16> = (0..=u16::MAX).collect();
+    let payload: Vec<u8> = all.iter().flat_map(|b| b.to_le_bytes()).collect();
+    let read = |dtype: &str| {
+        let header =
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":[256,256],"data_offsets":[0,131072]}}}}"#);
+        let read = Container::from_bytes(&with_header(&header, &payload), "f").unwrap();
+        match &read.tensors["a"] {
+            Tensor::F32 { shape, data } if *shape == [256, 256] => data.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (dtype, width) in [("F16", 10), ("BF16", 7)] {
+        let bias = (1 << (14 - width)) - 1;
+        for (&bits, found) in all.iter().zip(read(dtype)) {
+            let exponent = i32::from(bits & 0x7fff) >> width;
+            let fraction = f64::from(bits & ((1 << width) - 1)) / f64::from(1 << width);
+            let size = match exponent {
+                0 => fraction * 2_f64.powi(1 - bias),
+                e if e == 2 * bias + 1 && fraction == 0.0 => f64::INFINITY,
+                e if e == 2 * bias + 1 => f64::NAN,
+                e => (1.0 + fraction) * 2_f64.powi(e - bias),
+            };
+            let expected = if bits >> 15 == 0 { size } else { -size };
+            let found = f64::from(found);
+            assert!(
+                found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan(),
+                "{dtype} {bits:#x}: {found}, expected {expected}"
+            );
+        }
+    }
+    let header = r#"{"a":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}"#;
+    let count = |v: i64| Container::from_bytes(&with_header(header, &v.to_le_bytes()), "f");
+    assert_eq!(count(7).unwrap().tensors["a"].shape(), [0_usize; 0]);
+    let text = count(-7).unwrap_err().to_string();
+    assert!(text.contains("`a` holds I64"), "{text}");
 }
 
 fn cases() -> PathBuf {

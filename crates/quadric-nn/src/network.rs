@@ -72,6 +72,7 @@ pub struct Network {
     inputs: Arc<[Port]>,
     parameters: Pieces,
     buffers: Pieces,
+    random: bool,
     body: Arc<Body>,
 }
 
@@ -93,6 +94,9 @@ pub struct Call<'t, 'a> {
     pub inputs: &'a [Tensor<'t>],
     /// How layers behave.
     pub mode: Mode,
+    /// What random numbers depend on, two indices such as a seed and the number of a step ([`Tracer::random`]). A network that
+    /// draws none needs no key.
+    pub key: Option<Tensor<'t>>,
 }
 
 /// What a call returns.
@@ -107,6 +111,7 @@ pub struct Traced<'t> {
 pub struct Scope<'t> {
     tracer: &'t Tracer,
     mode: Mode,
+    key: Option<Tensor<'t>>,
     prefix: String,
     store: Rc<RefCell<Store<'t>>>,
 }
@@ -115,6 +120,8 @@ pub struct Scope<'t> {
 struct Store<'t> {
     parameters: Named<'t>,
     buffers: Named<'t>,
+    /// Whether the key was asked for.
+    random: bool,
 }
 
 struct Named<'t> {
@@ -209,7 +216,8 @@ impl Pieces {
         let seeds = SeedTree::new(seed).child("initial values");
         let mut flat = vec![T::of(0.0); self.layout.len()];
         for (segment, init) in self.layout.segments().iter().zip(&*self.inits) {
-            init.fill(&segment.name, seeds, &mut flat[segment.range()]);
+            let columns = segment.shape.last().copied().unwrap_or(1);
+            init.fill(&segment.name, columns, seeds, &mut flat[segment.range()]);
         }
         flat
     }
@@ -222,6 +230,7 @@ impl<'t> Scope<'t> {
         Self {
             tracer: self.tracer,
             mode: self.mode,
+            key: self.key,
             prefix: format!("{}{name}.", self.prefix),
             store: Rc::clone(&self.store),
         }
@@ -237,6 +246,13 @@ impl<'t> Scope<'t> {
         self.mode
     }
 
+    /// The key of random numbers, if the network is called with one. A layer that draws some in [`Mode::Train`] asks in either
+    /// mode, so that the network knows ([`Network::is_random`]).
+    pub fn key(&self) -> Option<Tensor<'t>> {
+        self.store.borrow_mut().random = true;
+        self.key
+    }
+
     /// A parameter. Asked for again, it is the same one.
     #[track_caller]
     pub fn parameter(&self, name: &str, shape: &[usize], role: Role, init: Init) -> Tensor<'t> {
@@ -246,7 +262,10 @@ impl<'t> Scope<'t> {
             .borrow_mut()
             .parameters
             .get(self.tracer, &name, shape, role, init);
-        found.unwrap_or_else(|message| self.tracer.fail("parameter", &message))
+        match found {
+            Ok(value) => value,
+            Err(message) => self.tracer.fail("parameter", &message),
+        }
     }
 
     /// A buffer: not trained, but kept with the parameters, as running statistics are.
@@ -258,7 +277,10 @@ impl<'t> Scope<'t> {
                 .borrow_mut()
                 .buffers
                 .get(self.tracer, &name, shape, Role::Plain, init);
-        found.unwrap_or_else(|message| self.tracer.fail("buffer", &message))
+        match found {
+            Ok(value) => value,
+            Err(message) => self.tracer.fail("buffer", &message),
+        }
     }
 
     /// What a buffer is after this call.
@@ -298,23 +320,30 @@ impl Network {
             let scope = Scope {
                 tracer: t,
                 mode: Mode::Evaluate,
+                key: None,
                 prefix: String::new(),
                 store: Rc::new(RefCell::new(Store {
                     parameters: Named::new(None),
                     buffers: Named::new(None),
+                    random: false,
                 })),
             };
             let batch: Vec<Tensor<'_>> = inputs.iter().map(|p| p.input(t, 2)).collect();
             let outputs = body(&scope, &batch);
             let store = scope.store.borrow();
-            pieces = Some((store.parameters.pieces(), store.buffers.pieces()));
+            pieces = Some((
+                store.parameters.pieces(),
+                store.buffers.pieces(),
+                store.random,
+            ));
             outputs
         })?;
-        let (parameters, buffers) = pieces.expect("the trace went through");
+        let (parameters, buffers, random) = pieces.expect("the trace went through");
         Ok(Self {
             inputs: inputs.into(),
             parameters: parameters?,
             buffers: buffers?,
+            random,
             body: Arc::new(body),
         })
     }
@@ -334,6 +363,11 @@ impl Network {
         &self.buffers.layout
     }
 
+    /// Whether a call in [`Mode::Train`] needs a key ([`Call::key`]).
+    pub fn is_random(&self) -> bool {
+        self.random
+    }
+
     /// Parameters to start from. Each depends on the seed and its name only.
     pub fn initial<T: Scalar>(&self, seed: u64) -> Vec<T> {
         self.parameters.initial(seed)
@@ -350,10 +384,12 @@ impl Network {
         let scope = Scope {
             tracer: t,
             mode: call.mode,
+            key: call.key,
             prefix: String::new(),
             store: Rc::new(RefCell::new(Store {
                 parameters: Named::new(Some((self.layout().clone(), call.parameters))),
                 buffers: Named::new(Some((self.buffers().clone(), call.buffers))),
+                random: false,
             })),
         };
         let outputs = (self.body)(&scope, call.inputs);
@@ -361,20 +397,24 @@ impl Network {
         Traced { outputs, buffers }
     }
 
-    /// The program of the outputs for a batch of `examples`, with inputs `parameters`, `buffers`, and those of the network.
+    /// The program of the outputs for a batch of `examples`, with inputs `parameters`, `buffers`, and those of the network;
+    /// in [`Mode::Train`], if it [is random](Self::is_random), also with the index input `key`, of shape `[2]`.
     ///
     /// # Errors
     ///
     /// If shapes do not fit.
     pub fn program(&self, examples: usize, mode: Mode) -> Result<Program> {
         Program::trace(|t| {
+            let parameters = t.input("parameters", [self.layout().len()]);
+            let buffers = t.input("buffers", [self.buffers().len()]);
             let inputs: Vec<Tensor<'_>> =
                 self.inputs.iter().map(|p| p.input(t, examples)).collect();
             let call = Call {
-                parameters: t.input("parameters", [self.layout().len()]),
-                buffers: t.input("buffers", [self.buffers().len()]),
+                parameters,
+                buffers,
                 inputs: &inputs,
                 mode,
+                key: (self.random && mode == Mode::Train).then(|| t.index_input("key", [2])),
             };
             self.trace(t, call).outputs
         })
