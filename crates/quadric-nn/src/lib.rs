@@ -13,6 +13,8 @@
 //! assert_eq!(network.layout().len(), 6);
 //! # Ok::<(), quadric_linalg::Error>(())
 //! ```
+//!
+//! Networks that other programs have made are read from ONNX files, see [`onnx`].
 
 mod init;
 pub mod layers;
