@@ -85,6 +85,7 @@ fn program(network: &Network, mode: Mode, is_loss: bool) -> Program {
             buffers,
             inputs: &[input],
             mode,
+            key: None,
         };
         let y = network.trace(t, call).outputs[0];
         vec![if is_loss {

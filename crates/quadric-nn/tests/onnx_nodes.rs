@@ -202,6 +202,7 @@ impl Case {
                 buffers: t.input("buffers", [self.network.buffers().len()]),
                 inputs: &[],
                 mode: self.mode,
+                key: None,
             };
             let outputs = self.network.trace(t, call).outputs;
             let sums = outputs

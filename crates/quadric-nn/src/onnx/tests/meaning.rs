@@ -30,6 +30,7 @@ fn run(
             buffers: t.input("buffers", [network.buffers().len()]),
             inputs: &[input],
             mode,
+            key: None,
         };
         let traced = network.trace(t, call);
         vec![traced.outputs[0], traced.buffers]
