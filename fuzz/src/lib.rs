@@ -4,6 +4,7 @@
 
 mod containers;
 mod data;
+mod networks;
 mod programs;
 mod settings;
 mod traces;
@@ -18,7 +19,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target by name.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("svmlight", data::svmlight),
     ("csv", data::csv),
     ("npy", data::npy),
@@ -29,6 +30,7 @@ pub const TARGETS: [Target; 10] = [
     ("trace", traces::trace),
     ("model", containers::model),
     ("program", programs::program),
+    ("onnx", networks::onnx),
 ];
 
 static WARM: Once = Once::new();

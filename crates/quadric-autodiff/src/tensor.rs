@@ -44,6 +44,8 @@ unary_methods! {
     abs = Unary::Abs;
     /// -1, 0 or 1; its derivative is 0.
     sign = Unary::Sign;
+    /// The largest integer that is not above x; its derivative is 0.
+    floor = Unary::Floor;
     /// eˣ.
     exp = Unary::Exp;
     /// The natural logarithm.

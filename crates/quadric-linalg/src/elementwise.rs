@@ -24,6 +24,8 @@ pub enum Unary {
     Abs,
     /// -1, 0 or 1; NaN stays.
     Sign,
+    /// The largest integer that is not above x.
+    Floor,
     /// eˣ
     Exp,
     /// The natural logarithm.
@@ -62,6 +64,7 @@ impl Unary {
             Self::Abs => x.abs(),
             Self::Sign if x == 0.0 || x.is_nan() => x,
             Self::Sign => x.signum(),
+            Self::Floor => x.floor(),
             Self::Exp => x.exp(),
             Self::Log => x.ln(),
             Self::Log1p => x.ln_1p(),

@@ -363,6 +363,14 @@ impl<T: Scalar> Loop<T> {
         position
     }
 
+    /// Position of entry number `at`, which starts a row, given that of the row before.
+    fn next_row(&self, strides: &[isize], before: isize, at: usize) -> isize {
+        match strides {
+            &[outer, _] => before + outer,
+            _ => self.position(strides, at),
+        }
+    }
+
     /// Copies what is not contiguous.
     fn gather(&self, here: Here, fresh: bool, tiles: &mut [Vec<T>], memory: &Memory<'_, T>) {
         for (load, gather) in self.loads.iter().zip(&self.gathers) {
@@ -383,10 +391,11 @@ impl<T: Scalar> Loop<T> {
         let last = self.dims.len() - 1;
         let (inner, stride) = (self.dims[last], load.strides[last]);
         let mut done = 0;
+        let mut position = self.position(&load.strides, here.at);
         while done < out.len() {
             let at = here.at + done;
             let run = (inner - at % inner).min(out.len() - done);
-            let from = load.offset + self.position(&load.strides, at);
+            let from = load.offset + position;
             let out = &mut out[done..done + run];
             match stride {
                 0 => out.fill(data[from as usize]),
@@ -398,6 +407,7 @@ impl<T: Scalar> Loop<T> {
                 }
             }
             done += run;
+            position = self.next_row(&load.strides, position, at + run);
         }
     }
 
@@ -507,10 +517,11 @@ impl<T: Scalar> Loop<T> {
             here.task as isize * sink.strides[0]
         };
         let mut done = 0;
+        let mut position = self.position(&sink.strides, here.at);
         while done < here.len {
             let at = here.at + done;
             let run = (inner - at % inner).min(here.len - done);
-            let to = (self.position(&sink.strides, at) - base) as usize;
+            let to = (position - base) as usize;
             let part = match values {
                 Argument::Each(v) => Argument::Each(&v[done..done + run]),
                 all => all,
@@ -544,6 +555,7 @@ impl<T: Scalar> Loop<T> {
                 }
             }
             done += run;
+            position = self.next_row(&sink.strides, position, at + run);
         }
     }
 

@@ -18,7 +18,7 @@ mod view;
 use crate::array::{Array, Data, Operand};
 use crate::ops::{Op, Primitive};
 use crate::program::Program;
-use crate::transform::{self, Again};
+use crate::transform::{self, Again, Limits};
 use crate::types::{Kind, Shape, Type};
 use assemble::Assemble;
 use convolve::Convolve;
@@ -122,7 +122,7 @@ impl<T: Scalar> Executable<T> {
     ///
     /// If an output is made of indices.
     pub fn new(program: &Program) -> Result<Self> {
-        Self::compile(program, Again::OneByOne)
+        Self::compile(program, Again::OneByOne, Limits::default())
     }
 
     /// As [`new`](Self::new), for less memory: for every direction, more of what depends on the point only is computed again
@@ -132,7 +132,8 @@ impl<T: Scalar> Executable<T> {
     ///
     /// If an output is made of indices.
     pub fn compact(program: &Program) -> Result<Self> {
-        let [small, fast] = [Again::Arithmetic, Again::OneByOne].map(|a| Self::compile(program, a));
+        let [small, fast] = [Again::Arithmetic, Again::OneByOne]
+            .map(|a| Self::compile(program, a, Limits::default()));
         let (small, fast) = (small?, fast?);
         Ok(if small.memory() < fast.memory() {
             small
@@ -141,7 +142,7 @@ impl<T: Scalar> Executable<T> {
         })
     }
 
-    fn compile(program: &Program, again: Again) -> Result<Self> {
+    pub(crate) fn compile(program: &Program, again: Again, limits: Limits) -> Result<Self> {
         let outputs = (0..program.outputs()).map(|i| program.output_type(i));
         if let Some(t) = outputs.into_iter().find(|t| t.kind == Kind::Index) {
             let message = format!("an output is {t}; only real numbers can be outputs");
@@ -149,7 +150,7 @@ impl<T: Scalar> Executable<T> {
         }
         let staged = transform::stage(&transform::hoist(program), again);
         let pool = Arc::new(Pool::new());
-        let mut plan = lower::lower(transform::tile(staged, again), &pool);
+        let mut plan = lower::lower(transform::tile(staged, again, limits), &pool);
         let mut own = Storage::new(&plan.needs());
         plan.exchange(&mut own);
         pool.fill();

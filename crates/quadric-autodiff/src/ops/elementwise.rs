@@ -14,7 +14,7 @@ fn slope(f: Unary, g: &mut Graph, x: Var, y: Var) -> Option<Var> {
     Some(match f {
         Unary::Neg => g.fill_like(-1.0, x),
         Unary::Abs => g.unary(Unary::Sign, x),
-        Unary::Sign => return None,
+        Unary::Sign | Unary::Floor => return None,
         Unary::Exp => y,
         Unary::Log => {
             let one = g.fill_like(1.0, x);
@@ -71,6 +71,7 @@ impl Primitive for Unary {
             Self::Neg => "neg",
             Self::Abs => "abs",
             Self::Sign => "sign",
+            Self::Floor => "floor",
             Self::Exp => "exp",
             Self::Log => "log",
             Self::Log1p => "log1p",

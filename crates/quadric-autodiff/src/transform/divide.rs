@@ -259,8 +259,12 @@ impl Rules<'_> {
             Op::CumulativeSum(p) => axis(0).filter(|&a| a != p.axis).map(Along::Rows),
             Op::MatMul(_) => product(axis(0), axis(1), shape.len()),
             Op::Convolution(p) => images(p.role, axis(0), axis(1), shape.len() - 4),
-            Op::Gather(p) if p.batch == 0 && along[0] == Along::Same => axis(1).map(Along::Rows),
-            Op::ScatterAdd(p) if p.batch == 0 && axis(0) == axis(1) => Some(Along::Term),
+            Op::Gather(p) if along[0] == Along::Same => {
+                axis(1).filter(|&a| a >= p.batch).map(Along::Rows)
+            }
+            Op::ScatterAdd(p) if axis(0) == axis(1) => {
+                axis(0).filter(|&a| a >= p.batch).map(|_| Along::Term)
+            }
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use hoist::hoist;
 pub(crate) use keep::{Again, Computation};
 pub(crate) use stage::{Staged, stage};
 use std::collections::HashMap;
-pub(crate) use tile::tile;
+pub(crate) use tile::{Limits, tile};
 
 /// The tangents of `outputs`, for tangents of other values: pairs of a value and its tangent. None is zero.
 pub(crate) fn jvp(g: &mut Graph, outputs: &[Var], wrt: &[(Var, Var)]) -> Vec<Option<Var>> {

@@ -6,6 +6,8 @@
 //! another level reads is stored, unless it follows from stored values by a little arithmetic; then it is computed again.
 
 mod emit;
+#[cfg(test)]
+mod tests;
 
 use super::divide::{Along, Rules, is_entrywise, wanted};
 use super::keep::{Again, Computation};
@@ -15,12 +17,27 @@ use crate::program::{Equation, Program};
 use crate::types::{Kind, Shape, Var};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Bytes of the values of a part, about: what a second-level cache holds.
-const CACHE: usize = 1 << 20;
-/// Bytes that parts must spare the memory.
-const WORTH: usize = 1 << 22;
-/// Multiplications with every entry of a weight in a part, at least: it has to be packed for each.
-const USES: usize = 128;
+/// When parts are worth it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of the values of a part, about.
+    pub(crate) cache: usize,
+    /// Bytes that parts must spare the memory.
+    pub(crate) worth: usize,
+    /// Multiplications with every entry of a weight in a part, at least: it has to be packed for each.
+    pub(crate) uses: usize,
+}
+
+impl Default for Limits {
+    /// For a second-level cache.
+    fn default() -> Self {
+        Self {
+            cache: 1 << 20,
+            worth: 1 << 22,
+            uses: 128,
+        }
+    }
+}
 
 /// Where a value lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +77,7 @@ struct Segment {
 }
 
 /// The same program with scans over parts of its batch, where that spares memory.
-pub(crate) fn tile(staged: Staged, again: Again) -> Staged {
+pub(crate) fn tile(staged: Staged, again: Again, limits: Limits) -> Staged {
     let Staged { program, late } = &staged;
     let inputs = program.inputs.iter().enumerate();
     let candidates = inputs.filter(|(i, input)| {
@@ -71,7 +88,7 @@ pub(crate) fn tile(staged: Staged, again: Again) -> Staged {
         if let Some(levels) = Levels::new(program, late, i, again)
             && levels.is_most()
         {
-            return emit::emit(&levels);
+            return emit::emit(&levels, limits);
         }
     }
     staged
@@ -101,7 +118,10 @@ impl<'a> Levels<'a> {
                 this.homes[v.index()] = Home::Rows { axis: 0, level: 0 };
             }
             match this.classify() {
-                Ok(()) => return Some(this),
+                Ok(()) => {
+                    this.delay();
+                    return Some(this);
+                }
                 // An input that rows meet has rows as well.
                 Err(input) if divided.insert(input) => {}
                 Err(_) => return None,
@@ -140,6 +160,36 @@ impl<'a> Levels<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Moves what the first level of a stage need not compute to where it is needed first: so it need not be stored.
+    fn delay(&mut self) {
+        let mut first = vec![usize::MAX; self.program.types.len()];
+        for v in &self.program.outputs {
+            first[v.index()] = 0;
+        }
+        for (i, e) in self.program.equations.iter().enumerate().rev() {
+            if let (Some(level), Home::Rows { axis, .. }) =
+                (self.level[i], self.homes[e.results[0].index()])
+            {
+                let needed = e.results.iter().map(|v| first[v.index()]).min();
+                let needed = needed.unwrap_or(0);
+                let stage = |level: usize| level >= self.second;
+                let starts = level == 1 || level == self.second;
+                if starts && needed != usize::MAX && needed > level && stage(needed) == stage(level)
+                {
+                    self.level[i] = Some(needed);
+                    let level = needed;
+                    for v in &e.results {
+                        self.homes[v.index()] = Home::Rows { axis, level };
+                    }
+                }
+            }
+            let level = self.level[i].unwrap_or(0);
+            for v in &e.args {
+                first[v.index()] = first[v.index()].min(level);
+            }
+        }
     }
 
     fn last(&self) -> usize {
@@ -370,7 +420,7 @@ impl<'a> Levels<'a> {
     }
 
     /// In how many parts a segment is computed; one if that spares nothing.
-    fn parts(&self, segment: &Segment) -> usize {
+    fn parts(&self, segment: &Segment, limits: Limits) -> usize {
         let is_index = |v: &Var| self.program.types[v.index()].kind == Kind::Index;
         if segment.stacks.iter().any(is_index) {
             return 1;
@@ -398,10 +448,10 @@ impl<'a> Levels<'a> {
                 }
             }
         }
-        let wanted = all.div_ceil(CACHE).min(self.rows);
+        let wanted = all.div_ceil(limits.cache).min(self.rows);
         let most = self
             .rows
-            .min(work.checked_div(USES * weights).unwrap_or(self.rows));
+            .min(work.checked_div(limits.uses * weights).unwrap_or(self.rows));
         let fits = |&n: &usize| self.rows.is_multiple_of(n) && n <= most;
         let Some(parts) = (wanted..=most)
             .find(fits)
@@ -411,7 +461,7 @@ impl<'a> Levels<'a> {
         };
         let terms: usize = segment.sums.iter().map(|&v| self.bytes(v)).sum();
         let spared = (2 * inside).saturating_sub(3 * parts * terms);
-        if spared < WORTH { 1 } else { parts }
+        if spared < limits.worth { 1 } else { parts }
     }
 
     /// What is the same for all parts in a product.

@@ -2,10 +2,11 @@
 
 use super::*;
 
-const FUNCTIONS: [Unary; 14] = [
+const FUNCTIONS: [Unary; 15] = [
     Unary::Neg,
     Unary::Abs,
     Unary::Sign,
+    Unary::Floor,
     Unary::Exp,
     Unary::Log,
     Unary::Log1p,

@@ -1,7 +1,7 @@
 //! The program of the segments: scans, and what shows their arguments and results as what they are.
 
 use super::super::divide::{Along, Walk};
-use super::{Home, Levels, Segment, Staged};
+use super::{Home, Levels, Limits, Segment, Staged};
 use crate::ops::{Op, Permute, Reshape, Scan};
 use crate::program::{Equation, Input, Program};
 use crate::types::{Shape, Type, Var};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The program with its segments as scans.
-pub(super) fn emit(levels: &Levels<'_>) -> Staged {
+pub(super) fn emit(levels: &Levels<'_>, limits: Limits) -> Staged {
     let mut out = Output {
         levels,
         types: levels.program.types.clone(),
@@ -28,7 +28,7 @@ pub(super) fn emit(levels: &Levels<'_>) -> Staged {
     let mut segments = levels.segments().into_iter().peekable();
     for level in 0..=levels.last() {
         while let Some(segment) = segments.next_if(|s| s.level == level) {
-            match levels.parts(&segment) {
+            match levels.parts(&segment, limits) {
                 1 => segment
                     .equations
                     .iter()
