@@ -1,20 +1,23 @@
 //! Networks.
 //!
-//! A [`Network`] is ordinary Rust that computes with tensors and asks a [`Scope`] for its parameters:
+//! A [`Network`] is ordinary Rust that computes with tensors and asks a [`Scope`] for its parameters, by itself or through layers:
 //!
 //! ```
-//! use quadric_core::Role;
-//! use quadric_nn::{Init, Network, Port};
+//! use quadric_nn::layers::{Dense, dense};
+//! use quadric_nn::{Network, Port};
 //!
 //! let network = Network::new([Port::floats("x", [3])], |scope, x| {
-//!     let w = scope.parameter("w", &[3, 2], Role::Weight, Init::Uniform(0.5));
-//!     vec![x[0].matmul(w).tanh()]
+//!     let h = dense(scope, "fc1", x[0], 5, &Dense::default()).tanh();
+//!     vec![dense(scope, "fc2", h, 2, &Dense::default())]
 //! })?;
-//! assert_eq!(network.layout().len(), 6);
+//! assert_eq!(network.layout().len(), 3 * 5 + 5 + 5 * 2 + 2);
+//! assert_eq!(network.layout().segments()[0].name, "fc1.weight");
 //! # Ok::<(), quadric_linalg::Error>(())
 //! ```
 //!
-//! Networks that other programs have made are read from ONNX files, see [`onnx`].
+//! [`layers`] and [`models`] are made of such functions; [`Loss`] turns outputs and targets into losses, [`Weights`] reads and
+//! writes parameters, [`onnx`] reads networks of other programs,
+//! and [`Supervised`] makes a network and examples a problem.
 
 mod init;
 pub mod layers;

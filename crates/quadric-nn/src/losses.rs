@@ -165,6 +165,9 @@ impl Loss {
         }
         let n = shape[0];
         let entries: usize = shape[1..].iter().product();
+        if self == Self::MeanSquared && entries == 0 {
+            t.fail("loss", "there is no mean over no outputs");
+        }
         // The sum over all axes but the first.
         let each = |terms: Tensor<'t>| {
             let inner: Vec<isize> = (1..terms.shape().len() as isize).collect();

@@ -221,12 +221,15 @@ fn copy<T: Scalar>(
         ));
     }
     let place = |at: usize| order.position(piece, at);
-    for (at, v) in values.iter_mut().enumerate() {
-        *v = T::of(match found {
-            Tensor::F32 { data, .. } => f64::from(data[place(at)]),
-            Tensor::F64 { data, .. } => data[place(at)],
-            Tensor::U64 { .. } => return Err(format!("`{name}` of integers")),
-        });
+    let mut fill = |number: &dyn Fn(usize) -> f64| {
+        for (at, v) in values.iter_mut().enumerate() {
+            *v = T::of(number(place(at)));
+        }
+    };
+    match found {
+        Tensor::F32 { data, .. } => fill(&|at| f64::from(data[at])),
+        Tensor::F64 { data, .. } => fill(&|at| data[at]),
+        Tensor::U64 { .. } => return Err(format!("`{name}` of integers")),
     }
     Ok(())
 }

@@ -154,6 +154,11 @@ fn curvature_in_numbers() {
         &spectrum(a.as_ref()),
         &[0.609_814_424_449_579],
     );
+}
+
+#[test]
+fn empirical_fisher_in_numbers() {
+    let (case, w) = golden();
     let linear = Linear::new(&case, &w);
     let gradients: Vec<Vec<f64>> = (0..N).map(|n| linear.gradient(n, n % 3)).collect();
     let fisher = mean_square(&gradients);

@@ -294,10 +294,11 @@ fn masks_have_the_rate() {
     assert!(neighbours.abs() < error, "{neighbours}");
 }
 
-#[test]
-fn wrong_uses_are_refused() {
-    type Body = for<'t> fn(&Scope<'t>, Tensor<'t>) -> Tensor<'t>;
-    let cases: [(Body, &str); 9] = [
+type Body = for<'t> fn(&Scope<'t>, Tensor<'t>) -> Tensor<'t>;
+
+/// What a body does with a batch `(2, 3, 4)`, and the message.
+fn wrong_uses() -> [(Body, &'static str); 9] {
+    [
         (
             |s, x| group_norm(s, "a", x, 3),
             "group_norm: [2, 3, 4] has no 3 groups of channels",
@@ -349,8 +350,12 @@ fn wrong_uses_are_refused() {
             },
             "parameter: `a.weight` of shape [3, 3], before [4, 3]",
         ),
-    ];
-    for (body, expected) in cases {
+    ]
+}
+
+#[test]
+fn wrong_uses_are_refused() {
+    for (body, expected) in wrong_uses() {
         let network = Network::new([Port::floats("x", [3, 4])], move |scope, x| {
             vec![body(scope, x[0])]
         });

@@ -90,14 +90,19 @@ fn names_are_parsed() {
     assert_eq!(text, expected);
 }
 
+fn check(loss: Loss, targets: Data<'_, f64>) -> Result<()> {
+    loss.check(targets, 3)
+}
+
+#[track_caller]
+fn refused(loss: Loss, targets: Data<'_, f64>, kind: ErrorKind, text: &str) {
+    let error = check(loss, targets).expect_err(text);
+    assert_eq!(error.kind(), kind);
+    assert!(error.to_string().contains(text), "{error}");
+}
+
 #[test]
 fn wrong_targets_are_refused() {
-    let check = |loss: Loss, targets: Data<'_, f64>| -> Result<()> { loss.check(targets, 3) };
-    let refused = |loss: Loss, targets: Data<'_, f64>, kind: ErrorKind, text: &str| {
-        let error = check(loss, targets).expect_err(text);
-        assert_eq!(error.kind(), kind);
-        assert!(error.to_string().contains(text), "{error}");
-    };
     let ignoring = Loss::CrossEntropy {
         smoothing: 0.0,
         ignored: Some(-1),
@@ -180,6 +185,11 @@ fn wrong_shapes_are_refused() {
         // The line that called it.
         assert!(text.contains("losses.rs:"), "{text}");
     }
+    let text = trace(Loss::MeanSquared, &[4, 0], &[4, 0]).expect_err("no outputs");
+    assert!(
+        text.contains("loss: there is no mean over no outputs"),
+        "{text}"
+    );
     let loss = Loss::CrossEntropy {
         smoothing: 2.0,
         ignored: None,
