@@ -46,11 +46,12 @@
 //!
 //! ```
 //! use quadric::autodiff::Array;
+//! use quadric::nn::layers::Activation;
 //! use quadric::nn::{Examples, Loss, Supervised, models};
 //! use quadric::prelude::*;
 //!
 //! // Exclusive or, by a network of one hidden layer; one from ONNX (`quadric::nn::onnx::read`) is a problem just as well.
-//! let network = models::mlp(&[2, 3, 1], models::Activation::Tanh)?;
+//! let network = models::mlp(&[2, 3, 1], Activation::Tanh)?;
 //! let start: Vec<f64> = network.initial(1);
 //! let examples = Examples {
 //!     count: 4,
