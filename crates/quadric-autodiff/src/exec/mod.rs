@@ -182,18 +182,27 @@ impl<T: Scalar> Executable<T> {
     /// If the inputs do not have the kinds and sizes of the program's, or if an index names no row.
     pub fn prepare<'a>(&'a mut self, point: &[Data<'a, T>]) -> Result<Prepared<'a, T>> {
         self.plan.check(point, |direction| !direction)?;
-        let mut point = point.iter().copied();
-        let inputs = self.plan.inputs.iter().map(|i| match i.2 {
-            true => Data::Float(&[]),
-            false => point.next().expect("checked"),
-        });
-        let inputs: Vec<Data<'a, T>> = inputs.collect();
+        let inputs = self.plan.with_directions_open(point);
         let plan = &mut self.plan;
         rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early));
         if let Some(fault) = plan.fault() {
             return Err(fault);
         }
         Ok(Prepared { plan, inputs })
+    }
+
+    /// The point that was prepared last, with its inputs given again: nothing is computed.
+    ///
+    /// # Errors
+    ///
+    /// If the inputs do not have the kinds and sizes of the program's.
+    pub fn prepared<'a>(&'a mut self, point: &[Data<'a, T>]) -> Result<Prepared<'a, T>> {
+        self.plan.check(point, |direction| !direction)?;
+        let inputs = self.plan.with_directions_open(point);
+        Ok(Prepared {
+            plan: &mut self.plan,
+            inputs,
+        })
     }
 
     /// Bytes of all buffers.
@@ -234,6 +243,16 @@ impl<T: Scalar> Prepared<'_, T> {
 }
 
 impl<T: Scalar> Plan<T> {
+    /// All inputs at a point, with directions still to come.
+    fn with_directions_open<'a>(&self, point: &[Data<'a, T>]) -> Vec<Data<'a, T>> {
+        let mut point = point.iter().copied();
+        let inputs = self.inputs.iter().map(|i| match i.2 {
+            true => Data::Float(&[]),
+            false => point.next().expect("checked"),
+        });
+        inputs.collect()
+    }
+
     fn check(&self, given: &[Data<'_, T>], belongs: impl Fn(bool) -> bool) -> Result<()> {
         let expected = || self.inputs.iter().filter(|i| belongs(i.2));
         let (found, count) = (given.len(), expected().count());

@@ -247,11 +247,8 @@ impl Graph {
             initial.push((names.define(&tensor.name)?, tensor));
         }
         // Old files name initializers as inputs, too.
-        let inputs: Vec<&proto::ValueInfo> = graph.inputs.iter().collect();
-        let inputs = inputs
-            .into_iter()
-            .filter(|i| !names.ids.contains_key(&i.name));
-        let inputs: Vec<&proto::ValueInfo> = inputs.collect();
+        let is_input = |i: &&proto::ValueInfo| !names.ids.contains_key(&i.name);
+        let inputs: Vec<&proto::ValueInfo> = graph.inputs.iter().filter(is_input).collect();
         let inputs = ports::inputs(&inputs, options, |name| names.define(name))?;
         let nodes = nodes(graph, &kept, &mut names, directory)?;
         let mut outputs = Vec::new();

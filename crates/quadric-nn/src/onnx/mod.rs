@@ -4,7 +4,9 @@
 //! of examples:
 //!
 //! - Floating-point initializers are parameters under their own names; running statistics of batch normalisation are
-//!   buffers. Single numbers are constants unless a layer takes them for a parameter, as a bias of one output.
+//!   buffers. Single numbers are constants unless a layer takes them for a parameter, as a bias of one output, and so are all
+//!   values of `Constant` nodes. What is no parameter, such as a table of positions, can be named in [`Options::constants`].
+//!   Exporters merge initializers that are equal; then they are one parameter.
 //! - The first symbolic axis of the inputs, or else the first axis, is that of the examples.
 //! - Every number of real type has the precision in which the network is run, whatever the file says. Integers do not wrap
 //!   around: those that are known have 64 bits, and those that are computed from inputs are exact as real numbers are.
