@@ -27,10 +27,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "quadric",
         &[
+            "quadric-autodiff",
             "quadric-core",
             "quadric-data",
             "quadric-linalg",
             "quadric-models",
+            "quadric-nn",
             "quadric-opt",
             "quadric-report",
         ],

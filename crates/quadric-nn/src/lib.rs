@@ -16,7 +16,8 @@
 //! ```
 //!
 //! [`layers`] and [`models`] are made of such functions; [`Loss`] turns outputs and targets into losses, [`Weights`] reads and
-//! writes parameters, [`onnx`] reads networks of other programs.
+//! writes parameters, [`onnx`] reads networks of other programs,
+//! and [`Supervised`] makes a network and examples a problem.
 
 mod init;
 pub mod layers;

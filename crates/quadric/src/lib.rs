@@ -42,6 +42,29 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # A network
+//!
+//! ```
+//! use quadric::autodiff::Array;
+//! use quadric::nn::{Examples, Loss, Supervised, models};
+//! use quadric::prelude::*;
+//!
+//! // Exclusive or, by a network of one hidden layer; one from ONNX (`quadric::nn::onnx::read`) is a problem just as well.
+//! let network = models::mlp(&[2, 3, 1], models::Activation::Tanh)?;
+//! let start: Vec<f64> = network.initial(1);
+//! let examples = Examples {
+//!     count: 4,
+//!     inputs: vec![Array::Float(vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])],
+//!     targets: Array::Float(vec![0.0, 1.0, 1.0, 0.0]),
+//! };
+//! let problem = Supervised::new(network, Loss::Squared, examples)?;
+//! let (_, method) = quadric::opt::registry::auto::<f64>(&problem, &serde_json::Value::Null)?;
+//! let outcome = method.run(&mut Driver::default(), start, &problem)?;
+//! assert_eq!(outcome.status, Status::Converged);
+//! assert!(outcome.value.is_some_and(|loss| loss < 1e-8));
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # How to choose a method
 //!
 //! | problem | method |
@@ -52,10 +75,12 @@
 //! | smooth with gradients only | `l-bfgs`; `bfgs` up to about a thousand unknowns |
 //! | a rough answer on very many rows | `svrg` |
 
+pub use quadric_autodiff as autodiff;
 pub use quadric_core as core;
 pub use quadric_data as data;
 pub use quadric_linalg as linalg;
 pub use quadric_models as models;
+pub use quadric_nn as nn;
 pub use quadric_opt as opt;
 pub use quadric_report as report;
 
