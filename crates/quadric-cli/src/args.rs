@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Inspect, convert, split or generate data files.
     Data(DataArgs),
+    /// Inspect, run or check a network in an ONNX file.
+    Model(NetworkArgs),
     /// Turn trace files into one HTML page.
     Report(ReportArgs),
     /// List the methods and their options.
@@ -421,6 +423,83 @@ pub(crate) struct SynthArgs {
     /// Replace a file that exists.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct NetworkArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Show inputs, outputs, parameters and the number of operations.
+    Inspect(ModelFileArgs),
+    /// Compute the outputs for an array of examples.
+    Run(ModelRunArgs),
+    /// Measure loss and accuracy, and compare Hessian products with differences of gradients.
+    Check(ModelCheckArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ModelFileArgs {
+    /// ONNX file, of opset 11 or later.
+    pub(crate) model: PathBuf,
+    /// Length of a symbolic axis that is not that of the examples.
+    #[arg(long, value_name = "NAME=SIZE")]
+    pub(crate) dim: Vec<String>,
+    /// Read tensors from other files in the directory of the model.
+    #[arg(long)]
+    pub(crate) external_data: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ModelRunArgs {
+    #[command(flatten)]
+    pub(crate) file: ModelFileArgs,
+    /// NPY file of an input, once for each input: in their order, or all as NAME=FILE.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) data: Vec<String>,
+    /// NPY file for the output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Which output, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) index: usize,
+    /// Examples in memory at a time.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) batch: usize,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ModelCheckArgs {
+    #[command(flatten)]
+    pub(crate) file: ModelFileArgs,
+    /// NPY file of an input, once for each input: in their order, or all as NAME=FILE.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) data: Vec<String>,
+    /// NPY file of the targets: labels for cross-entropy, numbers for the other losses.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: PathBuf,
+    /// cross-entropy, squared, mean-squared or bernoulli.
+    #[arg(long, value_name = "LOSS", default_value = "cross-entropy")]
+    pub(crate) loss: String,
+    /// Precision.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub(crate) dtype: Precision,
+    /// Examples in memory at a time.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) batch: usize,
+}
+
+/// Single or double precision.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum Precision {
+    F32,
+    F64,
 }
 
 #[derive(Args)]

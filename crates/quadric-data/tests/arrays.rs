@@ -410,3 +410,29 @@ fn mutations_do_not_break_the_readers() {
         ));
     });
 }
+
+/// Arrays of any rank, in both orders, and what is written is read.
+#[test]
+fn arrays_of_any_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let limits = Limits::default();
+    let values: Vec<f64> = (0..24).map(f64::from).collect();
+    for shape in [&[][..], &[24], &[4, 6], &[2, 3, 4], &[2, 1, 3, 4]] {
+        let values = &values[..shape.iter().product()];
+        std::fs::write(&path, quadric_data::encode_npy(shape, values)).unwrap();
+        let read = quadric_data::read_npy(&path, &limits).unwrap();
+        assert_eq!((&read.shape[..], &read.values[..]), (shape, values));
+        assert!(!read.is_integer);
+    }
+    // First axis fastest: entry (i, j, k) lies at i + 2 j + 6 k.
+    let mut bytes = quadric_data::encode_npy(&[2, 3, 4], &values);
+    let at = bytes.windows(5).position(|w| w == b"False").unwrap();
+    bytes.splice(at..at + 5, *b"True ");
+    std::fs::write(&path, bytes).unwrap();
+    let read = quadric_data::read_npy(&path, &limits).unwrap();
+    for (at, found) in read.values.iter().enumerate() {
+        let (i, j, k) = (at / 12, at / 4 % 3, at % 4);
+        assert_eq!(*found, (i + 2 * j + 6 * k) as f64);
+    }
+}

@@ -25,11 +25,13 @@ mod losses;
 pub mod models;
 mod network;
 pub mod onnx;
+mod run;
 mod supervised;
 mod weights;
 
 pub use init::Init;
 pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced};
+pub use run::Output;
 pub use supervised::{Examples, Matrix, Supervised};
 pub use weights::{AxisOrder, Weights};

@@ -2,9 +2,10 @@
 
 mod curvature;
 
+use crate::run::part;
 use crate::{Call, Loss, Losses, Mode, Network, Port};
 pub use curvature::Matrix;
-use quadric_autodiff::{Array, Data, Executable, Kind, Program, Tensor, Tracer};
+use quadric_autodiff::{Array, Data, Executable, Program, Tensor, Tracer};
 use quadric_core::{BoxOp, Objective, Problem, Smooth, TwiceSmooth, capabilities};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use std::collections::HashMap;
@@ -86,26 +87,11 @@ impl<T: Scalar> Supervised<T> {
     /// # Errors
     /// If arrays and targets do not have the kinds and sizes that the network and the loss ask for, or targets mean nothing.
     pub fn new(network: Network, loss: Loss, examples: Examples<T>) -> Result<Self> {
-        if examples.count == 0 {
-            return Err(Error::new(ErrorKind::Data, "there are no examples"));
-        }
-        let ports = network.inputs();
-        if let Some(port) = ports.iter().find(|p| p.axis != 0) {
-            let (name, axis) = (&port.name, port.axis);
-            let text = format!("examples lie along axis {axis} of the input `{name}`, not 0");
-            return Err(Error::new(ErrorKind::Capability, text));
-        }
-        if ports.len() != examples.inputs.len() {
-            let (found, expected) = (examples.inputs.len(), ports.len());
-            return Err(Error::shape("the inputs", found, expected));
-        }
-        for (port, array) in ports.iter().zip(&examples.inputs) {
-            check(port, array, examples.count)?;
-        }
+        network.check_inputs(&examples.inputs, examples.count)?;
         let program = network.program(1, Mode::Evaluate)?;
         let output = program.output_type(0).shape.clone();
         let target = loss.target(&output[1..])?;
-        check(&target, &examples.targets, examples.count)?;
+        target.check(&examples.targets, examples.count)?;
         loss.check(examples.targets.data(), output[output.len() - 1])?;
         Ok(Self {
             buffers: network.initial_buffers(),
@@ -235,14 +221,8 @@ impl<T: Scalar> Supervised<T> {
     fn point<'a>(&'a self, x: &'a [T], batch: Range<usize>) -> Vec<Data<'a, T>> {
         let targets = [&self.examples.targets];
         let arrays = self.examples.inputs.iter().chain(targets);
-        let of_batch = |array: &'a Array<T>| {
-            let each = array.data().len() / self.examples.count;
-            let range = batch.start * each..batch.end * each;
-            match array {
-                Array::Float(v) => Data::Float(&v[range]),
-                Array::Index(v) => Data::Index(&v[range]),
-            }
-        };
+        let (count, n) = (self.examples.count, batch.len());
+        let of_batch = |array: &'a Array<T>| part(array, count, batch.start, n);
         let own = [Data::Float(x), Data::Float(&self.buffers)];
         own.into_iter().chain(arrays.map(of_batch)).collect()
     }
@@ -288,28 +268,6 @@ struct Sums<'t> {
     output: Tensor<'t>,
     value: Tensor<'t>,
     weight: Tensor<'t>,
-}
-
-/// Refuses an array that does not hold what a port asks for, and numbers that are not finite.
-fn check<T: Scalar>(port: &Port, array: &Array<T>, examples: usize) -> Result<()> {
-    let (data, name) = (array.data(), &port.name);
-    let t = port.of_batch(examples);
-    if data.kind() != port.kind || data.len() != t.len() {
-        let kind = match data.kind() {
-            Kind::Float => "real numbers",
-            Kind::Index => "indices",
-        };
-        let text = format!("`{name}` is {t}, but {} {kind} are given", data.len());
-        return Err(Error::new(ErrorKind::Shape, text));
-    }
-    if let Data::Float(v) = data
-        && let Some(i) = v.iter().position(|v| !v.to_f64().is_finite())
-    {
-        let example = i / (v.len() / examples);
-        let text = format!("`{name}` of example {example} is {}", v[i].to_f64());
-        return Err(Error::new(ErrorKind::NonFinite, text));
-    }
-    Ok(())
 }
 
 impl<T: Scalar> Problem<T> for Supervised<T> {

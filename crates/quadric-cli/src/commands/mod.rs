@@ -6,6 +6,7 @@ pub(crate) mod data;
 pub(crate) mod fit;
 pub(crate) mod methods;
 pub(crate) mod minimize;
+pub(crate) mod model;
 pub(crate) mod predict;
 pub(crate) mod problem;
 pub(crate) mod report;

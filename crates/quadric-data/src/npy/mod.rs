@@ -9,45 +9,91 @@ pub(crate) use npz::{read as read_npz, write as write_npz};
 
 use crate::array::{Array, Kind, data_set, decode};
 use crate::dataset::{self, Dataset};
-use crate::options::ReadOptions;
+use crate::options::{Limits, ReadOptions};
+use crate::source;
 use header::Header;
 use quadric_linalg::{Error, Result};
+use std::path::Path;
 
-/// Decodes a whole NPY file.
+/// An array of any number of dimensions.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NpyArray {
+    /// Lengths of the axes; none for a single number.
+    pub shape: Vec<usize>,
+    /// The numbers, row-major.
+    pub values: Vec<f64>,
+    /// Whether the file holds integers or truth values.
+    pub is_integer: bool,
+}
+
+/// Reads an array from an NPY file, plain or compressed. NaN and infinite values are kept.
 ///
 /// # Errors
-/// `Malformed` for broken files, arrays that are not plain numbers, and more than two dimensions.
-fn array(name: &str, bytes: &[u8]) -> Result<Array> {
+/// `Io`; `Malformed` for broken files and arrays that are not plain numbers.
+pub fn read_npy(path: &Path, limits: &Limits) -> Result<NpyArray> {
+    let bytes = source::read(path, limits)?;
+    whole(&path.display().to_string(), &bytes)
+}
+
+/// The bytes of an NPY file of doubles.
+pub fn encode_npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let mut out = preamble("<f8", &format!("({}{comma})", lengths.join(", ")));
+    out.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    out
+}
+
+fn whole(name: &str, bytes: &[u8]) -> Result<NpyArray> {
     let header = Header::read(name, bytes)?;
     if header.kind == Kind::Bytes {
         return Err(Error::malformed(name, "arrays of text are not supported"));
     }
-    let (rows, cols) = match header.shape[..] {
+    let data = &bytes[header.start..];
+    let values = decode(header.kind, header.size, header.big_endian, data);
+    let values = match header.fortran {
+        true => row_major(&values, &header.shape),
+        false => values,
+    };
+    Ok(NpyArray {
+        shape: header.shape,
+        values,
+        is_integer: header.kind != Kind::Float,
+    })
+}
+
+/// Decodes a whole NPY file of samples.
+///
+/// # Errors
+/// As [`read_npy`], and for more than two dimensions.
+fn array(name: &str, bytes: &[u8]) -> Result<Array> {
+    let NpyArray { shape, values, .. } = whole(name, bytes)?;
+    let (rows, cols) = match shape[..] {
         [n] => (n, 1),
         [n, d] => (n, d),
         _ => {
-            return Err(Error::malformed(
-                name,
-                format!(
-                    "the array has shape {:?}; samples need one or two dimensions",
-                    header.shape
-                ),
-            )
-            .with_hint("reshape it: array.reshape(len(array), -1)"));
+            let text = format!("the array has shape {shape:?}; samples need one or two dimensions");
+            return Err(
+                Error::malformed(name, text).with_hint("reshape it: array.reshape(len(array), -1)")
+            );
         }
     };
-    let values = decode(
-        header.kind,
-        header.size,
-        header.big_endian,
-        &bytes[header.start..],
-    );
-    let values = if header.fortran && rows > 1 && cols > 1 {
-        transpose(&values, rows, cols)
-    } else {
-        values
-    };
     Ok(Array { values, rows, cols })
+}
+
+/// From the first axis fastest to the last axis fastest.
+fn row_major(values: &[f64], shape: &[usize]) -> Vec<f64> {
+    match shape {
+        [] | [_] => values.to_vec(),
+        [rows, cols] => transpose(values, *rows, *cols),
+        [first, rest @ ..] => {
+            // Of every index along the first axis what the others hold, each in its own order.
+            let inner: usize = rest.iter().product();
+            let own = transpose(values, *first, inner);
+            let parts = own.chunks(inner.max(1));
+            parts.flat_map(|part| row_major(part, rest)).collect()
+        }
+    }
 }
 
 /// From column after column to row after row, in square tiles.

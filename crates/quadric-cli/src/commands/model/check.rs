@@ -1,0 +1,132 @@
+//! `quadric model check`: loss, accuracy, and whether derivatives are what they should be.
+
+use super::{arrays, load, targets};
+use crate::args::{Global, ModelCheckArgs, Precision};
+use crate::console;
+use faer::Mat;
+use quadric::autodiff::Array;
+use quadric::core::{Result, Smooth, TwiceSmooth, vector};
+use quadric::linalg::random::SeedTree;
+use quadric::linalg::{LinearOperator, Scalar};
+use quadric::nn::{Examples, Loss, Mode, Network, Supervised};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Seed of the directions in which derivatives are compared.
+const SEED: u64 = 0;
+
+pub(super) fn run(a: &ModelCheckArgs, global: &Global) -> Result<()> {
+    let network = load(&a.file)?;
+    let document = match a.dtype {
+        Precision::F32 => check::<f32>(network, a)?,
+        Precision::F64 => check::<f64>(network, a)?,
+    };
+    if global.json {
+        return console::print_json(&document);
+    }
+    let mut text = String::new();
+    for (key, value) in document.as_object().into_iter().flatten() {
+        let _ = writeln!(text, "{:<24} {value}", key.replace('_', " "));
+    }
+    console::print(&text)
+}
+
+fn check<T: Scalar>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
+    let loss: Loss = a.loss.parse()?;
+    let program = network.program(1, Mode::Evaluate)?;
+    let target = loss.target(&program.output_type(0).shape[1..])?;
+    let (inputs, count) = arrays::<T>(&network, &a.data)?;
+    let targets = targets::<T>(&target, &a.labels, count)?;
+    let x: Vec<T> = network.initial(0);
+    let accuracy = match &targets {
+        Array::Index(labels) => {
+            let buffers: Vec<T> = network.initial_buffers();
+            let outputs = network.run(&x, &buffers, &inputs, count, a.batch)?;
+            Some(share_right(&outputs[0].values, labels))
+        }
+        Array::Float(_) => None,
+    };
+    let examples = Examples {
+        count,
+        inputs,
+        targets,
+    };
+    let exact = exact(&network, loss, a)?;
+    let problem = Supervised::new(network, loss, examples)?.with_batch(a.batch);
+    let mut gradient = vec![T::of(0.0); x.len()];
+    let value = problem.value_grad(&x, &mut gradient)?;
+    let (symmetry, differences) = derivatives(&problem, &exact, &x)?;
+    Ok(json!({
+        "loss": value,
+        "accuracy": accuracy,
+        "gradient_norm": vector::norm2(&gradient),
+        "hessian_symmetry": symmetry,
+        "hessian_vs_differences": differences,
+        "parameters": x.len(),
+        "examples": count,
+        "seed": SEED,
+    }))
+}
+
+/// The share of labels that are where the largest output is.
+fn share_right<T: Scalar>(outputs: &[T], labels: &[i32]) -> f64 {
+    let classes = outputs.len() / labels.len();
+    let right = outputs
+        .chunks_exact(classes)
+        .zip(labels)
+        .filter(|(row, label)| {
+            let best = (0..classes).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+            best as i32 == **label
+        });
+    right.count() as f64 / labels.len() as f64
+}
+
+/// The same problem in double precision.
+fn exact(network: &Network, loss: Loss, a: &ModelCheckArgs) -> Result<Supervised<f64>> {
+    let target = loss.target(&network.program(1, Mode::Evaluate)?.output_type(0).shape[1..])?;
+    let (inputs, count) = arrays(network, &a.data)?;
+    let examples = Examples {
+        count,
+        inputs,
+        targets: targets(&target, &a.labels, count)?,
+    };
+    Ok(Supervised::new(network.clone(), loss, examples)?.with_batch(a.batch))
+}
+
+/// `|uᵀHv - vᵀHu|` relative to the larger of both, and the distance of `Hv` from central differences of gradients in double
+/// precision, relative to its length, for random u and v.
+fn derivatives<T: Scalar>(
+    problem: &Supervised<T>,
+    exact: &Supervised<f64>,
+    x: &[T],
+) -> Result<(f64, f64)> {
+    let d = x.len();
+    let mut stream = SeedTree::new(SEED).child("check of derivatives").stream(0);
+    let directions = Mat::from_fn(d, 2, |_, _| T::of(stream.normal()));
+    let mut products = Mat::<T>::zeros(d, 2);
+    problem
+        .hessian(x)?
+        .apply(directions.as_ref(), products.as_mut())?;
+    let column =
+        |m: &Mat<T>, j: usize| -> Vec<f64> { (0..d).map(|i| m[(i, j)].to_f64()).collect() };
+    let (u, v) = (column(&directions, 0), column(&directions, 1));
+    let (hu, hv) = (column(&products, 0), column(&products, 1));
+    let (a, b) = (vector::dot(&u, &hv), vector::dot(&v, &hu));
+    let symmetry = (a - b).abs() / a.abs().max(b.abs()).max(f64::MIN_POSITIVE);
+
+    let xs: Vec<f64> = x.iter().map(|v| v.to_f64()).collect();
+    let step = f64::EPSILON.cbrt() * (1.0 + vector::norm2(&xs)) / vector::norm2(&v);
+    let at = |by: f64| -> Result<Vec<f64>> {
+        let moved: Vec<f64> = xs.iter().zip(&v).map(|(x, v)| x + by * v).collect();
+        let mut g = vec![0.0; d];
+        exact.value_grad(&moved, &mut g)?;
+        Ok(g)
+    };
+    let (up, down) = (at(step)?, at(-step)?);
+    let error = hv.iter().zip(up.iter().zip(&down));
+    let error: Vec<f64> = error
+        .map(|(h, (u, l))| h - (u - l) / (2.0 * step))
+        .collect();
+    let length = vector::norm2(&hv).max(f64::MIN_POSITIVE);
+    Ok((symmetry, vector::norm2(&error) / length))
+}
