@@ -6,7 +6,7 @@ use quadric_autodiff::{Padding, Tensor, Windows};
 use quadric_linalg::{Error, Result};
 
 /// Dense layers `fc1`, `fc2`, ... of the given sizes, the number of inputs first, with an activation after each but the last. The
-/// input is `x` (sizes[0]), the output (the last size).
+/// input is `x` (`sizes[0]`), the output (the last size).
 ///
 /// # Errors
 ///
@@ -99,7 +99,7 @@ pub const MARTENS: [usize; 5] = [784, 1000, 500, 250, 30];
 /// code in the middle and the output, which are linear (Hinton and Salakhutdinov 2006). With [`MARTENS`], 2,837,314 parameters.
 ///
 /// Weights start as in Martens (2010): 15 standard normal inputs of each unit, the others and biases 0. The input is `x`
-/// (sizes[0]); the output, of the same shape, is logits of its pixels.
+/// (`sizes[0]`); the output, of the same shape, is logits of its pixels.
 ///
 /// # Errors
 ///
