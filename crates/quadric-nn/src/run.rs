@@ -1,9 +1,10 @@
 //! The outputs of a network for any number of examples.
 
 use crate::{Mode, Network};
-use quadric_autodiff::{Array, Data, Executable, Kind};
+use quadric_autodiff::{Array, Data, Executable, Kind, Shape};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// An output for all examples.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,44 +29,46 @@ impl Network {
         batch: usize,
     ) -> Result<Vec<Output<T>>> {
         self.check_inputs(inputs, examples)?;
-        let mut programs: HashMap<usize, Executable<T>> = HashMap::new();
+        // For each size of a batch, compiled once: the program, and the shapes of its outputs.
+        let mut programs: HashMap<usize, (Executable<T>, Vec<Shape>)> = HashMap::new();
         let mut outputs: Vec<Output<T>> = Vec::new();
         for start in (0..examples).step_by(batch.max(1)) {
             let n = batch.max(1).min(examples - start);
-            let program = self.program(n, Mode::Evaluate)?;
-            let types: Vec<_> = (0..program.outputs())
-                .map(|i| program.output_type(i))
-                .collect();
-            if let Some(t) = types.iter().find(|t| t.shape.first() != Some(&n)) {
-                let text =
-                    format!("an output for {n} examples is {t}: they are not its first axis");
-                return Err(Error::new(ErrorKind::Capability, text));
-            }
-            let executable = match programs.remove(&n) {
-                Some(known) => known,
-                None => Executable::new(&program)?,
+            let (executable, shapes) = match programs.entry(n) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.compiled(n)?),
             };
-            let executable = programs.entry(n).or_insert(executable);
             let own = [Data::Float(parameters), Data::Float(buffers)];
             let of_batch = inputs.iter().map(|array| part(array, examples, start, n));
             let given: Vec<Data<'_, T>> = own.into_iter().chain(of_batch).collect();
-            let mut rooms: Vec<Vec<T>> = types.iter().map(|t| vec![T::of(0.0); t.len()]).collect();
+            let room = |shape: &Shape| vec![T::of(0.0); shape.iter().product()];
+            let mut rooms: Vec<Vec<T>> = shapes.iter().map(room).collect();
             let mut slots: Vec<&mut [T]> = rooms.iter_mut().map(Vec::as_mut_slice).collect();
             executable.run(&given, &mut slots)?;
             if outputs.is_empty() {
-                outputs = types
-                    .iter()
-                    .map(|t| Output {
-                        shape: [&[examples], &t.shape[1..]].concat(),
-                        values: Vec::new(),
-                    })
-                    .collect();
+                let none = |shape: &Shape| Output {
+                    shape: [&[examples], &shape[1..]].concat(),
+                    values: Vec::new(),
+                };
+                outputs = shapes.iter().map(none).collect();
             }
             for (output, room) in outputs.iter_mut().zip(rooms) {
                 output.values.extend(room);
             }
         }
         Ok(outputs)
+    }
+
+    /// The program for a batch, and the shapes of its outputs, whose first axis counts examples.
+    fn compiled<T: Scalar>(&self, n: usize) -> Result<(Executable<T>, Vec<Shape>)> {
+        let program = self.program(n, Mode::Evaluate)?;
+        let types = (0..program.outputs()).map(|i| program.output_type(i));
+        if let Some(t) = types.clone().find(|t| t.shape.first() != Some(&n)) {
+            let text = format!("an output for {n} examples is {t}: they are not its first axis");
+            return Err(Error::new(ErrorKind::Capability, text));
+        }
+        let shapes = types.map(|t| t.shape.clone()).collect();
+        Ok((Executable::new(&program)?, shapes))
     }
 
     /// Refuses arrays that are not what the inputs hold for so many examples.

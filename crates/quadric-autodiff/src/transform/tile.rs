@@ -206,7 +206,11 @@ impl<'a> Levels<'a> {
         if along.iter().all(|&a| a == Along::Same) {
             return Ok(Some(Along::Same));
         }
-        let rules = self.rules(self.rows);
+        let rules = Rules {
+            program: self.program,
+            all: self.rows,
+            rows: self.rows,
+        };
         let mut op = e.op.clone();
         let Some(result) = rules.apply(&mut op, e, &along) else {
             return Ok(None);
@@ -261,14 +265,6 @@ impl<'a> Levels<'a> {
         match &e.op {
             Op::Broadcast(_) | Op::Constant(_) => true,
             op => is_entrywise(op) && e.args.iter().all(|&a| self.is_repetition(a)),
-        }
-    }
-
-    fn rules(&self, rows: usize) -> Rules<'a> {
-        Rules {
-            program: self.program,
-            all: self.rows,
-            rows,
         }
     }
 

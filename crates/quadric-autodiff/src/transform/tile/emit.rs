@@ -54,7 +54,7 @@ struct Output<'a> {
     /// For rows that parts have made, all of them with the rows in front.
     stacks: HashMap<Var, Var>,
     /// Values that are there as a whole.
-    done: HashSet<(Var, bool)>,
+    done: HashSet<Var>,
 }
 
 impl Output<'_> {
@@ -71,13 +71,10 @@ impl Output<'_> {
     /// An equation as it was.
     fn plain(&mut self, i: usize, late: bool) {
         let e = &self.levels.program.equations[i];
-        if e.results
-            .iter()
-            .any(|&v| self.done.contains(&(v, false)) || self.done.contains(&(v, late)))
-        {
+        if e.results.iter().any(|v| self.done.contains(v)) {
             return;
         }
-        self.done.extend(e.results.iter().map(|&v| (v, late)));
+        self.done.extend(&e.results);
         for v in &e.results {
             self.late[v.index()] = late;
         }
@@ -112,8 +109,7 @@ impl Output<'_> {
         }
         let t = self.types[v.index()].clone();
         let axes = to_front(axis, t.shape.len());
-        let shape: Shape = axes.iter().map(|&a| t.shape[a]).collect();
-        let t = Type { shape, ..t };
+        let t = in_front(&t, axis);
         self.push(Permute { axes }, &[v], t, late)
     }
 
@@ -155,7 +151,7 @@ impl Output<'_> {
             args: args.into_iter().collect(),
             results: results.iter().copied().collect(),
         });
-        self.done.extend(segment.sums.iter().map(|&v| (v, late)));
+        self.done.extend(&segment.sums);
         for (&v, &stack) in segment.stacks.iter().zip(&results[segment.sums.len()..]) {
             self.unstack(v, stack, late);
         }
@@ -164,20 +160,13 @@ impl Output<'_> {
     /// Shows what parts have stacked as the value that it is.
     fn unstack(&mut self, v: Var, stack: Var, late: bool) {
         let axis = self.axis(v);
-        let t = self.types[v.index()].clone();
-        let front = to_front(axis, t.shape.len());
-        let shape: Shape = front.iter().map(|&a| t.shape[a]).collect();
-        let whole = Type {
-            shape: shape.clone(),
-            ..t
-        };
+        let whole = in_front(&self.types[v.index()], axis);
+        let axes = from_front(axis, whole.shape.len());
+        let shape = whole.shape.clone();
         let whole = self.push(Reshape { shape }, &[stack], whole, late);
         self.stacks.insert(v, whole);
-        let mut axes: Shape = (1..=axis).collect();
-        axes.push(0);
-        axes.extend(axis + 1..front.len());
         self.late[v.index()] = late;
-        self.done.insert((v, late));
+        self.done.insert(v);
         self.equations.push(Equation {
             op: Permute { axes }.into(),
             args: std::iter::once(whole).collect(),
@@ -198,16 +187,11 @@ impl Output<'_> {
         }
         for &v in &segment.sliced {
             let axis = self.axis(v);
-            let t = &levels.program.types[v.index()];
-            let front = to_front(axis, t.shape.len());
-            let mut shape: Shape = front.iter().map(|&a| t.shape[a]).collect();
-            shape[0] /= parts;
-            let own = walk.graph.input(Type {
-                shape,
-                kind: t.kind,
-            });
+            let mut t = in_front(&levels.program.types[v.index()], axis);
+            t.shape[0] /= parts;
+            let back = from_front(axis, t.shape.len());
+            let own = walk.graph.input(t);
             inputs.push(Input::unnamed(own));
-            let back: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..front.len()).collect();
             let own = walk.graph.permute(own, &back);
             walk.known.insert(v, (own, Along::Rows(axis)));
         }
@@ -241,4 +225,18 @@ fn to_front(axis: usize, rank: usize) -> Shape {
     std::iter::once(axis)
         .chain((0..rank).filter(|&a| a != axis))
         .collect()
+}
+
+/// The order of axes that takes the first one to `axis` again.
+fn from_front(axis: usize, rank: usize) -> Shape {
+    (1..=axis).chain([0]).chain(axis + 1..rank).collect()
+}
+
+/// The type of a value with one of its axes in front.
+fn in_front(t: &Type, axis: usize) -> Type {
+    let axes = to_front(axis, t.shape.len());
+    Type {
+        shape: axes.iter().map(|&a| t.shape[a]).collect(),
+        kind: t.kind,
+    }
 }

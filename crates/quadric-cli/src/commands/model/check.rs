@@ -35,8 +35,15 @@ fn check<T: Scalar>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
     let loss: Loss = a.loss.parse()?;
     let program = network.program(1, Mode::Evaluate)?;
     let target = loss.target(&program.output_type(0).shape[1..])?;
-    let (inputs, count) = arrays::<T>(&network, &a.data)?;
-    let targets = targets::<T>(&target, &a.labels, count)?;
+    let (inputs, count) = arrays::<f64>(&network, &a.data)?;
+    let exact = Examples {
+        count,
+        targets: targets::<f64>(&target, &a.labels, count)?,
+        inputs,
+    };
+    let inputs: Vec<Array<T>> = exact.inputs.iter().map(converted).collect();
+    let targets: Array<T> = converted(&exact.targets);
+    let exact = Supervised::new(network.clone(), loss, exact)?.with_batch(a.batch);
     let x: Vec<T> = network.initial(0);
     let accuracy = match &targets {
         Array::Index(labels) => {
@@ -51,7 +58,6 @@ fn check<T: Scalar>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
         inputs,
         targets,
     };
-    let exact = exact(&network, loss, a)?;
     let problem = Supervised::new(network, loss, examples)?.with_batch(a.batch);
     let mut gradient = vec![T::of(0.0); x.len()];
     let value = problem.value_grad(&x, &mut gradient)?;
@@ -81,16 +87,11 @@ fn share_right<T: Scalar>(outputs: &[T], labels: &[i32]) -> f64 {
     right.count() as f64 / labels.len() as f64
 }
 
-/// The same problem in double precision.
-fn exact(network: &Network, loss: Loss, a: &ModelCheckArgs) -> Result<Supervised<f64>> {
-    let target = loss.target(&network.program(1, Mode::Evaluate)?.output_type(0).shape[1..])?;
-    let (inputs, count) = arrays(network, &a.data)?;
-    let examples = Examples {
-        count,
-        inputs,
-        targets: targets(&target, &a.labels, count)?,
-    };
-    Ok(Supervised::new(network.clone(), loss, examples)?.with_batch(a.batch))
+fn converted<T: Scalar>(array: &Array<f64>) -> Array<T> {
+    match array {
+        Array::Float(v) => Array::Float(v.iter().map(|&v| T::of(v)).collect()),
+        Array::Index(v) => Array::Index(v.clone()),
+    }
 }
 
 /// `|uᵀHv - vᵀHu|` relative to the larger of both, and the distance of `Hv` from central differences of gradients in double

@@ -232,24 +232,30 @@ fn with_bias<'t>(s: &Site<'_, 't>, x: Tensor<'t>) -> Answer<Tensor<'t>> {
     Ok(x + bias)
 }
 
+/// An image has a batch, channels, and at least one more axis, and its kernel as many.
+fn check_ranks(shape: &[usize], kernel: &[usize]) -> Answer<()> {
+    if shape.len() < 3 || shape.len() != kernel.len() {
+        return Err(format!("{shape:?} and the kernel {kernel:?} do not fit"));
+    }
+    Ok(())
+}
+
+/// (out, in, h, w) becomes (h, w, in, out).
+fn as_kernel<'t>(kernel: Tensor<'t>, [h, w]: [usize; 2]) -> Tensor<'t> {
+    let (outputs, inputs) = (kernel.dim(0), kernel.dim(1));
+    kernel
+        .reshape([outputs, inputs, h, w])
+        .permute(&[2, 3, 1, 0])
+}
+
 fn conv<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let (x, kernel) = (s.floats(0)?, s.floats(1)?);
     let (shape, size) = (x.shape(), kernel.shape());
-    if shape.len() < 3 || shape.len() != size.len() {
-        return Err(format!(
-            "{:?} and the kernel {:?} do not fit",
-            &shape[..],
-            &size[..]
-        ));
-    }
+    check_ranks(&shape, &size)?;
     check_kernel(s, &size[2..])?;
     let frame = Frame::new(s, &shape[2..], &size[2..], false)?;
     let images = as_images(x)?;
-    // (out, in, h, w) becomes (h, w, in, out).
-    let [h, w] = frame.kernel;
-    let kernel = kernel
-        .reshape([size[0], size[1], h, w])
-        .permute(&[2, 3, 1, 0]);
+    let kernel = as_kernel(kernel, frame.kernel);
     let result = images.conv2d(kernel, frame.windows(groups(s)?));
     one(from_images(with_bias(s, result)?, shape.len()))
 }
@@ -325,22 +331,13 @@ fn transposed_frame(s: &Site<'_, '_>, input: &[usize], kernel: &[usize]) -> Answ
 fn conv_transpose<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let (x, kernel) = (s.floats(0)?, s.floats(1)?);
     let (shape, size) = (x.shape(), kernel.shape());
-    if shape.len() < 3 || shape.len() != size.len() {
-        return Err(format!(
-            "{:?} and the kernel {:?} do not fit",
-            &shape[..],
-            &size[..]
-        ));
-    }
+    check_ranks(&shape, &size)?;
     check_kernel(s, &size[2..])?;
     let frame = transposed_frame(s, &shape[2..], &size[2..])?;
     let groups = groups(s)?;
     let images = as_images(x)?;
-    let [h, w] = frame.kernel;
-    // The input's channels are the outputs of the convolution: (out, in, h, w) becomes (h, w, in, out).
-    let kernel = kernel
-        .reshape([size[0], size[1], h, w])
-        .permute(&[2, 3, 1, 0]);
+    // The input's channels are the outputs of the convolution.
+    let kernel = as_kernel(kernel, frame.kernel);
     let channels = size[1].checked_mul(groups).ok_or("too many channels")?;
     let [oh, ow] = frame.input;
     let at = s.tracer().fill(0.0, [shape[0], oh, ow, channels]);

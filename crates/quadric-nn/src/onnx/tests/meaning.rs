@@ -42,6 +42,11 @@ fn run(
     [outputs[0].floats().to_vec(), outputs[1].floats().to_vec()]
 }
 
+fn roles(network: &Network) -> Vec<(&str, Role)> {
+    let segments = network.layout().segments().iter();
+    segments.map(|s| (&s.name[..], s.role)).collect()
+}
+
 fn evaluate(graph: proto::Graph, input: &[f64]) -> Vec<f64> {
     let network = read_graph(graph).expect("supported");
     let examples = input.len() / 3;
@@ -52,13 +57,7 @@ fn evaluate(graph: proto::Graph, input: &[f64]) -> Vec<f64> {
 #[test]
 fn parameters_have_names_and_roles_and_any_number_of_examples_fits() {
     let network = read_graph(dense()).expect("supported");
-    let roles: Vec<_> = network
-        .layout()
-        .segments()
-        .iter()
-        .map(|s| (&s.name[..], s.role))
-        .collect();
-    assert_eq!(roles, [("w", Role::Weight), ("b", Role::Bias)]);
+    assert_eq!(roles(&network), [("w", Role::Weight), ("b", Role::Bias)]);
     for examples in [1, 4] {
         let x: Vec<f64> = (0..3 * examples).map(|i| i as f64).collect();
         let expected = x.chunks(3).flat_map(|x| {
@@ -123,13 +122,7 @@ fn a_parameter_that_is_rearranged_stays_one() {
         integers("four", &[4]),
     ];
     let network = read_graph(graph.clone()).expect("supported");
-    let roles: Vec<_> = network
-        .layout()
-        .segments()
-        .iter()
-        .map(|s| (&s.name[..], s.role))
-        .collect();
-    assert_eq!(roles, [("v", Role::Weight)]);
+    assert_eq!(roles(&network), [("v", Role::Weight)]);
     assert_eq!(evaluate(graph, &[1.0, 0.0, 0.0]), [7.0, 10.0, 1.0, 4.0]);
 }
 
