@@ -8,6 +8,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quadric-linalg", &[]),
     ("quadric-autodiff", &["quadric-linalg"]),
     ("quadric-core", &["quadric-linalg"]),
+    ("quadric-curvature", &["quadric-core", "quadric-linalg"]),
     ("quadric-data", &["quadric-core", "quadric-linalg"]),
     (
         "quadric-models",
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "quadric-autodiff",
             "quadric-core",
+            "quadric-curvature",
             "quadric-data",
             "quadric-linalg",
             "quadric-models",

@@ -65,6 +65,7 @@ mod lock;
 mod memory;
 mod meter;
 mod method;
+mod model;
 mod outcome;
 mod problem;
 mod run;
@@ -82,6 +83,7 @@ pub use files::{Overwrite, read_file, write_atomically};
 pub use hook::{Counts, Hook, Hooked, Work};
 pub use layout::{Layout, Role, Segment};
 pub use method::{AnyMethod, Context, Direction, Exit, Method, Point, Reading, StepRule};
+pub use model::{Backward, Matrix, Model, Tap, Targets};
 pub use outcome::{Certificate, Outcome, Status};
 pub use problem::{
     ApproximateInverse, Batch, FiniteSum, Gap, Line, LineModel, Objective, Problem, SelfConcordant,
