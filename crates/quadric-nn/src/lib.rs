@@ -33,5 +33,5 @@ pub use init::Init;
 pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced};
 pub use run::Output;
-pub use supervised::{Examples, Matrix, Supervised};
+pub use supervised::{Examples, Rows, Source, Supervised};
 pub use weights::{AxisOrder, Weights};

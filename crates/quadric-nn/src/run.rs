@@ -80,17 +80,23 @@ impl Network {
         if examples == 0 {
             return Err(Error::new(ErrorKind::Data, "there are no examples"));
         }
+        self.check_ports()?;
         let ports = self.inputs();
-        if let Some(port) = ports.iter().find(|p| p.axis != 0) {
-            let (name, axis) = (&port.name, port.axis);
-            let text = format!("examples lie along axis {axis} of the input `{name}`, not 0");
-            return Err(Error::new(ErrorKind::Capability, text));
-        }
         if ports.len() != inputs.len() {
             return Err(Error::shape("the inputs", inputs.len(), ports.len()));
         }
         let mut pairs = ports.iter().zip(inputs);
         pairs.try_for_each(|(p, array)| p.check(array, examples))
+    }
+
+    /// Refuses inputs along whose first axis examples do not lie.
+    pub(crate) fn check_ports(&self) -> Result<()> {
+        let Some(port) = self.inputs().iter().find(|p| p.axis != 0) else {
+            return Ok(());
+        };
+        let (name, axis) = (&port.name, port.axis);
+        let text = format!("examples lie along axis {axis} of the input `{name}`, not 0");
+        Err(Error::new(ErrorKind::Capability, text))
     }
 }
 
