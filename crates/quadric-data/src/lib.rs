@@ -26,7 +26,7 @@ mod write;
 
 pub use dataset::{ColumnInfo, ColumnKind, Dataset};
 pub use embedded::{EmbeddedSet, embedded, embedded_sets};
-pub use npy::{NpyArray, NpyRows, Value, encode_npy, read_npy};
+pub use npy::{NpyArray, NpyRows, Value, encode_npy, npy_header, read_npy};
 pub use options::{Format, IndexBase, Limits, Missing, ReadOptions, Target, WriteOptions};
 pub use reader::{read, read_bytes};
 pub use scale::Scaling;

@@ -14,6 +14,7 @@ use quadric_core::{
     Targets, TwiceSmooth, capabilities,
 };
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
+pub(crate) use source::copy;
 pub use source::{Examples, Rows, Source};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -2,7 +2,9 @@
 
 use super::source::Rows;
 use super::{Shared, Supervised};
-use quadric_autodiff::{Array, Data, Kind};
+use crate::Port;
+use crate::run::clear;
+use quadric_autodiff::{Array, Data};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use std::sync::PoisonError;
 
@@ -29,28 +31,17 @@ impl<T: Scalar> Shared<T> {
         drop(rooms);
         let ports = || self.network.inputs().iter().chain([&self.target]);
         let mut loaded = room.unwrap_or_else(|| Loaded {
-            arrays: ports()
-                .map(|p| match p.kind {
-                    Kind::Float => Array::Float(Vec::new()),
-                    Kind::Index => Array::Index(Vec::new()),
-                })
-                .collect(),
+            arrays: ports().map(Port::room).collect(),
         });
-        for array in &mut loaded.arrays {
-            match array {
-                Array::Float(v) => v.clear(),
-                Array::Index(v) => v.clear(),
-            }
-        }
+        loaded.arrays.iter_mut().for_each(clear);
         self.source.read(rows, &mut loaded.arrays)?;
         if !self.checked {
-            for (port, array) in ports().zip(&loaded.arrays) {
-                port.check(array, rows.len())
-                    .map_err(|e| e.context(place(rows)))?;
-            }
+            let mut pairs = ports().zip(&loaded.arrays);
+            pairs.try_for_each(|(port, array)| port.check_rows(array, rows))?;
+            let (first, last) = (rows.at(0), rows.at(rows.len() - 1));
             self.loss
                 .check(loaded.targets(), self.classes)
-                .map_err(|e| e.context(place(rows)))?;
+                .map_err(|e| e.context(format!("examples {first} to {last} of the data")))?;
             self.recognise(rows, &loaded)?;
         }
         Ok(loaded)
@@ -78,12 +69,6 @@ impl<T: Scalar> Shared<T> {
         );
         Err(Error::new(ErrorKind::Data, text))
     }
-}
-
-/// What an error about a batch adds, since it counts within the batch.
-fn place(rows: Rows<'_>) -> String {
-    let last = rows.at(rows.len() - 1);
-    format!("examples {} to {last} of the data", rows.at(0))
 }
 
 /// A number that differs, with all but certainty, for different entries.

@@ -43,8 +43,8 @@ pub trait Source<T>: Send + Sync {
     /// How many examples there are.
     fn count(&self) -> usize;
 
-    /// Appends examples to arrays, each row after row: one array for each input of the network, then the targets. The arrays
-    /// are empty, and have the kinds that the network and the loss ask for.
+    /// Appends examples to arrays, each row after row: one array for each input of the network, then the targets, if there is an
+    /// array for them. The arrays are empty, and have the kinds that the network and the loss ask for.
     ///
     /// # Errors
     /// If the examples cannot be read, or are of another kind.
@@ -69,21 +69,29 @@ impl<T: Scalar> Source<T> for Examples<T> {
 
     fn read(&self, rows: Rows<'_>, arrays: &mut [Array<T>]) -> Result<()> {
         let own = self.inputs.iter().chain([&self.targets]);
-        for (array, into) in own.zip(arrays) {
-            match (array, into) {
-                (Array::Float(v), Array::Float(into)) => append(v, self.count, rows, into),
-                (Array::Index(v), Array::Index(into)) => append(v, self.count, rows, into),
-                _ => {
-                    let text = "indices are given for real numbers, or the reverse";
-                    return Err(Error::new(ErrorKind::Shape, text));
-                }
-            }
-        }
-        Ok(())
+        let mut pairs = own.zip(arrays);
+        pairs.try_for_each(|(own, into)| copy(own, self.count, rows, into))
     }
 }
 
 /// Appends rows of an array that holds `count` of them.
+pub(crate) fn copy<T: Scalar>(
+    array: &Array<T>,
+    count: usize,
+    rows: Rows<'_>,
+    into: &mut Array<T>,
+) -> Result<()> {
+    match (array, into) {
+        (Array::Float(v), Array::Float(into)) => append(v, count, rows, into),
+        (Array::Index(v), Array::Index(into)) => append(v, count, rows, into),
+        _ => {
+            let text = "indices are given for real numbers, or the reverse";
+            return Err(Error::new(ErrorKind::Shape, text));
+        }
+    }
+    Ok(())
+}
+
 fn append<V: Copy>(values: &[V], count: usize, rows: Rows<'_>, into: &mut Vec<V>) {
     let each = values.len() / count;
     let range = |rows: Range<usize>| &values[rows.start * each..rows.end * each];
