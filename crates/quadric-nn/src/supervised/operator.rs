@@ -130,10 +130,10 @@ impl<'p, T: Scalar> Mapped<'p, T> {
         let (inner, outer) = (self.entries(from), self.entries(to));
         let size = self.problem.examples_at_a_time(job)?;
         let mut rooms = self.kept().rooms.pop().unwrap_or_default();
+        // A single batch is its own sum.
+        let sums_up = to == Side::Parameters && size < self.problem.count();
         rooms.sums.clear();
-        if to == Side::Parameters {
-            rooms.sums.resize(outer * k, 0.0);
-        }
+        rooms.sums.resize(if sums_up { outer * k } else { 0 }, 0.0);
         if from == Side::Parameters {
             gather(x, &mut rooms.vectors);
         }
@@ -148,20 +148,23 @@ impl<'p, T: Scalar> Mapped<'p, T> {
             };
             rooms.results.resize(each * k, T::of(0.0));
             self.run(job, start, n, batch, &mut rooms)?;
-            if to == Side::Parameters {
+            if sums_up {
                 let pairs = rooms.sums.iter_mut().zip(&rooms.results);
                 pairs.for_each(|(s, r)| *s += r.to_f64());
                 return Ok(());
             }
-            let mut rows = y.rb_mut().subrows_mut(start * outer, each);
-            for (j, result) in rooms.results.chunks_exact(each).enumerate() {
+            let mut rows = match to {
+                Side::Parameters => y.rb_mut(),
+                _ => y.rb_mut().subrows_mut(start * outer, each),
+            };
+            for (j, result) in rooms.results.chunks_exact(each.max(1)).enumerate() {
                 for (i, r) in result.iter().enumerate() {
                     rows[(i, j)] = T::of(r.to_f64() * self.scale);
                 }
             }
             Ok(())
         })?;
-        if to == Side::Parameters {
+        if sums_up {
             for (j, sums) in rooms.sums.chunks_exact(outer.max(1)).enumerate() {
                 for (i, s) in sums.iter().enumerate() {
                     y[(i, j)] = T::of(s * self.scale);
