@@ -31,7 +31,7 @@ mod weights;
 
 pub use init::Init;
 pub use losses::{Loss, Losses};
-pub use network::{Call, Mode, Network, Port, Scope, Traced};
+pub use network::{Call, Mode, Network, Port, Scope, Traced, Weighted};
 pub use run::Output;
 pub use supervised::{Examples, Matrix, Supervised};
 pub use weights::{AxisOrder, Weights};

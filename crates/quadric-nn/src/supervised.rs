@@ -1,6 +1,7 @@
 //! The mean loss of a network over examples: a problem like any other.
 
 mod curvature;
+mod taps;
 
 use crate::run::part;
 use crate::{Call, Loss, Losses, Mode, Network, Port};
