@@ -33,7 +33,7 @@ mod weights;
 pub use files::NpyExamples;
 pub use init::Init;
 pub use losses::{Loss, Losses};
-pub use network::{Call, Mode, Network, Port, Scope, Traced};
+pub use network::{Call, Mode, Network, Port, Scope, Traced, Weighted};
 pub use run::Output;
 pub use supervised::{Examples, Rows, Source, Supervised};
 pub use weights::{AxisOrder, Weights};
