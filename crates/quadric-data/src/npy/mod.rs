@@ -3,9 +3,12 @@
 mod header;
 #[cfg(feature = "npz")]
 mod npz;
+mod rows;
 
 #[cfg(feature = "npz")]
 pub(crate) use npz::{read as read_npz, write as write_npz};
+
+pub use rows::{NpyRows, Value};
 
 use crate::array::{Array, Kind, data_set, decode};
 use crate::dataset::{self, Dataset};
