@@ -5,7 +5,7 @@ mod common;
 use common::{Case, close, run, waves};
 use faer::Mat;
 use quadric_autodiff::{Array, Padding, Program, Windows};
-use quadric_core::{Backward, Layout, Role, Model, Tap, Targets};
+use quadric_core::{Backward, Layout, Model, Role, Tap, Targets};
 use quadric_linalg::ErrorKind;
 use quadric_nn::layers::{
     Activation, Conv1d, Conv2d, Dense, EncoderLayer, conv1d, conv2d, dense, embedding, gru, lstm,
