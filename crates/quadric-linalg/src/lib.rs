@@ -10,6 +10,7 @@ mod cpu;
 pub mod dense;
 pub mod elementwise;
 mod error;
+pub mod estimate;
 pub mod kernels;
 pub mod krylov;
 pub mod math;

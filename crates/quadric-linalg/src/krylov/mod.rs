@@ -97,7 +97,7 @@ pub(crate) fn finite(value: f64) -> Result<f64> {
 }
 
 /// Scales a vector to norm 1 and returns the norm it had; a zero vector stays.
-fn normalise<T: Scalar>(v: &mut [T]) -> Result<f64> {
+pub(crate) fn normalise<T: Scalar>(v: &mut [T]) -> Result<f64> {
     let norm = finite(norm2(v))?;
     if norm > 0.0 {
         // Through a power of two first: 1 / norm may overflow, or the entries may be subnormal.
