@@ -2,7 +2,7 @@
 //!
 //! [`read`] takes svmlight, CSV, TSV, NPY, IDX (MNIST), CIFAR-10, CIFAR-100 and (feature `npz`) NPZ files, plain or
 //! compressed with gzip or xz, and returns a [`Dataset`] or an error that names the file and the line and column, or the
-//! byte. [`embedded`] gives small real data sets without any file,
+//! byte. [`NpyRows`] reads rows of NPY files that are larger than memory. [`embedded`] gives small real data sets without any file,
 //! [`synth`] makes data with prescribed properties.
 
 mod array;
@@ -26,7 +26,7 @@ mod write;
 
 pub use dataset::{ColumnInfo, ColumnKind, Dataset};
 pub use embedded::{EmbeddedSet, embedded, embedded_sets};
-pub use npy::{NpyArray, encode_npy, read_npy};
+pub use npy::{NpyArray, NpyRows, Value, encode_npy, npy_header, read_npy};
 pub use options::{Format, IndexBase, Limits, Missing, ReadOptions, Target, WriteOptions};
 pub use reader::{read, read_bytes};
 pub use scale::Scaling;

@@ -148,6 +148,31 @@ impl Loss {
         }
     }
 
+    /// How much every example counts, whatever its targets: its number of labels, else 1. `None` if some labels do not count.
+    pub fn weight(self, target: &Port) -> Option<f64> {
+        match self {
+            Self::CrossEntropy { ignored: None, .. } => {
+                Some(target.shape.iter().product::<usize>() as f64)
+            }
+            Self::CrossEntropy { .. } => None,
+            _ => Some(1.0),
+        }
+    }
+
+    /// How much each of `examples` examples counts with these targets: its number of labels that are not ignored; else 1.
+    pub fn weights<T: Scalar>(self, targets: Data<'_, T>, examples: usize) -> Vec<f64> {
+        match (self, targets) {
+            (Self::CrossEntropy { ignored, .. }, Data::Index(labels)) if examples > 0 => {
+                let each = labels.len() / examples;
+                let counts = |of: &[i32]| of.iter().filter(|l| Some(**l) != ignored).count();
+                (0..examples)
+                    .map(|i| counts(&labels[i * each..(i + 1) * each]) as f64)
+                    .collect()
+            }
+            _ => vec![1.0; examples],
+        }
+    }
+
     /// The losses of a batch. Ends the trace if shapes do not fit.
     #[track_caller]
     pub fn apply<'t>(self, outputs: Tensor<'t>, targets: Tensor<'t>) -> Losses<'t> {

@@ -5,7 +5,7 @@ mod common;
 use common::{Case, close, run, waves};
 use faer::Mat;
 use quadric_autodiff::{Array, Padding, Program, Windows};
-use quadric_core::{Backward, Layout, Role, Tap, Targets};
+use quadric_core::{Backward, Layout, Model, Role, Tap, Targets};
 use quadric_linalg::ErrorKind;
 use quadric_nn::layers::{
     Activation, Conv1d, Conv2d, Dense, EncoderLayer, conv1d, conv2d, dense, embedding, gru, lstm,
@@ -374,7 +374,7 @@ fn memory_is_respected() {
     assert_eq!(visits(7 * one).expect("all at once"), 2);
     assert_eq!(visits(3 * one + 1).expect("in three batches"), 6);
     let error = visits(one - 1).expect_err("not one example");
-    assert_eq!(error.kind(), ErrorKind::Capability);
+    assert_eq!(error.kind(), ErrorKind::Resource);
     assert!(
         error.to_string().contains("draw targets instead"),
         "{error}"
