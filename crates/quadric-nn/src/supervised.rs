@@ -18,6 +18,7 @@ use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 pub(crate) use source::copy;
 pub use source::{Examples, Rows, Source};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use traced::{Job, Map};
 
@@ -275,20 +276,30 @@ impl<T: Scalar> Supervised<T> {
         }
     }
 
+    /// The number of an example in the whole data set.
+    fn row(&self, i: usize) -> usize {
+        self.rows.as_ref().map_or(i, |rows| rows[i])
+    }
+
     /// What the random numbers of a batch depend on: `[2]` for layers, and `(draws, n, 2)` for targets, where a job has any.
     fn keys(&self, job: Job, start: usize, n: usize) -> [Vec<i32>; 2] {
-        let row = |i: usize| self.rows.as_ref().map_or(i, |rows| rows[i]);
-        let seed = self.shared.seed;
+        let first = self.row(start);
         let layers = match self.shared.needs_key() {
-            true => Loss::keys(seed, 0, row(start)..row(start) + 1),
+            true => Loss::keys(self.shared.seed, 0, first..first + 1),
             false => Vec::new(),
         };
-        let draws = job.draws().into_iter().flat_map(|(seed, draws)| {
-            let of = move |(draw, i)| Loss::keys(seed, draw, row(i)..row(i) + 1);
-            let pairs = draws.flat_map(move |d| (start..start + n).map(move |i| (d, i)));
-            pairs.flat_map(of)
-        });
-        [layers, draws.collect()]
+        let targets = job
+            .draws()
+            .map(|(seed, draws)| self.drawn(seed, draws, start, n));
+        [layers, targets.unwrap_or_default()]
+    }
+
+    /// What drawn targets of a batch depend on, `(draws, n, 2)`.
+    fn drawn(&self, seed: u64, draws: Range<usize>, start: usize, n: usize) -> Vec<i32> {
+        let pairs = draws.flat_map(|draw| (start..start + n).map(move |i| (draw, self.row(i))));
+        pairs
+            .flat_map(|(draw, row)| Loss::keys(seed, draw, row..row + 1))
+            .collect()
     }
 
     /// Sums of a job over all batches: of the first output, and entry by entry of the second.
@@ -541,7 +552,6 @@ impl<T: Scalar> Model<T> for Supervised<T> {
         backward: Backward,
         visit: &mut dyn FnMut(Tap<'_, T>) -> Result<()>,
     ) -> Result<()> {
-        let _ = (x, backward, visit);
-        Err(Error::new(ErrorKind::Capability, "networks have no taps"))
+        self.visit_taps(x, backward, visit)
     }
 }
