@@ -2,7 +2,7 @@
 
 mod run;
 
-use crate::layers::Layer;
+use crate::blocks::Block;
 use faer::Mat;
 use quadric_core::{Error, Ints, LinearOperator, Result, Scalar, State, Visitor};
 use quadric_linalg::estimate::{Density, DensityOptions, Estimate};
@@ -72,9 +72,9 @@ pub struct Eigenvalue {
 
 /// What is known of the block of a layer.
 #[derive(Clone, PartialEq, Debug)]
-pub struct LayerSpectrum {
+pub struct BlockSpectrum {
     /// Which layer.
-    pub layer: Layer,
+    pub block: Block,
     /// The trace of its diagonal block.
     pub trace: Estimate,
     /// The largest eigenvalue of its diagonal block.
@@ -104,7 +104,7 @@ pub struct Spectrum<T> {
     /// The trace.
     pub trace: Option<Trace>,
     /// The layers, if there is a trace.
-    pub layers: Vec<LayerSpectrum>,
+    pub layers: Vec<BlockSpectrum>,
     /// The spectral density.
     pub density: Option<Density>,
     /// Products with single vectors.
@@ -217,12 +217,12 @@ pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send 
 /// with the same options was saved.
 ///
 /// ```
-/// use quadric_curvature::{Layer, Saved, SpectrumOptions, spectrum};
+/// use quadric_curvature::{Block, Saved, SpectrumOptions, spectrum};
 /// use quadric_linalg::algebra::Diagonal;
 /// use std::ops::ControlFlow;
 ///
 /// let matrix = Diagonal((0..3000).map(|i| 0.9f64.powi(i)).collect());
-/// let half = |name: &str, range| Layer { name: name.to_owned(), range };
+/// let half = |name: &str, range| Block { name: name.to_owned(), range };
 /// let layers = [half("first", 0..1500), half("second", 1500..3000)];
 /// let options = SpectrumOptions::default();
 /// let found = spectrum(&matrix, &layers, &options, Saved::default(), &mut |_| ControlFlow::Continue(()))?;
@@ -237,7 +237,7 @@ pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send 
 /// do not go with it or the options, and [`Stopped`](quadric_core::ErrorKind::Stopped) where the watch breaks off.
 pub fn spectrum<T: Scalar>(
     op: &dyn LinearOperator<T>,
-    layers: &[Layer],
+    layers: &[Block],
     options: &SpectrumOptions,
     saved: Saved<T>,
     watch: &mut SpectrumWatch<'_, T>,

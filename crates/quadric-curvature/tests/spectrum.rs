@@ -5,7 +5,7 @@ use faer::{MatMut, MatRef};
 use quadric_core::{
     Container, ErrorKind, LinearOperator, Properties, Result, load_state, save_state,
 };
-use quadric_curvature::{Layer, Saved, Spectrum, SpectrumOptions, spectrum};
+use quadric_curvature::{Block, Saved, Spectrum, SpectrumOptions, spectrum};
 use quadric_linalg::check_apply;
 use quadric_linalg::random::SeedTree;
 use std::ops::ControlFlow;
@@ -96,8 +96,8 @@ fn like_a_hessian(n: usize) -> Vec<f64> {
     ends.into_iter().chain(bulk).collect()
 }
 
-fn halves(n: usize) -> [Layer; 2] {
-    [("first", 0..n / 2), ("second", n / 2..n)].map(|(name, range)| Layer {
+fn halves(n: usize) -> [Block; 2] {
+    [("first", 0..n / 2), ("second", n / 2..n)].map(|(name, range)| Block {
         name: name.to_owned(),
         range,
     })
@@ -137,7 +137,7 @@ fn check(matrix: &Known, found: &Spectrum<f64>, tolerance: f64) {
         "{trace:?}, {truth}"
     );
     for layer in &found.layers {
-        let truth = matrix.block_trace(layer.layer.range.clone());
+        let truth = matrix.block_trace(layer.block.range.clone());
         let (low, high) = (layer.trace.low - near, layer.trace.high + near);
         assert!(low <= truth && truth <= high, "{layer:?}, {truth}");
     }
@@ -240,7 +240,7 @@ fn wrong_questions_are_refused() {
     let error = spectrum(&empty, &[], &options, Saved::default(), go).expect_err("nothing");
     assert!(error.to_string().contains("parameters"), "{error}");
     let matrix = Known::new(vec![1.0; 10]);
-    let layers = [Layer {
+    let layers = [Block {
         name: "beyond".to_owned(),
         range: 5..11,
     }];

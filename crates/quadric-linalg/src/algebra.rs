@@ -3,8 +3,10 @@
 //! Parts may be owned operators, references or boxes, since all three are operators themselves.
 
 mod compose;
+mod kronecker;
 
 pub use compose::{Adjoint, Product, Scaled, Shifted, Sum};
+pub use kronecker::{Kronecker, KroneckerEigen};
 
 use crate::kernels::pool::Buffer;
 use crate::kernels::{multiply, multiply_transposed};

@@ -14,6 +14,7 @@ use quadric_nn::layers::{
 use quadric_nn::models::{
     EncoderClassifier, Resnet, autoencoder, encoder_classifier, lenet, lstm_classifier, mlp, resnet,
 };
+use quadric_nn::onnx;
 use quadric_nn::{Call, Examples, Init, Loss, Mode, Network, Port, Supervised, Weighted};
 
 fn problem(case: &Case) -> Supervised<f64> {
@@ -97,8 +98,8 @@ fn weight(case: &Case) -> f64 {
     }
 }
 
-/// All weights are tapped but those named, and sums over rows are the gradient.
-fn check_gradient(name: &str, case: &Case, without: &[&str]) {
+/// All weights are tapped but those named, and sums over rows are the gradient. Returns the taps.
+fn check_gradient(name: &str, case: &Case, without: &[&str]) -> Vec<Owned> {
     let (problem, w) = (problem(case), case.parameters());
     let layout = case.network.layout();
     let found = taps(&problem, &w, Backward::Gradient(Targets::Data));
@@ -116,12 +117,13 @@ fn check_gradient(name: &str, case: &Case, without: &[&str]) {
     sum.iter_mut().for_each(|s| *s /= weight(case));
     let at = tapped(layout, &found);
     let gradient = run(&case.gradient(), &[&w]);
-    let (found, expected) = (pick(&sum, &at), pick(&gradient, &at));
+    let (sum, expected) = (pick(&sum, &at), pick(&gradient, &at));
     assert!(
         expected.iter().any(|g| g.abs() > 1e-4),
         "{name}: no gradient"
     );
-    close(name, &found, &expected, 1e-12);
+    close(name, &sum, &expected, 1e-12);
+    found
 }
 
 /// `Σ g gᵀ` over square-root columns and examples is the Gauss-Newton matrix of the tapped parameters.
@@ -314,6 +316,59 @@ fn squares_are_gauss_newton_matrices() {
     }
 }
 
+/// Networks of files, weights that are rearranged before they are multiplied with, or belong to groups, and how many biases are
+/// known to belong to products.
+const FILES: [(&str, &[&str], usize); 13] = [
+    ("mlp", &[], 3),
+    ("cnn", &["conv2.weight"], 2),
+    ("cnn_folded", &["onnx::Conv_40"], 2),
+    ("cnn_training", &["conv2.weight"], 2),
+    ("residual", &[], 1),
+    ("lstm", &BOTH_WAYS, 1),
+    ("lstm_legacy", &BOTH_WAYS, 1),
+    (
+        "gru",
+        &[
+            "gru.weight_ih_l0",
+            "gru.weight_hh_l0",
+            "gru.weight_ih_l1",
+            "gru.weight_hh_l1",
+        ],
+        1,
+    ),
+    ("transformer", &[], 5),
+    ("transformer_folded", &[], 5),
+    ("transformer_legacy", &[], 5),
+    ("jax", &[], 1),
+    ("keras", &["onnx::Conv_201"], 0),
+];
+
+const BOTH_WAYS: [&str; 4] = [
+    "lstm.weight_ih_l0",
+    "lstm.weight_hh_l0",
+    "lstm.weight_ih_l0_reverse",
+    "lstm.weight_hh_l0_reverse",
+];
+
+#[test]
+fn sums_are_gradients_in_files() {
+    for (name, without, biases) in FILES {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/onnx");
+        let mut options = onnx::Options::default();
+        if name == "transformer_folded" {
+            options.constants.insert("unsqueeze_2".to_owned());
+        }
+        let network = onnx::read(format!("{root}/{name}.onnx"), &options);
+        let case = case(network, Loss::Squared, 3);
+        let found = check_gradient(name, &case, without);
+        assert_eq!(
+            found.iter().filter(|t| t.bias.is_some()).count(),
+            biases,
+            "{name}"
+        );
+    }
+}
+
 /// The gradient of losses with drawn targets, from a trace of its own.
 fn drawn(case: &Case, w: &[f64], keys: &[i32]) -> Vec<f64> {
     let Array::Float(x) = &case.inputs[0] else {
@@ -374,7 +429,7 @@ fn memory_is_respected() {
     assert_eq!(visits(7 * one).expect("all at once"), 2);
     assert_eq!(visits(3 * one + 1).expect("in three batches"), 6);
     let error = visits(one - 1).expect_err("not one example");
-    assert_eq!(error.kind(), ErrorKind::Capability);
+    assert_eq!(error.kind(), ErrorKind::Resource);
     assert!(
         error.to_string().contains("draw targets instead"),
         "{error}"

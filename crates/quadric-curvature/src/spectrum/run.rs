@@ -1,10 +1,10 @@
 //! The parts of an analysis, one after the other.
 
 use super::{
-    At, Eigenvalue, LayerSpectrum, Numbers, Phase, Saved, Spectrum, SpectrumOptions, SpectrumWatch,
+    At, BlockSpectrum, Eigenvalue, Numbers, Phase, Saved, Spectrum, SpectrumOptions, SpectrumWatch,
     Trace,
 };
-use crate::layers::{DiagonalBlock, Layer};
+use crate::blocks::{Block, DiagonalBlock};
 use crate::watched::Watched;
 use faer::Mat;
 use quadric_core::random::SeedTree;
@@ -54,7 +54,7 @@ pub(super) fn written<T: Scalar>(
 /// An analysis at work.
 pub(super) struct Run<'a, 'w, T: Scalar> {
     op: &'a dyn LinearOperator<T>,
-    layers: &'a [Layer],
+    layers: &'a [Block],
     options: &'a SpectrumOptions,
     saved: Numbers<T>,
     watch: Mutex<&'a mut SpectrumWatch<'w, T>>,
@@ -74,7 +74,7 @@ struct Ends {
 impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
     pub(super) fn new(
         op: &'a dyn LinearOperator<T>,
-        layers: &'a [Layer],
+        layers: &'a [Block],
         options: &'a SpectrumOptions,
         saved: Saved<T>,
         watch: &'a mut SpectrumWatch<'w, T>,
@@ -385,8 +385,8 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             met: saved.trace[1] == 1.0,
         });
         let layers = self.layers.iter().zip(estimates.iter().skip(1)).enumerate();
-        let layers = layers.map(|(i, (layer, &trace))| LayerSpectrum {
-            layer: layer.clone(),
+        let layers = layers.map(|(i, (layer, &trace))| BlockSpectrum {
+            block: layer.clone(),
             trace,
             top: saved.tops.chunks_exact(3).nth(i).map(|t| Eigenvalue {
                 value: t[0],

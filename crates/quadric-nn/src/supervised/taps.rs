@@ -5,19 +5,22 @@
 
 use super::Supervised;
 use super::loaded::Loaded;
+use super::traced::Job;
+use crate::Call;
 use crate::network::{Tapped, rows};
-use crate::{Call, Mode};
 use faer::MatRef;
-use quadric_autodiff::{Data, Executable, Kind, Program, Tensor, Tracer};
+use quadric_autodiff::{Data, Kind, Program, Tensor, Tracer};
 use quadric_core::{Backward, Problem, Tap, Targets};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 
 /// What a program computes of every layer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Wanted {
     Inputs,
-    /// Inputs, and then derivatives of the losses with some targets.
-    Both(Targets),
+    /// Inputs, and then derivatives of the losses with the targets of the data.
+    OfData,
+    /// Inputs, and then derivatives of the losses with drawn targets.
+    Drawn,
     /// Derivatives for so many square-root columns at a time.
     Columns(usize),
 }
@@ -34,23 +37,34 @@ struct Layer {
     outputs: usize,
 }
 
-/// The network with the derivatives that are wanted of some examples.
-struct Batch<'t> {
+/// The network for one example, and the derivatives that are wanted.
+struct One<'t> {
     tapped: Vec<Tapped<'t>>,
     gradients: Vec<Tensor<'t>>,
 }
 
 /// Columns that are carried back at a time, at most.
 const COLUMNS: usize = 16;
+/// Names of inputs of programs.
+const KEYS: &str = "keys";
+const COLUMN: &str = "column";
+
+/// The name of an input of the network in a program, or behind the last of the targets.
+fn of_examples(i: usize) -> String {
+    format!("examples {i}")
+}
 
 impl<T: Scalar> Supervised<T> {
-    /// [`Model::taps`](quadric_core::Model::taps). As many examples are visited at a time as a batch has, or fewer where what is
-    /// visited would take more than the [memory](Self::with_memory) that is set.
+    /// Calls `visit` with what goes through each layer that multiplies with weights. As many examples are visited at a time as
+    /// a batch has, or fewer where what is visited would take more than the memory that is set.
     ///
     /// Layers are dense, convolutional and recurrent ones, attention being made of dense ones; of a recurrent layer the products
-    /// with its inputs and those with its states are two layers. Weight-normalised layers and convolutions in groups have
-    /// no matrix of weights that is a segment, and embeddings and normalisations multiply with none: they are left out, as are
-    /// in ONNX networks products with what is no parameter, or a part of one.
+    /// with its inputs and those with its states are two layers. Weight-normalised layers and convolutions in groups have no
+    /// segment that is their matrix of weights, and embeddings and normalisations multiply with none: they are left out.
+    ///
+    /// # Errors
+    /// If the point does not have the length of the parameters, examples depend on each other, or the square-root columns of one
+    /// example do not fit in the memory; those of an evaluation and of `visit`.
     pub(super) fn visit_taps(
         &self,
         x: &[T],
@@ -67,19 +81,17 @@ impl<T: Scalar> Supervised<T> {
             Backward::Gradient(_) => 1,
             Backward::Fisher => self.shared.outputs,
         };
-        let chunk = columns.div_ceil(columns.div_ceil(COLUMNS).max(1)).max(1);
-        let chunks = columns.div_ceil(chunk);
-        let size = self.visited(&layers, chunk * chunks)?;
-        let mut walk = Walk {
+        let chunks = columns.div_ceil(COLUMNS).max(1);
+        let visits = Visits {
             problem: self,
+            x,
             layers: &layers,
             backward,
             columns,
-            chunk,
-            programs: Vec::new(),
+            chunk: columns.div_ceil(chunks).max(1),
         };
-        self.sweep(size, |start, n, batch| {
-            walk.visit(x, start, n, batch, visit)
+        self.sweep(visits.examples()?, |start, n, batch| {
+            visits.visit(start, n, batch, visit)
         })
     }
 
@@ -87,44 +99,21 @@ impl<T: Scalar> Supervised<T> {
     fn layers(&self) -> Result<Vec<Layer>> {
         let mut layers = Vec::new();
         Program::trace(|t| {
-            let batch = self.tapped(t, Wanted::Inputs);
-            layers = batch.tapped.iter().map(Layer::new).collect();
+            let one = self.tapped(t, Wanted::Inputs);
+            layers = one.tapped.iter().map(Layer::new).collect();
             Vec::new()
         })?;
         Ok(layers)
     }
 
-    /// How many examples are visited at a time.
-    fn visited(&self, layers: &[Layer], columns: usize) -> Result<usize> {
-        let entries = |l: &Layer| {
-            let of_columns = l.outputs as f64 * columns as f64;
-            l.rows as f64 * (l.inputs as f64 + of_columns)
-        };
-        let bytes = layers.iter().map(entries).sum::<f64>() * size_of::<T>() as f64;
-        let fit = self.shared.memory as f64 / bytes.max(1.0);
-        if fit < 1.0 && columns > 1 {
-            let text = format!(
-                "{columns} columns for one example take {bytes} bytes at the layers, more than the {} that are set",
-                self.shared.memory
-            );
-            let hint = "draw targets instead, or set more memory";
-            return Err(Error::new(ErrorKind::Capability, text).with_hint(hint));
-        }
-        Ok((fit as usize).clamp(1, self.shared.batch))
-    }
-
     /// The network for one example. Inputs of the trace: the parameters, the buffers, a number that is 0, those of the network,
     /// the targets; the keys of drawn targets; a column.
-    fn tapped<'t>(&self, t: &'t Tracer, wanted: Wanted) -> Batch<'t> {
+    fn tapped<'t>(&self, t: &'t Tracer, wanted: Wanted) -> One<'t> {
+        let shared = &*self.shared;
         let parameters = t.input("parameters", [self.dim()]);
-        let buffers = t.input("buffers", [self.shared.network.buffers().len()]);
+        let buffers = t.input("buffers", [shared.network.buffers().len()]);
         let zero = t.input("zero", []);
-        let ports = self
-            .shared
-            .network
-            .inputs()
-            .iter()
-            .chain([&self.shared.target]);
+        let ports = shared.network.inputs().iter().chain([&shared.target]);
         let given: Vec<Tensor<'t>> = ports
             .enumerate()
             .map(|(i, port)| {
@@ -135,55 +124,54 @@ impl<T: Scalar> Supervised<T> {
                 }
             })
             .collect();
-        let (target, inputs) = given.split_last().expect("a target");
+        let (&target, inputs) = given.split_last().expect("a target");
         let call = Call {
             parameters,
             buffers,
             inputs,
-            mode: Mode::Evaluate,
+            mode: shared.mode,
             key: None,
         };
-        let (traced, tapped) = self.shared.network.trace_tapped(call, zero);
+        let (traced, tapped) = shared.network.trace_tapped(call, zero);
         let probes: Vec<Tensor<'t>> = tapped.iter().map(|p| p.probe).collect();
         let output = traced.outputs[0];
         let gradients = match wanted {
             Wanted::Inputs => Vec::new(),
-            Wanted::Both(Targets::Data) => {
-                let losses = self.shared.loss.apply(output, *target);
+            Wanted::OfData => {
+                let losses = shared.loss.apply(output, target);
                 t.grad(losses.values.sum_all(), &probes)
             }
-            Wanted::Both(Targets::Sampled { .. }) => {
+            Wanted::Drawn => {
                 let keys = t.index_input(KEYS, [1, 2]);
-                let losses = self.shared.loss.sampled(output, *target, keys);
+                let losses = shared.loss.sampled(output, target, keys);
                 t.grad(losses.values.sum_all(), &probes)
             }
             Wanted::Columns(_) => {
                 let column = t.direction(COLUMN, output.shape());
-                let root = self.shared.loss.root(output, *target, column);
+                let root = shared.loss.root(output, target, column);
                 t.vjp(&[output], &probes, &[root])
             }
         };
-        Batch {
+        One {
             gradients: gradients.into_iter().map(rows).collect(),
             tapped,
         }
     }
 
     /// A program for some examples.
-    fn tap_program(&self, wanted: Wanted, examples: usize) -> Result<Program> {
+    pub(super) fn tapped_program(&self, wanted: Wanted, examples: usize) -> Result<Program> {
         let one = Program::trace(|t| {
-            let batch = self.tapped(t, wanted);
-            let inputs = batch.tapped.iter().map(|p| p.inputs);
+            let one = self.tapped(t, wanted);
+            let inputs = one.tapped.iter().map(|p| p.inputs);
             match wanted {
-                Wanted::Columns(_) => batch.gradients,
-                _ => inputs.chain(batch.gradients).collect(),
+                Wanted::Columns(_) => one.gradients,
+                _ => inputs.chain(one.gradients).collect(),
             }
         })?;
-        let names: Vec<String> = (0..=self.shared.network.inputs().len())
-            .map(of_examples)
-            .collect();
+        let count = self.shared.network.inputs().len();
+        let names: Vec<String> = (0..=count).map(of_examples).collect();
         let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-        if matches!(wanted, Wanted::Both(Targets::Sampled { .. })) {
+        if wanted == Wanted::Drawn {
             names.push(KEYS);
         }
         let many = one.batch(&names, examples)?;
@@ -193,14 +181,6 @@ impl<T: Scalar> Supervised<T> {
         }
     }
 }
-
-/// The name of an input of the network in a program, or behind the last of the targets.
-fn of_examples(i: usize) -> String {
-    format!("examples {i}")
-}
-
-const KEYS: &str = "keys";
-const COLUMN: &str = "column";
 
 impl Layer {
     fn new(tapped: &Tapped<'_>) -> Self {
@@ -217,62 +197,58 @@ impl Layer {
 }
 
 /// A walk over the examples.
-struct Walk<'p, T> {
+struct Visits<'p, T> {
     problem: &'p Supervised<T>,
+    x: &'p [T],
     layers: &'p [Layer],
     backward: Backward,
     /// Square-root columns, and how many are carried back at a time.
     columns: usize,
     chunk: usize,
-    /// What was compiled, for sizes of batches.
-    programs: Vec<(Wanted, usize, Executable<T>)>,
 }
 
-impl<T: Scalar> Walk<'_, T> {
-    fn executable(&mut self, wanted: Wanted, examples: usize) -> Result<&mut Executable<T>> {
-        let is = |p: &(Wanted, usize, Executable<T>)| (p.0, p.1) == (wanted, examples);
-        let at = match self.programs.iter().position(is) {
-            Some(at) => at,
-            None => {
-                let program = self.problem.tap_program(wanted, examples)?;
-                let compiled = Executable::new(&program)?;
-                self.programs.push((wanted, examples, compiled));
-                self.programs.len() - 1
-            }
+impl<T: Scalar> Visits<'_, T> {
+    fn chunks(&self) -> usize {
+        self.columns.div_ceil(self.chunk)
+    }
+
+    /// How many examples are visited at a time.
+    fn examples(&self) -> Result<usize> {
+        let (shared, columns) = (&*self.problem.shared, self.chunk * self.chunks());
+        let entries = |l: &Layer| {
+            let of_columns = l.outputs as f64 * columns as f64;
+            l.rows as f64 * (l.inputs as f64 + of_columns)
         };
-        Ok(&mut self.programs[at].2)
+        let bytes = self.layers.iter().map(entries).sum::<f64>() * size_of::<T>() as f64;
+        let fit = shared.memory as f64 / bytes.max(1.0);
+        if fit < 1.0 && self.backward == Backward::Fisher {
+            let (columns, memory) = (self.columns, shared.memory);
+            let text = format!(
+                "{columns} columns of one example take {bytes} bytes at the layers; the memory is set to {memory}"
+            );
+            let hint = "draw targets instead, or set more memory";
+            return Err(Error::new(ErrorKind::Resource, text).with_hint(hint));
+        }
+        Ok((fit as usize).clamp(1, shared.batch))
     }
 
     fn visit(
-        &mut self,
-        x: &[T],
+        &self,
         start: usize,
         n: usize,
         batch: &Loaded<T>,
         visit: &mut dyn FnMut(Tap<'_, T>) -> Result<()>,
     ) -> Result<()> {
-        let layers = self.layers;
+        let (layers, columns) = (self.layers, self.chunk * self.chunks());
         let room = |len: usize| vec![T::of(0.0); len];
-        let mut inputs: Vec<Vec<T>> = layers.iter().map(|l| room(n * l.rows * l.inputs)).collect();
-        let padded = self.columns.div_ceil(self.chunk) * self.chunk;
         let block = |l: &Layer| n * l.rows * l.outputs;
-        let mut gradients: Vec<Vec<T>> = layers.iter().map(|l| room(padded * block(l))).collect();
-        let keys = match self.backward {
-            Backward::Gradient(Targets::Sampled { draw, seed }) => {
-                self.problem.drawn(seed, draw..draw + 1, start, n)
-            }
-            _ => Vec::new(),
-        };
-        let keys = [Vec::new(), keys];
-        let mut point = self.problem.shared.point(x, batch, &keys);
-        let zero = [T::of(0.0)];
-        point.insert(2, Data::Float(&zero));
-        self.run(&point, n, &mut inputs, &mut gradients)?;
+        let mut inputs: Vec<Vec<T>> = layers.iter().map(|l| room(n * l.rows * l.inputs)).collect();
+        let mut gradients: Vec<Vec<T>> = layers.iter().map(|l| room(columns * block(l))).collect();
+        self.run(start, n, batch, &mut inputs, &mut gradients)?;
         for (i, l) in layers.iter().enumerate() {
-            let rows = n * l.rows;
-            let matrix = |data, columns| MatRef::from_row_major_slice(data, rows, columns);
-            let blocks = (0..self.columns).map(|c| &gradients[i][c * block(l)..][..block(l)]);
-            let blocks: Vec<MatRef<'_, T>> = blocks.map(|b| matrix(b, l.outputs)).collect();
+            let matrix = |data, columns| MatRef::from_row_major_slice(data, n * l.rows, columns);
+            let column = |c: usize| matrix(&gradients[i][c * block(l)..][..block(l)], l.outputs);
+            let blocks: Vec<MatRef<'_, T>> = (0..self.columns).map(column).collect();
             visit(Tap {
                 weight: l.weight,
                 transposed: l.transposed,
@@ -285,47 +261,64 @@ impl<T: Scalar> Walk<'_, T> {
         Ok(())
     }
 
-    /// Inputs and derivatives of all layers.
+    /// Inputs and derivatives of all layers, for some examples.
     fn run(
-        &mut self,
-        point: &[Data<'_, T>],
+        &self,
+        start: usize,
         n: usize,
+        batch: &Loaded<T>,
         inputs: &mut [Vec<T>],
         gradients: &mut [Vec<T>],
     ) -> Result<()> {
-        let mut slots: Vec<&mut [T]> = inputs.iter_mut().map(Vec::as_mut_slice).collect();
-        let Backward::Gradient(targets) = self.backward else {
-            self.executable(Wanted::Inputs, n)?.run(point, &mut slots)?;
-            return self.run_columns(point, n, gradients);
+        let problem = self.problem;
+        let (wanted, keys) = match self.backward {
+            Backward::Fisher => (Wanted::Inputs, Vec::new()),
+            Backward::Gradient(Targets::Data) => (Wanted::OfData, Vec::new()),
+            Backward::Gradient(Targets::Sampled { draw, seed }) => {
+                let keys = problem.drawn(seed, draw..draw + 1, start, n);
+                (Wanted::Drawn, keys)
+            }
         };
-        slots.extend(gradients.iter_mut().map(Vec::as_mut_slice));
-        let executable = self.executable(Wanted::Both(targets), n)?;
-        executable.run(point, &mut slots)
+        let keys = [Vec::new(), keys];
+        let mut point = problem.shared.point(self.x, batch, &keys);
+        let zero = [T::of(0.0)];
+        point.insert(2, Data::Float(&zero));
+        let mut slots: Vec<&mut [T]> = inputs.iter_mut().map(Vec::as_mut_slice).collect();
+        if self.backward != Backward::Fisher {
+            slots.extend(gradients.iter_mut().map(Vec::as_mut_slice));
+        }
+        let job = Job::Layers(wanted);
+        let mut executable = problem.take(job, n)?;
+        let done = executable.run(&point, &mut slots);
+        problem.give_back(job, n, executable);
+        done?;
+        match self.backward {
+            Backward::Fisher => self.run_columns(&point, n, gradients),
+            Backward::Gradient(_) => Ok(()),
+        }
     }
 
-    fn run_columns(
-        &mut self,
-        point: &[Data<'_, T>],
-        n: usize,
-        gradients: &mut [Vec<T>],
-    ) -> Result<()> {
-        let (columns, chunk) = (self.columns, self.chunk);
-        let executable = self.executable(Wanted::Columns(chunk), n)?;
+    fn run_columns(&self, point: &[Data<'_, T>], n: usize, gradients: &mut [Vec<T>]) -> Result<()> {
+        let (columns, chunk, chunks) = (self.columns, self.chunk, self.chunks());
+        let job = Job::Layers(Wanted::Columns(chunk));
+        let mut executable = self.problem.take(job, n)?;
         let mut prepared = executable.prepare(point)?;
-        for first in (0..columns).step_by(chunk) {
+        for i in 0..chunks {
             let mut units = vec![T::of(0.0); chunk * columns];
-            for (i, unit) in units.chunks_exact_mut(columns).enumerate() {
-                if let Some(entry) = unit.get_mut(first + i) {
+            for (at, unit) in units.chunks_exact_mut(columns).enumerate() {
+                // Behind the last column there are zeros.
+                if let Some(entry) = unit.get_mut(i * chunk + at) {
                     *entry = T::of(1.0);
                 }
             }
-            let slots = gradients.iter_mut().map(|g| {
-                let len = g.len() / columns.div_ceil(chunk);
-                &mut g[first / chunk * len..][..len]
+            let parts = gradients.iter_mut().map(|g| {
+                let len = g.len() / chunks;
+                &mut g[i * len..][..len]
             });
-            let mut slots: Vec<&mut [T]> = slots.collect();
-            prepared.apply(&[Data::Float(&units)], &mut slots)?;
+            let mut parts: Vec<&mut [T]> = parts.collect();
+            prepared.apply(&[Data::Float(&units)], &mut parts)?;
         }
+        self.problem.give_back(job, n, executable);
         Ok(())
     }
 }

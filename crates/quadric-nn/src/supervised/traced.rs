@@ -1,6 +1,7 @@
 //! The programs that a batch of examples is computed with.
 
 use super::Supervised;
+use super::taps::Wanted;
 use crate::{Call, Losses};
 use quadric_autodiff::{Program, Tensor, Tracer};
 use quadric_core::Targets;
@@ -18,6 +19,8 @@ pub(super) enum Job {
     Map(Map, usize),
     /// The gradient of each example.
     Each(Targets),
+    /// What goes through the layers.
+    Layers(Wanted),
 }
 
 /// A linear map at a point, of what belongs to a batch.
@@ -124,6 +127,7 @@ impl<T: Scalar> Supervised<T> {
         match job {
             Job::Map(map, vectors) => self.mapped(job, map, examples)?.batch(&["vector"], vectors),
             Job::Each(_) => self.each(job, examples),
+            Job::Layers(wanted) => self.tapped_program(wanted, examples),
             Job::Value => Program::trace(|t| vec![self.start(t, job, examples).losses.sum_all()]),
             Job::Gradient => Program::trace(|t| {
                 let s = self.start(t, job, examples);

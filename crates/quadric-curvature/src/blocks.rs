@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// Parameters of a model that lie together and belong together.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Layer {
+pub struct Block {
     /// Its name: what the names of its pieces have in common.
     pub name: String,
     /// Its place in the flat vector.
@@ -15,8 +15,8 @@ pub struct Layer {
 }
 
 /// The layers of a model: neighbouring pieces whose names differ behind the last dot or slash only.
-pub fn layers(layout: &Layout) -> Vec<Layer> {
-    let mut all: Vec<Layer> = Vec::new();
+pub fn blocks(layout: &Layout) -> Vec<Block> {
+    let mut all: Vec<Block> = Vec::new();
     for segment in layout.segments() {
         let stem = segment
             .name
@@ -25,7 +25,7 @@ pub fn layers(layout: &Layout) -> Vec<Layer> {
         let (name, range) = (stem.unwrap_or(&segment.name).to_owned(), segment.range());
         match all.last_mut() {
             Some(last) if stem.is_some() && last.name == name => last.range.end = range.end,
-            _ => all.push(Layer { name, range }),
+            _ => all.push(Block { name, range }),
         }
     }
     all.retain(|layer| !layer.range.is_empty());
@@ -84,7 +84,7 @@ mod tests {
             piece("a.more", 5),
         ];
         let layout = Layout::new(pieces).expect("names");
-        let found: Vec<_> = layers(&layout)
+        let found: Vec<_> = blocks(&layout)
             .into_iter()
             .map(|l| (l.name, l.range))
             .collect();
