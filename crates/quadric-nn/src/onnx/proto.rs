@@ -1,4 +1,4 @@
-//! The messages of the ONNX format, as far as they are read. Fields that are not listed are skipped.
+//! The messages of the ONNX format, as far as they are read or written. Fields that are not listed are skipped.
 
 use prost::Message;
 
@@ -7,6 +7,9 @@ use prost::Message;
 pub(super) struct Model {
     #[prost(int64, tag = "1")]
     pub(super) ir_version: i64,
+    /// What wrote the file.
+    #[prost(string, tag = "2")]
+    pub(super) producer: String,
     #[prost(message, optional, tag = "7")]
     pub(super) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
@@ -35,6 +38,8 @@ pub(super) struct Function {
 pub(super) struct Graph {
     #[prost(message, repeated, tag = "1")]
     pub(super) nodes: Vec<Node>,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
     #[prost(message, repeated, tag = "5")]
     pub(super) initializers: Vec<Tensor>,
     #[prost(message, repeated, tag = "11")]

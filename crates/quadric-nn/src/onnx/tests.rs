@@ -20,7 +20,7 @@ fn model(graph: proto::Graph) -> proto::Model {
         ir_version: 99,
         graph: Some(graph),
         opsets: vec![standard],
-        functions: Vec::new(),
+        ..proto::Model::default()
     }
 }
 
@@ -113,7 +113,7 @@ fn dense() -> proto::Graph {
         ],
         inputs: vec![info("x", data::FLOAT, &[-1, 3])],
         outputs: vec![output("y")],
-        sparse_initializers: Vec::new(),
+        ..proto::Graph::default()
     }
 }
 
