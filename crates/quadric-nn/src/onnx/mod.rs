@@ -20,6 +20,7 @@
 mod attribute;
 mod evaluate;
 mod graph;
+mod inline;
 mod known;
 mod ops;
 mod ports;

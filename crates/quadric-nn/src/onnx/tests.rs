@@ -1,5 +1,6 @@
 //! Models built message by message: what is refused, and what becomes of the rest.
 
+mod beyond;
 mod changed;
 mod meaning;
 mod outside;

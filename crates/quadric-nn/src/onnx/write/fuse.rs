@@ -2,7 +2,7 @@
 
 use super::super::known::Answer;
 use super::linear;
-use super::nodes::float;
+use super::nodes::{float, int};
 use super::symbolic::{Length, Symbolic};
 use super::translate::{Translation, reduce};
 use super::value::Value;
@@ -15,11 +15,18 @@ pub(super) fn value(t: &mut Translation<'_, '_>, step: &Step<'_>) -> Answer<Opti
         Operation::Select => relu(t, step),
         Operation::Gather(0) => max_pool(t, step),
         Operation::Convolution(_) => average_pool(t, step),
-        Operation::Binary(Binary::Div) => mean(t, step),
-        Operation::Binary(Binary::Add) => match batch_norm(t, step)? {
-            None => with_bias(t, step),
+        Operation::Binary(Binary::Div) => match softmax(t, step)? {
+            None => mean(t, step),
             found => Ok(found),
         },
+        Operation::Binary(Binary::Add) => {
+            for f in [batch_norm, layer_norm, with_bias] {
+                if let Some(found) = f(t, step)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        }
         _ => Ok(None),
     }
 }
@@ -53,6 +60,113 @@ impl Symbolic<'_> {
             _ => value,
         }
     }
+}
+
+impl Symbolic<'_> {
+    /// What a reduction along one axis is repeated along this axis from: its argument, and the axis.
+    fn spread(&self, value: usize, is_max: bool) -> Option<(usize, usize)> {
+        let (source, kept) = self.repeated(value)?;
+        let reduced = self.reduced(self.bare(source), is_max)?;
+        let axis = reduced.1;
+        let others = (0..self.lengths(value).len()).filter(|&a| a != axis);
+        kept.iter().copied().eq(others).then_some(reduced)
+    }
+
+    /// The argument of a sum or largest entry along one axis, and the axis.
+    fn reduced(&self, value: usize, is_max: bool) -> Option<(usize, usize)> {
+        let step = self.maker(value)?;
+        match step.operation {
+            Operation::Sum(&[axis]) if !is_max => Some((step.arguments[0], axis)),
+            Operation::Max(&[axis]) if is_max => Some((step.arguments[0], axis)),
+            _ => None,
+        }
+    }
+
+    /// The argument of a mean along the last axis.
+    fn mean_of_last(&self, value: usize) -> Option<usize> {
+        let [sum, count] = self.binary(self.bare(value), Binary::Div)?;
+        let (x, axis) = self.reduced(sum, false)?;
+        let lengths = self.lengths(x);
+        let fits = axis + 1 == lengths.len()
+            && matches!(lengths[axis], Length::Fixed(n) if self.filled(count) == Some(n as f64));
+        fits.then_some(x)
+    }
+
+    /// The argument of an operation of one value.
+    fn argument(&self, value: usize, operation: &Operation<'_>) -> Option<usize> {
+        let step = self.maker(value)?;
+        (step.operation == *operation).then(|| step.arguments[0])
+    }
+}
+
+/// `exp(x - max x)` divided by the sum, along one axis.
+fn find_softmax(p: &Symbolic<'_>, [exponentials, sums]: [usize; 2]) -> Option<(usize, usize)> {
+    let (terms, axis) = p.spread(sums, false)?;
+    let shifted = p.argument(exponentials, &Operation::Unary(Unary::Exp))?;
+    let [x, most] = p.binary(shifted, Binary::Sub)?;
+    let (seen, along) = p.spread(most, true)?;
+    let seen = p.argument(seen, &Operation::Detach).unwrap_or(seen);
+    (terms == exponentials && seen == x && along == axis).then_some((x, axis))
+}
+
+fn softmax(t: &mut Translation<'_, '_>, step: &Step<'_>) -> Answer<Option<Value>> {
+    let args = [step.arguments[0], step.arguments[1]];
+    let Some((x, axis)) = find_softmax(t.program, args) else {
+        return Ok(None);
+    };
+    let (x, signature) = (t.value(x)?, t.signature(step.results[0]).clone());
+    let order = x.order();
+    let place = order.iter().position(|&a| a == axis).unwrap_or(axis);
+    let x = t.tensors.ordered(&x, &order)?;
+    let at = vec![int("axis", place as i64)];
+    let name = t.tensors.nodes.add("Softmax", &[&x], at);
+    Ok(Some(Value::with_axes(name, &signature, order)))
+}
+
+/// What the entries less their mean, divided by the root of their variance, all along the last axis, are computed from: the
+/// values, scale, shift, and what is added to the variance.
+fn find_layer_norm(p: &Symbolic<'_>, result: usize) -> Option<([usize; 3], f64)> {
+    let last = p.lengths(result).len().checked_sub(1)?;
+    let along = |v: usize| {
+        let (source, axes) = p.repeated(v)?;
+        (*axes == [last]).then_some(source)
+    };
+    let of_others = |v: usize| {
+        let (source, axes) = p.repeated(v)?;
+        axes.iter().copied().eq(0..last).then(|| p.bare(source))
+    };
+    let factor = |v: usize| {
+        let power = Operation::Unary(Unary::power(-0.5));
+        let inner = p.argument(of_others(v)?, &power)?;
+        let (variance, epsilon) = split(p, inner, Binary::Add, |v| p.filled(v))?;
+        Some((p.mean_of_last(variance)?, epsilon))
+    };
+    let (scaled, shift) = split(p, result, Binary::Add, along)?;
+    let (normal, scale) = split(p, scaled, Binary::Mul, along)?;
+    let (centred, (squares, epsilon)) = split(p, normal, Binary::Mul, factor)?;
+    let [x, mean] = p.binary(centred, Binary::Sub)?;
+    let fits = p.binary(squares, Binary::Mul) == Some([centred; 2])
+        && p.mean_of_last(of_others(mean)?) == Some(x);
+    fits.then_some(([x, scale, shift], epsilon))
+}
+
+fn layer_norm(t: &mut Translation<'_, '_>, step: &Step<'_>) -> Answer<Option<Value>> {
+    let Some((values, epsilon)) = find_layer_norm(t.program, step.results[0]) else {
+        return Ok(None);
+    };
+    let mut names = Vec::new();
+    for v in values {
+        let value = t.value(v)?;
+        names.push(t.tensors.whole(&value)?);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let signature = t.signature(step.results[0]).clone();
+    let attributes = vec![int("axis", -1), float("epsilon", epsilon)];
+    let name = t
+        .tensors
+        .nodes
+        .add("LayerNormalization", &names, attributes);
+    Ok(Some(Value::whole(name, &signature)))
 }
 
 /// `x <= 0` chooses 0, else x.

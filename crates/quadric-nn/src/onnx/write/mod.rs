@@ -8,6 +8,8 @@ mod fuse;
 mod linear;
 mod nodes;
 mod symbolic;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod value;
 

@@ -291,6 +291,7 @@ fn unary(tensors: &mut Tensors, f: Unary, x: &Value, signature: &Signature) -> V
         Unary::Sqrt => "Sqrt",
         Unary::Sin => "Sin",
         Unary::Cos => "Cos",
+        Unary::Atan => "Atan",
         Unary::Tanh => "Tanh",
         Unary::Sigmoid => "Sigmoid",
         Unary::Softplus => "Softplus",
