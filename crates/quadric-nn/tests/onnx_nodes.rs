@@ -9,12 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Cases that are refused, with what the error says: a part of the name, and a part of the message.
 const REFUSED: &[(&str, &str)] = &[
-    ("averagepool_3d", "does not belong to a signal or an image"),
     (
         "convtranspose_3d",
         "does not belong to a signal or an image",
     ),
-    ("maxpool_3d", "does not belong to a signal or an image"),
     ("maxpool_2d_uint8", "does not hold real numbers"),
     ("maxpool_with_argmax", "its output 1 is not supported"),
     ("training_dropout", "other random numbers are drawn"),

@@ -16,6 +16,7 @@ mod reduce;
 mod resize;
 mod scatter;
 mod shape;
+mod volume;
 
 use super::known::Answer;
 use super::site::Site;
