@@ -2,6 +2,7 @@
 
 use crate::{Result, tools};
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Something tests need that cargo cannot bring.
@@ -17,9 +18,23 @@ const NEEDS: &[Need] = &[Need {
     without: "the report is not opened in a headless browser (crates/quadric-report/tests/browser.rs)",
 }];
 
+/// What runs the networks that are written.
+const ONNX: [&str; 3] = ["onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6"];
+
 pub(crate) fn run() -> Result {
-    let skipped = provide()?;
-    let (passed, failed, ok) = counted(&["test", "--workspace", "--no-fail-fast"])?;
+    let mut skipped = provide()?;
+    let python = onnxruntime()?;
+    if python.is_none() {
+        skipped.push(
+            "skipped: networks are not run by onnxruntime (crates/quadric-nn/tests/onnx_write.rs); to enable: \
+             QUADRIC_PYTHON=<a Python with `pip install onnx onnxruntime`>"
+                .to_owned(),
+        );
+    }
+    let (passed, failed, ok) = counted(
+        &["test", "--workspace", "--no-fail-fast"],
+        python.as_deref(),
+    )?;
     for line in skipped {
         println!("{line}");
     }
@@ -60,11 +75,24 @@ fn provide() -> Result<Vec<String>> {
     Ok(skipped)
 }
 
+/// A Python that has onnxruntime: on the continuous integration one of its own.
+fn onnxruntime() -> Result<Option<PathBuf>> {
+    if tools::is_ci() {
+        return tools::python(".venv-onnx", &ONNX).map(Some);
+    }
+    let python = std::env::var_os("QUADRIC_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut ask = Command::new(&python);
+    ask.args(["-c", "import onnx, onnxruntime"]);
+    let answer = ask.stderr(Stdio::null()).status();
+    Ok(answer.is_ok_and(|s| s.success()).then(|| python.into()))
+}
+
 /// Runs cargo test, passes its output through and adds up its closing lines.
-fn counted(arguments: &[&str]) -> Result<(u64, u64, bool)> {
+fn counted(arguments: &[&str], python: Option<&Path>) -> Result<(u64, u64, bool)> {
     println!("$ cargo {}", arguments.join(" "));
     let mut child = Command::new(env!("CARGO"))
         .args(arguments)
+        .envs(python.map(|p| ("QUADRIC_PYTHON", p)))
         .current_dir(tools::root())
         .stdout(Stdio::piped())
         .spawn()

@@ -62,3 +62,24 @@ pub(crate) fn is_installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|p| p.join(program).is_file())
 }
+
+/// The interpreter of a virtual environment in the root with these packages in it, installed if need be.
+pub(crate) fn python(folder: &str, packages: &[&str]) -> Result<PathBuf> {
+    let venv = root().join(folder);
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(&venv);
+        run(make)?;
+    }
+    let note = venv.join(format!("{} are installed", packages.join(" ")));
+    if !note.exists() {
+        let mut install = Command::new(&python);
+        install
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(packages);
+        run(install)?;
+        std::fs::write(&note, "").map_err(|e| format!("{}: {e}", note.display()))?;
+    }
+    Ok(python)
+}

@@ -20,6 +20,7 @@
 mod array;
 mod exec;
 mod graph;
+mod inspect;
 mod interpret;
 mod ops;
 mod program;
@@ -30,6 +31,7 @@ mod types;
 
 pub use array::{Array, Data};
 pub use exec::{Executable, Prepared};
+pub use inspect::{Operation, Step};
 pub use program::{Input, Program};
 pub use tensor::{Padding, Tensor, Windows};
 pub use tracer::Tracer;

@@ -11,7 +11,7 @@ pub use composite::{Padding, Windows};
 
 use crate::ops::{
     Binary, Broadcast, Concat, CumulativeSum, Detach, Gather, MatMul, Op, Pad, Permute, Real,
-    ReduceMax, ReduceSum, Reshape, Reverse, Select, Slice, Unary,
+    ReduceMax, ReduceSum, Reshape, Reverse, ScatterAdd, Select, Slice, Unary,
 };
 use crate::tracer::{Tracer, fail};
 use crate::types::{Shape, Var};
@@ -58,6 +58,8 @@ unary_methods! {
     sin = Unary::Sin;
     /// The cosine.
     cos = Unary::Cos;
+    /// The inverse tangent.
+    atan = Unary::Atan;
     /// The hyperbolic tangent.
     tanh = Unary::Tanh;
     /// 1 / (1 + e⁻ˣ).
@@ -408,5 +410,13 @@ impl<'t> Tensor<'t> {
     #[track_caller]
     pub fn gather(self, indices: Self) -> Self {
         self.tracer.emit(Gather { batch: 0 }, &[self, indices])
+    }
+
+    /// Rows `(outer.., inner..)` by indices `(outer..)`: a table `(rows, inner..)` of the sums of those that each row is named by. An
+    /// index that names no row is an error when the program runs.
+    #[track_caller]
+    pub fn scatter_add(self, indices: Self, rows: usize) -> Self {
+        let op = ScatterAdd { batch: 0, rows };
+        self.tracer.emit(op, &[indices, self])
     }
 }

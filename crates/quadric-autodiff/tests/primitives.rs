@@ -33,6 +33,7 @@ cases! {
     sqrt: [[3], 0.3, 2.0], |_, x| vec![x[0].sqrt()];
     sin: [[3], -2.0, 2.0], |_, x| vec![x[0].sin()];
     cos: [[3], -2.0, 2.0], |_, x| vec![x[0].cos()];
+    atan: [[3], -2.0, 2.0], |_, x| vec![x[0].atan()];
     tanh: [[3], -1.0, 1.0], |_, x| vec![x[0].tanh()];
     sigmoid: [[3], -2.0, 2.0], |_, x| vec![x[0].sigmoid()];
     softplus: [[3], -2.0, 2.0], |_, x| vec![x[0].softplus()];

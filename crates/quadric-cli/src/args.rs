@@ -445,6 +445,8 @@ pub(crate) enum ModelCommand {
     Run(ModelRunArgs),
     /// Measure loss and accuracy, and compare Hessian products with differences of gradients.
     Check(ModelCheckArgs),
+    /// Write a network with its weights as an ONNX file.
+    Export(ModelExportArgs),
 }
 
 #[derive(Args)]
@@ -506,6 +508,37 @@ pub(crate) struct ModelCheckArgs {
     /// Examples in memory at a time.
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) batch: usize,
+}
+
+#[derive(Args)]
+pub(crate) struct ModelExportArgs {
+    /// ONNX file, or a network of the library: mlp, autoencoder, lenet, resnet20 (or another depth), lstm or encoder.
+    pub(crate) network: String,
+    /// Sizes of mlp and autoencoder: layers from the input on; of lstm: steps, features, hidden, classes; of encoder: steps, features,
+    /// width, layers, heads, classes.
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    pub(crate) sizes: Vec<usize>,
+    /// Activation of an mlp.
+    #[arg(long, value_name = "NAME", default_value = "relu")]
+    pub(crate) activation: String,
+    /// Safetensors file of the weights. Without one they are those of the file, or drawn by the seed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// The axes of the weights are in PyTorch's order.
+    #[arg(long, requires = "weights")]
+    pub(crate) torch: bool,
+    /// Seed of the weights that are drawn.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Precision.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub(crate) dtype: Precision,
+    /// Where the network goes.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Single or double precision.

@@ -84,6 +84,43 @@ fn derivatives_are_checked() {
 }
 
 #[test]
+fn networks_are_exported() {
+    let q = Quadric::new();
+    let networks: [(&[&str], u64); 4] = [
+        (&["mlp", "--sizes", "4,8,3", "--activation", "tanh"], 67),
+        (&["lenet"], 61_706),
+        (&["resnet8", "--dtype", "f64"], 75_290),
+        (&["lstm", "--sizes", "5,3,4,2"], 138),
+    ];
+    for (arguments, parameters) in networks {
+        let file = format!("{}.onnx", arguments[0]);
+        let export = [&["model", "export"], arguments, &["-o", &file]].concat();
+        let (code, document) = q.json(&export);
+        assert_eq!(code, 0, "{document:#}");
+        assert_eq!(document["parameters"].as_u64(), Some(parameters));
+        let (code, facts) = q.json(&["model", "inspect", &file]);
+        assert_eq!(code, 0, "{facts:#}");
+        assert_eq!(facts["parameters"].as_u64(), Some(parameters));
+    }
+    // A file again: the same network. What exists is not replaced, what is unknown is named.
+    let again = ["model", "export", "mlp.onnx", "-o", "again.onnx"];
+    assert_eq!(q.json(&again).0, 0);
+    let [first, second] = ["mlp.onnx", "again.onnx"].map(|f| fs::read(q.path().join(f)).unwrap());
+    assert_eq!(first, second);
+    assert_eq!(q.json(&again).0, 5);
+    for wrong in [
+        &["vgg", "-o", "z.onnx"][..],
+        &["mlp", "--sizes", "3", "-o", "z.onnx"],
+        &["lenet", "--sizes", "3", "-o", "z.onnx"],
+        &["resnetx", "-o", "z.onnx"],
+    ] {
+        let (code, document) = q.json(&[&["model", "export"], wrong].concat());
+        assert_eq!(code, 2, "{document:#}");
+        assert!(!q.path().join("z.onnx").exists());
+    }
+}
+
+#[test]
 fn bad_models_and_arrays_are_refused() {
     let q = Quadric::new();
     let (model, _) = fixture("mlp");

@@ -38,6 +38,8 @@ pub enum Unary {
     Sin,
     /// The cosine.
     Cos,
+    /// The inverse tangent.
+    Atan,
     /// The hyperbolic tangent.
     Tanh,
     /// 1 / (1 + e⁻ˣ)
@@ -71,6 +73,7 @@ impl Unary {
             Self::Sqrt => x.sqrt(),
             Self::Sin => x.sin(),
             Self::Cos => x.cos(),
+            Self::Atan => x.atan(),
             Self::Tanh => x.tanh(),
             Self::Sigmoid => crate::math::sigmoid(x),
             Self::Softplus => crate::math::softplus(x),

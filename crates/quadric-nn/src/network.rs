@@ -311,6 +311,49 @@ impl<'t> Scope<'t> {
     }
 }
 
+/// What one run of a body shows.
+struct Defined {
+    program: Program,
+    parameters: Pieces,
+    buffers: Pieces,
+    random: bool,
+}
+
+/// Runs a body that finds its parameters and buffers as inputs of their own.
+fn define(inputs: &[Port], body: &Body, examples: usize) -> Result<Defined> {
+    let mut pieces = None;
+    let program = Program::trace(|t| {
+        let scope = Scope {
+            tracer: t,
+            mode: Mode::Evaluate,
+            key: None,
+            prefix: String::new(),
+            store: Rc::new(RefCell::new(Store {
+                parameters: Named::new(None),
+                buffers: Named::new(None),
+                random: false,
+                taps: None,
+            })),
+        };
+        let batch: Vec<Tensor<'_>> = inputs.iter().map(|p| p.input(t, examples)).collect();
+        let outputs = body(&scope, &batch);
+        let store = scope.store.borrow();
+        pieces = Some((
+            store.parameters.pieces(),
+            store.buffers.pieces(),
+            store.random,
+        ));
+        outputs
+    })?;
+    let (parameters, buffers, random) = pieces.expect("the trace went through");
+    Ok(Defined {
+        program,
+        parameters: parameters?,
+        buffers: buffers?,
+        random,
+    })
+}
+
 impl Network {
     /// A network from its body, which is run once to learn what parameters it asks for, and again whenever it is traced.
     ///
@@ -322,38 +365,20 @@ impl Network {
         body: impl for<'t> Fn(&Scope<'t>, &[Tensor<'t>]) -> Vec<Tensor<'t>> + Send + Sync + 'static,
     ) -> Result<Self> {
         let inputs: Vec<Port> = inputs.into();
-        let mut pieces = None;
-        Program::trace(|t| {
-            let scope = Scope {
-                tracer: t,
-                mode: Mode::Evaluate,
-                key: None,
-                prefix: String::new(),
-                store: Rc::new(RefCell::new(Store {
-                    parameters: Named::new(None),
-                    buffers: Named::new(None),
-                    random: false,
-                    taps: None,
-                })),
-            };
-            let batch: Vec<Tensor<'_>> = inputs.iter().map(|p| p.input(t, 2)).collect();
-            let outputs = body(&scope, &batch);
-            let store = scope.store.borrow();
-            pieces = Some((
-                store.parameters.pieces(),
-                store.buffers.pieces(),
-                store.random,
-            ));
-            outputs
-        })?;
-        let (parameters, buffers, random) = pieces.expect("the trace went through");
+        let defined = define(&inputs, &body, 2)?;
         Ok(Self {
             inputs: inputs.into(),
-            parameters: parameters?,
-            buffers: buffers?,
-            random,
+            parameters: defined.parameters,
+            buffers: defined.buffers,
+            random: defined.random,
             body: Arc::new(body),
         })
+    }
+
+    /// The program of the outputs in [`Mode::Evaluate`] for a batch of `examples`. Its inputs are those of the network, then
+    /// parameters and buffers, each by its name, in the order in which the body asks for them.
+    pub(crate) fn program_by_name(&self, examples: usize) -> Result<Program> {
+        Ok(define(&self.inputs, &*self.body, examples)?.program)
     }
 
     /// What an example consists of.

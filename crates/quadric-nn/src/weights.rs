@@ -93,8 +93,8 @@ impl<T: Scalar> Weights<T> {
         self.container(network)?.write(path, overwrite)
     }
 
-    fn container(&self, network: &Network) -> Result<Container> {
-        let mut container = Container::new(KIND);
+    /// Refuses weights of other lengths than those of the network, and numbers that are not finite.
+    pub(crate) fn check(&self, network: &Network) -> Result<()> {
         for (what, layout, flat) in [
             ("parameters", network.layout(), &self.parameters),
             ("buffers", network.buffers(), &self.buffers),
@@ -103,8 +103,21 @@ impl<T: Scalar> Weights<T> {
                 return Err(Error::shape(what, [flat.len()], [layout.len()]));
             }
             for piece in layout.segments() {
+                all_finite(&piece.name, &flat[piece.range()])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn container(&self, network: &Network) -> Result<Container> {
+        self.check(network)?;
+        let mut container = Container::new(KIND);
+        for (layout, flat) in [
+            (network.layout(), &self.parameters),
+            (network.buffers(), &self.buffers),
+        ] {
+            for piece in layout.segments() {
                 let values = &flat[piece.range()];
-                all_finite(&piece.name, values)?;
                 match container.tensors.entry(piece.name.clone()) {
                     Entry::Occupied(_) => {
                         let text = format!("a parameter and a buffer are named `{}`", piece.name);

@@ -13,7 +13,6 @@ use crate::{Result, tools};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// How much of a suite is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -142,27 +141,11 @@ fn write_table(suite: &Suite, rows: &[Value]) -> Result {
 /// The interpreter of bench/.venv with these packages in it (`name==version`), installed if need be; none where Python is
 /// missing and may be.
 fn python(packages: &[&str], size: Size) -> Result<Option<PathBuf>> {
-    let venv = tools::root().join("bench/.venv");
-    let python = venv.join("bin/python");
     if size == Size::Tiny && !tools::is_ci() && !tools::is_installed("python3") {
         println!("skipped: the peers need python3");
         return Ok(None);
     }
-    if !python.exists() {
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&venv);
-        tools::run(make)?;
-    }
-    let note = venv.join(format!("{} are installed", packages.join(" ")));
-    if !note.exists() {
-        let mut install = Command::new(&python);
-        install
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(packages);
-        tools::run(install)?;
-        std::fs::write(&note, "").map_err(|e| format!("{}: {e}", note.display()))?;
-    }
-    Ok(Some(python))
+    tools::python("bench/.venv", packages).map(Some)
 }
 
 /// Builds the command and an example of the library together, so that both have the features that are built anyway.

@@ -34,6 +34,11 @@ fn slope(f: Unary, g: &mut Graph, x: Var, y: Var) -> Option<Var> {
             let sine = g.unary(Unary::Sin, x);
             g.neg(sine)
         }
+        Unary::Atan => {
+            let (one, square) = (g.fill_like(1.0, x), g.mul(x, x));
+            let denominator = g.add(one, square);
+            g.div(one, denominator)
+        }
         Unary::Tanh => {
             let (one, square) = (g.fill_like(1.0, x), g.mul(y, y));
             g.sub(one, square)
@@ -78,6 +83,7 @@ impl Primitive for Unary {
             Self::Sqrt => "sqrt",
             Self::Sin => "sin",
             Self::Cos => "cos",
+            Self::Atan => "atan",
             Self::Tanh => "tanh",
             Self::Sigmoid => "sigmoid",
             Self::Softplus => "softplus",

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const FUNCTIONS: [Unary; 15] = [
+const FUNCTIONS: [Unary; 16] = [
     Unary::Neg,
     Unary::Abs,
     Unary::Sign,
@@ -13,6 +13,7 @@ const FUNCTIONS: [Unary; 15] = [
     Unary::Sqrt,
     Unary::Sin,
     Unary::Cos,
+    Unary::Atan,
     Unary::Tanh,
     Unary::Sigmoid,
     Unary::Softplus,

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::attribute::Attribute;
+use super::inline;
 use super::known::{Element, Known, Numbers};
 use super::ops::{self, Entry};
 use super::ports::{self, Input};
@@ -56,7 +57,7 @@ fn malformed(message: impl Into<String>) -> Error {
 }
 
 /// How a node is called in messages.
-fn label(index: usize, node: &proto::Node) -> String {
+pub(super) fn label(index: usize, node: &proto::Node) -> String {
     if node.name.is_empty() {
         format!("node #{index} ({})", node.op)
     } else {
@@ -82,7 +83,7 @@ fn opset(model: &proto::Model) -> Result<i64> {
     Ok(version)
 }
 
-fn is_standard(domain: &str) -> bool {
+pub(super) fn is_standard(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
@@ -225,6 +226,14 @@ impl Graph {
             return Err(malformed("there is no graph in it"));
         };
         let opset = opset(model)?;
+        let inlined = match model.functions.is_empty() {
+            true => None,
+            false => Some(proto::Graph {
+                nodes: inline::nodes(model, graph, opset)?,
+                ..graph.clone()
+            }),
+        };
+        let graph = inlined.as_ref().unwrap_or(graph);
         if !graph.sparse_initializers.is_empty() {
             return Err(Error::new(
                 ErrorKind::Data,
@@ -235,12 +244,7 @@ impl Graph {
             return Err(malformed("the graph has no outputs"));
         }
         let kept = needed(graph);
-        check_supported(graph, &kept).map_err(|e| match model.functions.is_empty() {
-            true => e,
-            false => {
-                e.with_hint("the model defines functions of its own; export it with them inlined")
-            }
-        })?;
+        check_supported(graph, &kept)?;
         let mut names = Names::default();
         let mut initial = Vec::new();
         for tensor in &graph.initializers {

@@ -1,4 +1,4 @@
-//! Networks from ONNX files.
+//! Networks from ONNX files, and as such files.
 //!
 //! [`read`] takes a file that PyTorch, JAX or Keras has exported, and returns the [`Network`] that it describes, for any number
 //! of examples:
@@ -16,10 +16,13 @@
 //! - Inputs of integers and truth values are indices; all outputs are real numbers.
 //!
 //! A network that is not understood in every detail is refused.
+//!
+//! [`write()`] makes a file of any [`Network`], which onnxruntime and [`read`] take.
 
 mod attribute;
 mod evaluate;
 mod graph;
+mod inline;
 mod known;
 mod ops;
 mod ports;
@@ -31,6 +34,9 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 mod value;
+mod write;
+
+pub use write::{to_bytes, write};
 
 use crate::{Network, Port};
 use evaluate::Progress;

@@ -1,4 +1,4 @@
-//! The messages of the ONNX format, as far as they are read. Fields that are not listed are skipped.
+//! The messages of the ONNX format, as far as they are read or written. Fields that are not listed are skipped.
 
 use prost::Message;
 
@@ -7,6 +7,9 @@ use prost::Message;
 pub(super) struct Model {
     #[prost(int64, tag = "1")]
     pub(super) ir_version: i64,
+    /// What wrote the file.
+    #[prost(string, tag = "2")]
+    pub(super) producer: String,
     #[prost(message, optional, tag = "7")]
     pub(super) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
@@ -24,17 +27,34 @@ pub(super) struct Opset {
     pub(super) version: i64,
 }
 
-/// An operator that the file defines; only its name is read.
+/// An operator that the file defines.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Function {
     #[prost(string, tag = "1")]
     pub(super) name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) inputs: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) outputs: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) nodes: Vec<Node>,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) opsets: Vec<Opset>,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
+    /// Attributes that have a default.
+    #[prost(message, repeated, tag = "11")]
+    pub(super) defaults: Vec<Attribute>,
+    #[prost(string, tag = "13")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Graph {
     #[prost(message, repeated, tag = "1")]
     pub(super) nodes: Vec<Node>,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
     #[prost(message, repeated, tag = "5")]
     pub(super) initializers: Vec<Tensor>,
     #[prost(message, repeated, tag = "11")]
@@ -63,6 +83,9 @@ pub(super) struct Node {
     pub(super) attributes: Vec<Attribute>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
+    /// Which of several functions of one name.
+    #[prost(string, tag = "8")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -86,6 +109,9 @@ pub(super) struct Attribute {
     /// Which of the fields holds the value, see [`attribute`].
     #[prost(int32, tag = "20")]
     pub(super) kind: i32,
+    /// In a function: the attribute of the call that gives the value.
+    #[prost(string, tag = "21")]
+    pub(super) reference: String,
 }
 
 /// The kinds of attributes that are read.

@@ -52,7 +52,10 @@ fn layer_role(op: &str, argument: usize) -> Option<Role> {
 
 /// Arguments whose entries must be known when tracing.
 fn must_be_known(op: &str, argument: usize) -> bool {
-    matches!((op, argument), ("OneHot", 2) | ("Range", _))
+    matches!(
+        (op, argument),
+        ("OneHot", 2) | ("Range", _) | ("Resize", 1..=3)
+    )
 }
 
 /// How each value is used.

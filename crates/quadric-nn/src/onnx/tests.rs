@@ -1,5 +1,6 @@
 //! Models built message by message: what is refused, and what becomes of the rest.
 
+mod beyond;
 mod changed;
 mod meaning;
 mod outside;
@@ -20,7 +21,7 @@ fn model(graph: proto::Graph) -> proto::Model {
         ir_version: 99,
         graph: Some(graph),
         opsets: vec![standard],
-        functions: Vec::new(),
+        ..proto::Model::default()
     }
 }
 
@@ -113,7 +114,7 @@ fn dense() -> proto::Graph {
         ],
         inputs: vec![info("x", data::FLOAT, &[-1, 3])],
         outputs: vec![output("y")],
-        sparse_initializers: Vec::new(),
+        ..proto::Graph::default()
     }
 }
 

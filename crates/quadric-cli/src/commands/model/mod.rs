@@ -1,6 +1,7 @@
 //! `quadric model`: networks in ONNX files.
 
 mod check;
+mod export;
 
 use crate::args::{Global, ModelCommand, ModelFileArgs, ModelReadArgs, ModelRunArgs, NetworkArgs};
 use crate::console;
@@ -18,6 +19,7 @@ pub(crate) fn run(a: &NetworkArgs, global: &Global) -> Result<ExitCode> {
         ModelCommand::Inspect(a) => inspect(a, global)?,
         ModelCommand::Run(a) => outputs(a, global)?,
         ModelCommand::Check(a) => check::run(a, global)?,
+        ModelCommand::Export(a) => export::run(a, global)?,
     }
     Ok(ExitCode::SUCCESS)
 }

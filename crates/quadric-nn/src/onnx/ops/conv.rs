@@ -131,7 +131,18 @@ fn positive(s: &Site<'_, '_>, name: &str, spatial: usize) -> Answer<Vec<usize>> 
     Err(format!("`{name}` is {given:?} for {spatial} axes"))
 }
 
-impl Frame {
+/// A [`Frame`] along any number of axes.
+pub(super) struct Lists {
+    pub(super) input: Vec<usize>,
+    pub(super) kernel: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+    pub(super) dilation: Vec<usize>,
+    pub(super) before: Vec<usize>,
+    pub(super) after: Vec<usize>,
+    pub(super) output: Vec<usize>,
+}
+
+impl Lists {
     /// The windows of a kernel of some size on the spatial axes of an input, whose lengths are given.
     pub(super) fn new(
         s: &Site<'_, '_>,
@@ -176,14 +187,40 @@ impl Frame {
             output.push(windows);
         }
         Ok(Self {
-            input: pair(input, 1)?,
-            kernel: pair(kernel, 1)?,
-            strides: pair(&strides, 1)?,
-            dilation: pair(&dilation, 1)?,
-            before: pair(&before, 0)?,
-            after: pair(&after, 0)?,
-            output: pair(&output, 1)?,
+            input: input.to_vec(),
+            kernel: kernel.to_vec(),
+            strides,
+            dilation,
+            before,
+            after,
+            output,
         })
+    }
+
+    /// Along some of the axes, one or two.
+    pub(super) fn frame(&self, axes: std::ops::Range<usize>) -> Answer<Frame> {
+        let of = |list: &[usize], alone| pair(&list[axes.clone()], alone);
+        Ok(Frame {
+            input: of(&self.input, 1)?,
+            kernel: of(&self.kernel, 1)?,
+            strides: of(&self.strides, 1)?,
+            dilation: of(&self.dilation, 1)?,
+            before: of(&self.before, 0)?,
+            after: of(&self.after, 0)?,
+            output: of(&self.output, 1)?,
+        })
+    }
+}
+
+impl Frame {
+    /// As [`Lists`], for a signal or an image.
+    pub(super) fn new(
+        s: &Site<'_, '_>,
+        input: &[usize],
+        kernel: &[usize],
+        rounds_up: bool,
+    ) -> Answer<Self> {
+        Lists::new(s, input, kernel, rounds_up)?.frame(0..input.len())
     }
 
     /// For the engine, which takes as much padding as the windows need.
@@ -202,7 +239,7 @@ impl Frame {
     }
 }
 
-fn groups(s: &Site<'_, '_>) -> Answer<usize> {
+pub(super) fn groups(s: &Site<'_, '_>) -> Answer<usize> {
     let groups = s.int("group", 1)?;
     let found = usize::try_from(groups).ok().filter(|&g| g > 0);
     found.ok_or_else(|| format!("{groups} groups"))
@@ -218,8 +255,8 @@ fn check_kernel(s: &Site<'_, '_>, kernel: &[usize]) -> Answer<()> {
     }
 }
 
-/// Adds one number per channel to images `(n, h, w, c)`.
-fn with_bias<'t>(s: &Site<'_, 't>, x: Tensor<'t>) -> Answer<Tensor<'t>> {
+/// Adds one number per channel to images `(n, h, w, c)` or others whose channels are last.
+pub(super) fn with_bias<'t>(s: &Site<'_, 't>, x: Tensor<'t>) -> Answer<Tensor<'t>> {
     let Some(bias) = s.optional_floats(2)? else {
         return Ok(x);
     };
@@ -262,6 +299,9 @@ fn conv<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let (shape, size) = (x.shape(), kernel.shape());
     check_ranks(&shape, &size)?;
     check_kernel(s, &size[2..])?;
+    if shape.len() == 5 {
+        return super::volume::conv(s, x, kernel);
+    }
     let frame = Frame::new(s, &shape[2..], &size[2..], false)?;
     let (images, windows) = (as_images(x)?, frame.windows(groups(s)?));
     let kernel = as_kernel(kernel, frame.kernel);

@@ -21,6 +21,11 @@ pub(super) const TABLE: &[Entry] = &[
     entry("Sin", &[], |s| map(s, |x| x.sin())),
     entry("Cos", &[], |s| map(s, |x| x.cos())),
     entry("Tan", &[], |s| map(s, |x| x.sin() / x.cos())),
+    entry("Asin", &[], |s| map(s, asin)),
+    entry("Acos", &[], |s| {
+        map(s, |x| -asin(x) + std::f64::consts::FRAC_PI_2)
+    }),
+    entry("Atan", &[], |s| map(s, |x| x.atan())),
     entry("Sinh", &[], |s| map(s, |x| (x.exp() - (-x).exp()) * 0.5)),
     entry("Cosh", &[], |s| map(s, |x| (x.exp() + (-x).exp()) * 0.5)),
     entry("Tanh", &[], |s| map(s, |x| x.tanh())),
@@ -98,6 +103,11 @@ fn round(x: Tensor<'_>) -> Tensor<'_> {
 /// The integer next to x on the side of 0.
 pub(super) fn truncate(x: Tensor<'_>) -> Tensor<'_> {
     x.sign() * x.abs().floor()
+}
+
+fn asin(x: Tensor<'_>) -> Tensor<'_> {
+    // At ±1 the quotient is infinite, of which the inverse tangent is right.
+    (x / ((1.0 - x) * (x + 1.0)).sqrt()).atan()
 }
 
 fn asinh(x: Tensor<'_>) -> Tensor<'_> {

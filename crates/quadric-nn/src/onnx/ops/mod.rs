@@ -8,11 +8,15 @@ mod elementwise;
 mod layout;
 mod linear;
 mod normalize;
+mod order;
 mod pick;
 mod pool;
 mod recurrent;
 mod reduce;
+mod resize;
+mod scatter;
 mod shape;
+mod volume;
 
 use super::known::Answer;
 use super::site::Site;
@@ -40,7 +44,7 @@ const fn entry(name: &'static str, attributes: &'static [&'static str], rule: Ru
     }
 }
 
-const FAMILIES: [&[Entry]; 13] = [
+const FAMILIES: [&[Entry]; 16] = [
     activation::TABLE,
     arithmetic::TABLE,
     choose::TABLE,
@@ -49,10 +53,13 @@ const FAMILIES: [&[Entry]; 13] = [
     layout::TABLE,
     linear::TABLE,
     normalize::TABLE,
+    order::TABLE,
     pick::TABLE,
     pool::TABLE,
     recurrent::TABLE,
     reduce::TABLE,
+    resize::TABLE,
+    scatter::TABLE,
     shape::TABLE,
 ];
 

@@ -238,19 +238,26 @@ fn local_response<'t>(s: &Site<'_, 't>) -> Results<'t> {
     one(x * base.powf(-beta))
 }
 
-/// Nothing, unless the network is trained.
+/// Nothing, unless the network is trained; then a key says what is dropped.
 fn dropout<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let ratio = match (s.given_float("ratio")?, s.optional(1)) {
         (Some(ratio), _) => ratio,
         (None, Some(_)) => s.number(1)?,
         (None, None) => 0.5,
     };
-    if s.scope.mode() == Mode::Train && ratio != 0.0 {
-        return Err(format!(
-            "dropping {ratio} of the entries in training is not supported"
-        ));
+    if !(0.0..1.0).contains(&ratio) {
+        return Err(format!("{ratio} of the entries cannot be dropped"));
     }
     let value = s.value(0)?.clone();
     let all = s.tracer().fill(1.0, value.shape());
-    Ok(vec![value, Value::Real(all, Element::Truth)])
+    // A network that drops something asks for the key in either mode.
+    let key = if ratio > 0.0 { s.scope.key() } else { None };
+    if s.scope.mode() == Mode::Evaluate || ratio == 0.0 {
+        return Ok(vec![value, Value::Real(all, Element::Truth)]);
+    }
+    let key = key.ok_or("the network is called without a key")?;
+    let kept = all.dropout(ratio, key);
+    let dropped = kept.equal(kept.fill_like(0.0));
+    let mask = Value::Real(1.0 - dropped, Element::Truth);
+    Ok(vec![(s.floats(0)? * kept).into(), mask])
 }

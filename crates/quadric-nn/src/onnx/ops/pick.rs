@@ -13,8 +13,6 @@ pub(super) const TABLE: &[Entry] = &[
     entry("Gather", &["axis"], gather),
     entry("GatherElements", &["axis"], gather_elements),
     entry("GatherND", &["batch_dims"], gather_nd),
-    entry("ScatterElements", &["axis", "reduction"], scatter_elements),
-    entry("ScatterND", &["reduction"], scatter_nd),
     entry("Pad", &["mode"], pad),
 ];
 
@@ -183,7 +181,11 @@ fn take_flat<'t>(
 }
 
 /// Where in an array of some shape the entries lie whose places along an axis are known; other axes have the places of the indices.
-fn element_positions(indices: &Known, shape: &[usize], axis: usize) -> Answer<Vec<usize>> {
+pub(super) fn element_positions(
+    indices: &Known,
+    shape: &[usize],
+    axis: usize,
+) -> Answer<Vec<usize>> {
     check_elements(&indices.shape, shape, axis)?;
     let wanted = &indices.shape;
     let position = |(i, &row): (usize, &usize)| {
@@ -201,7 +203,7 @@ fn element_positions(indices: &Known, shape: &[usize], axis: usize) -> Answer<Ve
 }
 
 /// Refuses indices of elements that have other axes than the array, or longer ones except that along which they choose.
-fn check_elements(indices: &[usize], shape: &[usize], axis: usize) -> Answer<()> {
+pub(super) fn check_elements(indices: &[usize], shape: &[usize], axis: usize) -> Answer<()> {
     let fits = |a: usize| a == axis || indices[a] <= shape[a];
     if indices.len() == shape.len() && (0..shape.len()).all(fits) {
         return Ok(());
@@ -211,7 +213,7 @@ fn check_elements(indices: &[usize], shape: &[usize], axis: usize) -> Answer<()>
 
 /// Where in an array of some shape the blocks lie that indices name by the first of their axes behind `batch` common ones, and the
 /// shape of all blocks.
-fn block_positions(
+pub(super) fn block_positions(
     indices: &Known,
     shape: &[usize],
     batch: usize,
@@ -275,41 +277,6 @@ fn gather_nd<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let batch = sizes(&[s.int("batch_dims", 0)?])?[0];
     let (at, result) = block_positions(s.known(1)?, &value.shape(), batch)?;
     take_flat(s, value, &at, &result)
-}
-
-/// The flat array with entries at some positions replaced, by the last update of each.
-fn replace<'t>(s: &Site<'_, 't>, at: &[usize]) -> Results<'t> {
-    let (data, updates) = (s.value(0)?, s.value(2)?);
-    let (shape, n) = (data.shape(), small(&data.shape())?);
-    match s.text("reduction", "none")? {
-        "none" => {}
-        other => return Err(format!("the reduction `{other}` is not supported")),
-    }
-    if count(&updates.shape()) != at.len() {
-        return Err(format!(
-            "updates {:?} for {} entries",
-            updates.shape(),
-            at.len()
-        ));
-    }
-    let mut from: Vec<usize> = (0..n).collect();
-    for (i, &to) in at.iter().enumerate() {
-        from[to] = n + i;
-    }
-    let flat = [data.reshape(&[n])?, updates.reshape(&[at.len()])?];
-    let both = Value::concat(s.tracer(), &flat, 0)?;
-    one(both.take(s.tracer(), 0, &from)?.reshape(&shape)?)
-}
-
-fn scatter_elements<'t>(s: &Site<'_, 't>) -> Results<'t> {
-    let shape = s.value(0)?.shape();
-    let axis = site::axis(s.int("axis", 0)?, shape.len())?;
-    replace(s, &element_positions(s.known(1)?, &shape, axis)?)
-}
-
-fn scatter_nd<'t>(s: &Site<'_, 't>) -> Results<'t> {
-    let shape = s.value(0)?.shape();
-    replace(s, &block_positions(s.known(1)?, &shape, 0)?.0)
 }
 
 /// Which entry of an axis of length `n` stands at a place before or behind it.

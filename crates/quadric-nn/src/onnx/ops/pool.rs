@@ -3,7 +3,7 @@
 use super::super::known::Answer;
 use super::super::site::{Site, sizes};
 use super::super::value::signed;
-use super::conv::{Frame, as_images, from_images};
+use super::conv::{Frame, Lists, as_images, from_images};
 use super::layout::count;
 use super::reduce::root;
 use super::{Entry, Results, entry, one};
@@ -67,24 +67,32 @@ fn degree(s: &Site<'_, '_>) -> Answer<f64> {
     }
 }
 
-fn frame(s: &Site<'_, '_>, x: Tensor<'_>) -> Answer<Frame> {
+pub(super) fn lists(s: &Site<'_, '_>, x: Tensor<'_>) -> Answer<Lists> {
     let shape = x.shape();
     let kernel = s
         .ints("kernel_shape")?
         .ok_or("attribute `kernel_shape` is missing")?;
     let spatial = shape.get(2..).unwrap_or_default();
-    Frame::new(s, spatial, &sizes(kernel)?, s.flag("ceil_mode", false)?)
+    Lists::new(s, spatial, &sizes(kernel)?, s.flag("ceil_mode", false)?)
+}
+
+fn frame(s: &Site<'_, '_>, x: Tensor<'_>) -> Answer<Frame> {
+    let lists = lists(s, x)?;
+    lists.frame(0..lists.input.len())
 }
 
 fn max_pool<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let x = s.floats(0)?;
+    if x.shape().len() == 5 {
+        return super::volume::max_pool(s, x);
+    }
     let frame = frame(s, x)?;
     let pooled = as_images(x)?.max_pool(frame.kernel, frame.windows(1));
     one(from_images(pooled, x.shape().len()))
 }
 
 /// The sums of the windows of images `(n, h, w, c)`.
-fn sums<'t>(s: &Site<'_, 't>, images: Tensor<'t>, frame: &Frame) -> Tensor<'t> {
+pub(super) fn sums<'t>(s: &Site<'_, 't>, images: Tensor<'t>, frame: &Frame) -> Tensor<'t> {
     let channels = images.dim(-1);
     let kernel = s
         .tracer()
@@ -100,7 +108,7 @@ fn sums<'t>(s: &Site<'_, 't>, images: Tensor<'t>, frame: &Frame) -> Tensor<'t> {
 }
 
 /// For each window along an axis how many of its entries lie on the image, or on the padding that was asked for.
-fn counts(frame: &Frame, axis: usize, with_padding: bool) -> Vec<f64> {
+pub(super) fn counts(frame: &Frame, axis: usize, with_padding: bool) -> Vec<f64> {
     let image = frame.before[axis]..frame.before[axis] + frame.input[axis];
     let all = 0..image.end + frame.after[axis];
     let inside = if with_padding { all } else { image };
@@ -114,6 +122,9 @@ fn counts(frame: &Frame, axis: usize, with_padding: bool) -> Vec<f64> {
 
 fn average_pool<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let x = s.floats(0)?;
+    if x.shape().len() == 5 {
+        return super::volume::average_pool(s, x);
+    }
     let frame = frame(s, x)?;
     let with_padding = s.flag("count_include_pad", false)?;
     super::super::known::small(&[frame.output[0], frame.kernel[0]])?;

@@ -256,19 +256,51 @@ fn sizes_of<'t>(s: &Site<'_, 't>, x: Tensor<'t>, gates: usize, directions: usize
     })
 }
 
-/// All hidden states `(steps, batch, hidden)` of one direction, and the last states.
+/// 1 for each step `(steps, batch, 1)` that lies in its sequence, else 0; none if all sequences have all steps.
+fn inside<'t>(s: &Site<'_, 't>, sizes: Sizes) -> Answer<Option<Tensor<'t>>> {
+    let Some(lengths) = s.optional(4) else {
+        return Ok(None);
+    };
+    let Sizes { steps, batch, .. } = sizes;
+    if let Value::Known(k) = lengths {
+        let given = k.to_integers()?;
+        let fits = |&n: &i64| (0..=steps as i64).contains(&n);
+        if given.len() != batch || !given.iter().all(fits) {
+            return Err(format!(
+                "{given:?} are no lengths of {batch} sequences of {steps} steps"
+            ));
+        }
+        if given.iter().all(|&n| n == steps as i64) {
+            return Ok(None);
+        }
+    }
+    let (t, lengths) = (s.tracer(), lengths.real(s.tracer()));
+    check("the lengths", lengths, &[batch])?;
+    let step = t.iota([steps]).to_float().reshape([steps, 1]);
+    let step = step.broadcast_to([steps, batch]);
+    Ok(Some(step.less(lengths).expand(-1)))
+}
+
+/// All hidden states `(steps, batch, hidden)` of one direction, and the last states. Behind its end a sequence keeps its state, and
+/// shows 0.
 fn direction<'t>(
     s: &Site<'_, 't>,
     (weights, bias, cell): (Tensor<'t>, Tensor<'t>, Cell<'t>),
-    x: Tensor<'t>,
+    (x, inside): (Tensor<'t>, Option<Tensor<'t>>),
     starts: &[Tensor<'t>],
     from_end: bool,
 ) -> (Tensor<'t>, Vec<Tensor<'t>>) {
     let turned = |x: Tensor<'t>| if from_end { x.reverse(&[0]) } else { x };
     let seen = turned(x.matmul(weights) + bias);
-    let (last, all) = s.tracer().scan(starts, &[seen], |state, slices| {
-        let next = cell.step(state, slices[0]);
-        let hidden = next[0];
+    let slices: Vec<Tensor<'t>> = std::iter::once(seen).chain(inside.map(turned)).collect();
+    let (last, all) = s.tracer().scan(starts, &slices, |state, slices| {
+        let mut next = cell.step(state, slices[0]);
+        let mut hidden = next[0];
+        if let Some(&inside) = slices.get(1) {
+            hidden = inside.select(hidden, hidden.fill_like(0.0));
+            let kept = next.iter().zip(state);
+            next = kept.map(|(&n, &before)| inside.select(n, before)).collect();
+        }
         (next, vec![hidden])
     });
     (turned(all[0]), last)
@@ -290,11 +322,7 @@ fn layer<'t>(s: &Site<'_, 't>, gates: usize, default: &[&str]) -> Results<'t> {
     }
     let x = ordered(x, &[1, 0, 2]);
     let sizes = sizes_of(s, x, gates, directions.len())?;
-    let whole = |&n: &i64| n == sizes.steps as i64;
-    let lengths = s.optional_integers(4)?;
-    if lengths.is_some_and(|l| !l.iter().all(whole)) {
-        return Err("sequences of different lengths are not supported".to_owned());
-    }
+    let inside = inside(s, sizes)?;
     let functions = functions(s, directions.len(), default)?;
     let starts = initial(s, directions.len(), sizes, states)?;
     let Sizes { batch, hidden, .. } = sizes;
@@ -303,7 +331,13 @@ fn layer<'t>(s: &Site<'_, 't>, gates: usize, default: &[&str]) -> Results<'t> {
     for (d, (&from_end, functions)) in directions.iter().zip(functions).enumerate() {
         let own = |h: &Tensor<'t>| h.slice(0, d..d + 1).reshape([batch, hidden]);
         let starts: Vec<Tensor<'t>> = starts.iter().map(own).collect();
-        let (all, last) = direction(s, cell(s, d, sizes, functions)?, x, &starts, from_end);
+        let (all, last) = direction(
+            s,
+            cell(s, d, sizes, functions)?,
+            (x, inside),
+            &starts,
+            from_end,
+        );
         outputs.push(all.expand(1));
         for (end, last) in ends.iter_mut().zip(last) {
             end.push(last.expand(0));
