@@ -91,6 +91,10 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sum_duplicates: bool,
+    /// End shorter sequences of a `.ts` file with zeros instead of refusing the file.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) pad: bool,
     /// Thousands separator inside the numbers of a table, such as ','.
     #[arg(long, value_name = "CHAR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +107,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) header: Option<bool>,
-    /// Format of the file: svmlight, csv, tsv, npy, npz, idx, cifar10, cifar100. Default: from its name and contents.
+    /// Format of the file: svmlight, csv, tsv, npy, npz, idx, cifar10, cifar100, ts. Default: from its name and contents.
     #[arg(long, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,

@@ -20,6 +20,7 @@ pub mod parallel;
 pub mod precond;
 pub mod random;
 mod scalar;
+pub mod spectrum;
 pub mod vector;
 
 pub use cpu::simd_level;
