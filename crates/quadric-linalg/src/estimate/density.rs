@@ -117,8 +117,11 @@ impl Density {
 
     /// The part of the eigenvalues up to `t`. The interval is rigorous in what it says about the quadrature; about the choice of
     /// starts it is the score interval (Wilson, "Probable inference, the law of succession, and statistical inference", 1927)
-    /// with the variance 2F(1 - F)/n of one start.
+    /// with the variance 2F(1 - F)/n of one start. NaN at NaN.
     pub fn cdf(&self, t: f64) -> Estimate {
+        if t.is_nan() {
+            return Estimate::around(t, t, self.level);
+        }
         let n = (self.n as f64).max(1.0);
         let known = self.known.iter().filter(|v| **v <= t).count() as f64 / n;
         if self.rules.is_empty() {
@@ -146,7 +149,7 @@ impl Density {
     /// The trace of f(H), for a function that is smooth over the spectrum.
     ///
     /// # Errors
-    /// A node at which the function is not finite.
+    /// A node at which the function is not finite, or a trace that is not.
     pub fn trace_of(&self, f: impl Fn(f64) -> f64) -> Result<TraceOfFunction> {
         for (t, _) in self.atoms() {
             let value = f(t);
@@ -178,6 +181,12 @@ impl Density {
         let student = student_quantile(self.level, (probes - 1.0).max(1.0)) * spread;
         let sampling = student.max(normal_quantile(self.level) * within) / probes.sqrt();
         let total = Estimate::around(known + mean, sampling + quadrature, self.level);
+        if !total.value.is_finite() {
+            return Err(Error::new(
+                ErrorKind::NonFinite,
+                "the trace of the function is too large",
+            ));
+        }
         Ok(TraceOfFunction { total, quadrature })
     }
 

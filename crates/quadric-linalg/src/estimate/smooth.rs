@@ -37,8 +37,11 @@ impl Density {
     /// The density at the places of `grid`, in parts of the spectrum per unit of eigenvalue.
     ///
     /// # Errors
-    /// A width that is not positive or a degree of 0; an operator of order 0; without a width, a spectrum that is one point.
+    /// Places that are not finite; a width that is not positive or a degree of 0; an operator of order 0; without a width, a spectrum that is one point.
     pub fn pdf(&self, grid: &[f64], kernel: Kernel) -> Result<Vec<f64>> {
+        if let Some(i) = grid.iter().position(|t| !t.is_finite()) {
+            return Err(Error::non_finite("the grid", i, grid[i]));
+        }
         let (low, high) = self.padded()?;
         // Apart by rounding only.
         let one = high - low <= 1e-12 * low.abs().max(high.abs());

@@ -180,9 +180,10 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         if found != expected {
             return Err(Error::shape("the state of a density", found, expected));
         }
-        let numbers = state.diagonal.iter().chain(&state.beside);
-        if let Some(i) = numbers.clone().position(|v| !v.is_finite()) {
-            return Err(Error::non_finite("the state of a density", i, f64::NAN));
+        for numbers in [&state.diagonal, &state.beside] {
+            if let Some(i) = numbers.iter().position(|v| !v.is_finite()) {
+                return Err(Error::non_finite("the state of a density", i, numbers[i]));
+            }
         }
         check_finite(&state.vectors)?;
         run.state = state;

@@ -9,7 +9,7 @@ use super::xnystrace::XNysTrace;
 use super::xtrace::XTrace;
 use super::{Estimate, Probe, check, check_block, check_level};
 use crate::random::SeedTree;
-use crate::{Error, LinearOperator, Result, Scalar};
+use crate::{Error, ErrorKind, LinearOperator, Result, Scalar};
 use std::ops::Range;
 
 /// How to come to a trace.
@@ -224,7 +224,7 @@ fn estimate<T: Scalar>(
             FIRST,
         ),
         TraceMethod::XNysTrace if !op.properties().psd => Err(Error::new(
-            crate::ErrorKind::Capability,
+            ErrorKind::Capability,
             "XNysTrace needs an operator known to be positive semidefinite",
         )),
         TraceMethod::XNysTrace => run.go(
@@ -247,7 +247,7 @@ fn exact<T: Scalar>(
     let diagonal = super::diagonal::exact(op, options.block)?;
     let parts = options.parts.iter();
     Ok(TraceReport {
-        total: Estimate::exact(diagonal.iter().sum()),
+        total: representable(Estimate::exact(diagonal.iter().sum()))?,
         parts: parts
             .map(|part| Estimate::exact(diagonal[part.clone()].iter().sum()))
             .collect(),
@@ -256,6 +256,17 @@ fn exact<T: Scalar>(
         met: true,
         method: TraceMethod::Exact,
     })
+}
+
+/// Refuses a trace that overflows, although the products do not.
+fn representable(total: Estimate) -> Result<Estimate> {
+    if total.low.is_finite() && total.high.is_finite() {
+        return Ok(total);
+    }
+    Err(Error::new(
+        ErrorKind::NonFinite,
+        format!("the trace is {:e}, which is too large", total.value),
+    ))
 }
 
 struct Run<'a, T> {
@@ -312,7 +323,7 @@ impl<T: Scalar> Run<'_, T> {
         let (n, options) = (self.op.shape().0, self.options);
         let max = self.most(method).min(options.max_products - spent);
         loop {
-            let total = estimator.total(options.level)?;
+            let total = representable(estimator.total(options.level)?)?;
             let used = estimator.products();
             let met = self.is_met(&total);
             let planned = estimator.plan(self.excess(&total));

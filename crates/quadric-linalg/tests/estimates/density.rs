@@ -329,6 +329,10 @@ fn curves() {
             .pdf(&grid, Kernel::Jackson { degree: Some(0) })
             .is_err()
     );
+    let kernel = Kernel::Gaussian { sigma: None };
+    assert!(found.pdf(&[0.0, f64::NAN], kernel).is_err());
+    assert!(found.cdf(f64::NAN).value.is_nan());
+    assert!(found.trace_of(|_| f64::MAX).is_err());
     // The other tool's rule, written out.
     let (places, values) = found.pyhessian(1000).unwrap();
     let mean = |end: fn(&[f64]) -> f64| {

@@ -122,6 +122,47 @@ fn threads_change_no_bit() {
     assert_eq!(pool(1), pool(4));
 }
 
+/// The width of a block is a matter of speed: where the operator treats columns alike, it changes no bit.
+#[test]
+fn blocks_change_no_bit() {
+    let op = Diagonal((0..500).map(|i| 1.0 / (1.0 + f64::from(i))).collect());
+    let of = |block| {
+        let reports = METHODS.map(|method| {
+            let options = TraceOptions {
+                method,
+                block,
+                ..TraceOptions::default()
+            };
+            trace(&op, &options, SeedTree::new(9)).unwrap().total.value
+        });
+        let options = DensityOptions {
+            block,
+            steps: 6,
+            ..DensityOptions::default()
+        };
+        let seed = SeedTree::new(9);
+        let density = density(&op, None, &options, seed, |_| ControlFlow::Continue(())).unwrap();
+        (reports, density)
+    };
+    // Sequential stopping rounds Hutchinson's next look to whole blocks; its target is met by the first.
+    assert_eq!(of(16), of(1));
+    assert_eq!(of(16), of(5));
+}
+
+/// Products that are finite and a trace that is not.
+#[test]
+fn traces_that_overflow() {
+    let op = Diagonal(vec![1e308; 100]);
+    for method in METHODS {
+        let options = TraceOptions {
+            method,
+            ..TraceOptions::default()
+        };
+        let error = trace(&op, &options, SeedTree::new(0)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NonFinite, "{method:?}");
+    }
+}
+
 /// Zero operators have trace, diagonal and density without a division by zero.
 #[test]
 fn zero_operators() {
