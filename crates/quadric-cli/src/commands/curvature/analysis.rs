@@ -52,7 +52,8 @@ pub(super) fn key(a: &CurvatureArgs) -> String {
             (
                 a.density, a.steps, a.layers, a.radius, a.damping, a.dtype, a.seed
             ),
-            (&a.reading.dim, a.reading.external_data),
+            (&a.named.reading.dim, a.named.reading.external_data),
+            (&a.named.sizes, &a.named.activation, a.torch),
         )
     )
 }

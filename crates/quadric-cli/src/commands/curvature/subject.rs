@@ -1,15 +1,16 @@
 //! What is analysed: networks with their parameters, and the examples.
 
-use super::super::model;
+use super::super::model::examples;
+use super::super::model::named::{is_file, named};
 use crate::args::CurvatureArgs;
 use quadric::core::{Error, ErrorKind, Result};
 use quadric::data::Value as Number;
 use quadric::linalg::Scalar;
 use quadric::linalg::random::SeedTree;
 use quadric::nn::{
-    AxisOrder, Loss, Mode, Network, NpyExamples, Selected, Source, Supervised, Weights, models,
+    AxisOrder, Loss, Mode, Network, NpyExamples, Selected, Source, Supervised, Weights,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A network at a point.
 pub(super) struct Subject<T> {
@@ -19,13 +20,13 @@ pub(super) struct Subject<T> {
     buffers: Vec<T>,
 }
 
-/// The networks of all models, or one network with the weights of all files.
+/// The networks of all files, or one network with the weights of all files.
 pub(super) fn subjects<T: Scalar>(a: &CurvatureArgs) -> Result<Vec<Subject<T>>> {
     if a.weights.is_empty() {
         let of = |name: &String| {
-            let (network, order) = network(name, a)?;
-            if order == AxisOrder::Torch {
-                let text = format!("the built-in model {name} has no weights of its own");
+            let network = named(name, &a.named)?;
+            if !is_file(name) {
+                let text = format!("the network {name} has no weights of its own");
                 let hint = "give a safetensors file with --weights";
                 return Err(Error::new(ErrorKind::Argument, text).with_hint(hint));
             }
@@ -42,8 +43,12 @@ pub(super) fn subjects<T: Scalar>(a: &CurvatureArgs) -> Result<Vec<Subject<T>>> 
         let expected = "one model, whose weights are in the files of --weights";
         return Err(Error::argument("models", a.models.len(), expected));
     };
-    let (network, order) = network(only, a)?;
-    let of = |path: &std::path::PathBuf| {
+    let network = named(only, &a.named)?;
+    let order = match a.torch {
+        true => AxisOrder::Torch,
+        false => AxisOrder::Own,
+    };
+    let of = |path: &PathBuf| {
         let weights = Weights::read(&network, path, order)?;
         Ok(Subject {
             name: stem(&path.display().to_string()),
@@ -61,29 +66,6 @@ fn stem(path: &str) -> String {
     stem.map_or_else(|| path.to_owned(), |s| s.to_string_lossy().into_owned())
 }
 
-/// A network in a file, or a built-in one; and the order of the axes of weights in files for it.
-fn network(name: &str, a: &CurvatureArgs) -> Result<(Network, AxisOrder)> {
-    if Path::new(name).exists() || name.ends_with(".onnx") {
-        let network = model::load(Path::new(name), &a.reading)?;
-        return Ok((network, AxisOrder::Own));
-    }
-    let built_in = match name {
-        "resnet20" | "resnet32" | "resnet44" | "resnet56" => {
-            let depth = name["resnet".len()..].parse().unwrap_or_default();
-            models::resnet(models::Resnet {
-                depth,
-                ..models::Resnet::default()
-            })?
-        }
-        "lenet" => models::lenet()?,
-        _ => {
-            let expected = "an ONNX file, or lenet, resnet20, resnet32, resnet44 or resnet56";
-            return Err(Error::argument("model", name, expected));
-        }
-    };
-    Ok((built_in, AxisOrder::Torch))
-}
-
 impl<T: Scalar + Number> Subject<T> {
     /// The mean loss over the examples, and whether some were left out.
     pub(super) fn problem(&self, a: &CurvatureArgs, loss: Loss) -> Result<Supervised<T>> {
@@ -97,7 +79,7 @@ impl<T: Scalar + Number> Subject<T> {
     fn source(&self, a: &CurvatureArgs, loss: Loss) -> Result<Selected<NpyExamples>> {
         let program = self.network.program(1, Mode::Evaluate)?;
         let target = loss.target(&program.output_type(0).shape[1..])?;
-        let files = model::examples(&self.network, &a.data)?;
+        let files = examples(&self.network, &a.data)?;
         let files = files.with_targets(&target, &a.labels)?;
         let all = Source::<T>::count(&files);
         let rows = match a.examples {

@@ -2,6 +2,7 @@
 
 mod check;
 mod export;
+pub(crate) mod named;
 
 use crate::args::{Global, ModelCommand, ModelFileArgs, ModelReadArgs, ModelRunArgs, NetworkArgs};
 use crate::console;
