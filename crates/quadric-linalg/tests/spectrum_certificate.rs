@@ -98,10 +98,7 @@ fn check<T: Scalar>(
             gram = gram.max((dot - f64::from(u8::from(i == j))).abs());
         }
     }
-    assert!(
-        gram <= 100.0 * T::EPSILON,
-        "{label}: {gram:e} off orthonormal"
-    );
+    assert!(gram <= rounding, "{label}: {gram:e} off orthonormal");
     let sorted = wanted(&pairs.values, options);
     assert_eq!(sorted, pairs.values, "{label}: order");
     if pairs.is_converged() {
