@@ -61,9 +61,10 @@ pub enum EigenMethod {
     Auto,
     /// Lanczos with thick restarts, one vector at a time: the fewest products.
     ThickRestart,
-    /// The same with blocks: few passes of the operator, and multiplicities.
+    /// The same with blocks of b: few passes of the operator, and multiplicities. As `ThickRestart`, it holds about 4 `count`
+    /// + 10 b vectors of length n (b at least 4), and allocates nothing of that length after the start.
     Block,
-    /// Locally optimal block conjugate gradients, for one end and with a preconditioner.
+    /// Locally optimal block conjugate gradients, for one end and with a preconditioner; 6 (`count` + 2) vectors.
     Lobpcg,
     /// Power iteration with deflation, as PyHessian runs it; for comparison.
     Power,

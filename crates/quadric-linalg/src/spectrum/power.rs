@@ -5,7 +5,7 @@
 //! until `|λ_old - λ| / (|λ_old| + 1e-6)` is below the tolerance. The rule and the absolute 1e-6 are those of the original; they
 //! say nothing about the error, so a last product measures the residuals, and only these decide what counts as converged.
 
-use super::basis::{Draws, Unit, split};
+use super::basis::{Draws, Unit, columns, split};
 use super::{EigenOptions, Eigenpairs, Help, Measured, Progress, Which};
 use crate::krylov::finite;
 use crate::random::SeedTree;
@@ -39,7 +39,7 @@ pub(super) fn power<T: Scalar>(
     }
     options.check_products(2 * count)?;
     let mut draws = Draws::new(seed);
-    let (mut v, mut w) = (vec![T::of(0.0); n * count], vec![T::of(0.0); n * count]);
+    let (mut v, mut w) = (columns(n, count)?, columns(n, count)?);
     let (mut products, mut values) = (0, Vec::<f64>::new());
     for pair in 0..count {
         let share = (options.max_products - count - products) / (count - pair);

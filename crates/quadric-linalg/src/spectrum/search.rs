@@ -10,7 +10,7 @@
 //! longer part of P. The last product multiplies the wanted Ritz vectors; if their residuals are not what the estimates said,
 //! the search goes on from them, and nothing was lost.
 
-use super::basis::{Draws, Split, Unit, load, rotate, split};
+use super::basis::{Draws, Split, Unit, columns, load, rotate, split};
 use super::select::{Edge, crowded, order};
 use super::{EigenOptions, Eigenpairs, Measured, Progress, not_symmetric};
 use crate::dense::symmetric_eigen;
@@ -122,8 +122,8 @@ impl<T: Scalar> Search<T> {
             options: *options,
             n,
             start,
-            v: vec![T::of(0.0); n * (room + widest)],
-            w: vec![T::of(0.0); n * widest],
+            v: columns(n, room + widest)?,
+            w: columns(n, widest)?,
             room,
             widest,
             cols: 0,
