@@ -107,6 +107,7 @@ fn show(a: &CurvatureArgs, global: &Global, all: &[(String, Curvature)]) -> Resu
         let evolution = Evolution {
             title: "Curvature".to_owned(),
             subtitle: format!("{} models", all.len()),
+            axis: "model".to_owned(),
             checkpoints: all.iter().map(checkpoint).collect(),
         };
         if let Some(path) = &a.output {
