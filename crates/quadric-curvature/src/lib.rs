@@ -4,6 +4,7 @@
 mod factors;
 mod gather;
 mod place;
+mod refine;
 mod spectral;
 
 pub use factors::{Factors, Layer, Sharing, Split};

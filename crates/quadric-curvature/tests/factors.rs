@@ -4,7 +4,7 @@ use faer::{Mat, MatRef};
 use quadric_autodiff::{Array, Kind};
 use quadric_core::{Matrix, Model, Targets};
 use quadric_curvature::{Factors, Place, Sharing, Spectral, Split};
-use quadric_linalg::dense::symmetric_eigen;
+use quadric_linalg::dense::{svd, symmetric_eigen};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{ErrorKind, LinearOperator, Result};
 use quadric_nn::layers::{Activation, Conv2d, Dense, EncoderLayer, conv2d, dense, gru};
@@ -267,6 +267,46 @@ fn deep_linear_networks_are_exact() {
     }
 }
 
+/// The nearest product of all, from the singular values of the block rearranged: rows are entries of B, columns those of A.
+fn nearest(exact: &Mat<f64>, (p, q): (usize, usize)) -> Mat<f64> {
+    let entry = |b: usize, a: usize| exact[(b / p * q + a / q, b % p * q + a % q)];
+    let rearranged = Mat::from_fn(p * p, q * q, entry);
+    let svd = svd(rearranged.as_ref()).expect("finite");
+    let factor =
+        |m: &Mat<f64>, n: usize, by: f64| Mat::from_fn(n, n, |i, j| by * m[(i * n + j, 0)]);
+    kronecker(&factor(&svd.u, p, svd.values[0]), &factor(&svd.v, q, 1.0))
+}
+
+#[test]
+fn nearer_factors_go_to_the_nearest() {
+    for (name, (problem, x)) in [
+        ("golden", golden()),
+        ("images", problem(images(), Loss::CROSS_ENTROPY, 5)),
+        ("gru", problem(gated(), Loss::MeanSquared, 5)),
+    ] {
+        let start = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Expand).expect("factors");
+        let whole = matrix(&*problem.matrix(&x, Matrix::Fisher).expect("a matrix"));
+        let after = |passes| start.nearer(&problem, &x, passes).expect("factors");
+        let all = [0, 1, 2, 3, 60].map(after);
+        for (i, layer) in all[4].layers().iter().enumerate() {
+            let exact = block(whole.as_ref(), &layer.place);
+            let distance = |f: &Factors| {
+                let l = &f.layers()[i];
+                (kronecker(&l.b, &l.a) - &exact).norm_l2()
+            };
+            let best = nearest(&exact, layer.place.shape());
+            same(name, &kronecker(&layer.b, &layer.a), &best, 1e-6);
+            let least = (best - &exact).norm_l2();
+            agree(name, distance(&all[4]), least, 1e-9);
+            let steps = all.iter().map(distance).collect::<Vec<_>>();
+            assert!(
+                steps.is_sorted_by(|a, b| *b <= a * (1.0 + 1e-12)),
+                "{name}: {steps:?}"
+            );
+        }
+    }
+}
+
 /// Drawn and given targets, from the gradients of the examples: those by biases are those by outputs, and weights say the rest.
 #[test]
 fn factors_from_gradients_of_examples() {
@@ -403,6 +443,8 @@ fn layers_without_curvature() {
     x[25..40].fill(0.0);
     let factors = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Expand).expect("factors");
     assert_eq!(factors.layers()[0].b.norm_max(), 0.0);
+    let nearer = factors.nearer(&problem, &x, 2).expect("factors");
+    assert_eq!(nearer.layers()[0].b.norm_max(), 0.0);
     let spectral = factors.corrected(&problem, &x).expect("eigenvalues");
     let (damping, first) = (0.5, 0..25);
     for inverse in [
@@ -468,4 +510,6 @@ fn weights_of_several_places() {
         kind(factors.corrected(&problem, &x), text),
         ErrorKind::Capability
     );
+    let nearer = factors.nearer(&problem, &x, 1);
+    assert_eq!(kind(nearer, text), ErrorKind::Capability);
 }
