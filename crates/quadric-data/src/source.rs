@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Expanded bytes that are allowed whatever the ratio.
-pub(crate) const FREE: u64 = 16 << 20;
+const FREE: u64 = 16 << 20;
 /// Memory that an xz dictionary may take, in KiB (the largest preset needs 65 MiB).
 const XZ_MEMORY_KIB: u32 = 100 << 10;
 
@@ -69,11 +69,7 @@ pub(crate) fn unchanged(before: &Metadata, after: &Metadata) -> bool {
 /// `Malformed` for a broken or foreign container, `Resource` beyond the limits.
 pub(crate) fn decompress(name: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Vec<u8>> {
     refuse_foreign(name, &bytes)?;
-    let allowed = limits
-        .expansion
-        .saturating_mul(bytes.len() as u64)
-        .max(FREE)
-        .min(limits.bytes);
+    let allowed = allowed(bytes.len(), limits);
     let expanded = if bytes.starts_with(&[0x1f, 0x8b]) {
         gunzip(name, &bytes, allowed)?
     } else if bytes.starts_with(b"\xfd7zXZ\0") {
@@ -86,6 +82,12 @@ pub(crate) fn decompress(name: &str, bytes: Vec<u8>, limits: &Limits) -> Result<
     };
     refuse_foreign(name, &expanded)?;
     Ok(expanded)
+}
+
+/// Bytes that the contents of a file of this many bytes may take.
+pub(crate) fn allowed(bytes: usize, limits: &Limits) -> u64 {
+    let expanded = limits.expansion.saturating_mul(bytes as u64);
+    expanded.max(FREE).min(limits.bytes)
 }
 
 /// All members of a gzip file, one after another.
@@ -137,7 +139,7 @@ pub(crate) fn expand(
     Ok(())
 }
 
-fn too_large(name: &str, allowed: u64) -> Error {
+pub(crate) fn too_large(name: &str, allowed: u64) -> Error {
     Error::new(
         ErrorKind::Resource,
         format!("`{name}` would take more than the allowed {allowed} bytes"),

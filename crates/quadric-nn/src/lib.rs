@@ -35,5 +35,5 @@ pub use init::Init;
 pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced, Weighted};
 pub use run::Output;
-pub use supervised::{Examples, Rows, Source, Supervised};
+pub use supervised::{Examples, Rows, Selected, Source, Supervised};
 pub use weights::{AxisOrder, Weights};

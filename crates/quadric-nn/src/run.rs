@@ -1,7 +1,7 @@
 //! The outputs of a network for any number of examples.
 
 use crate::supervised::copy;
-use crate::{Mode, Network, Port, Rows, Source};
+use crate::{Loss, Mode, Network, Port, Rows, Source};
 use quadric_autodiff::{Array, Data, Executable, Kind};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ impl Network {
         self.check_inputs(inputs, examples)?;
         let source = Inputs(inputs, examples);
         let mut outputs: Vec<Output<T>> = Vec::new();
-        self.sweep(parameters, buffers, &source, batch, |of_batch| {
+        self.sweep(parameters, buffers, &source, None, batch, |of_batch, _| {
             if outputs.is_empty() {
                 outputs.extend_from_slice(of_batch);
                 return Ok(());
@@ -61,7 +61,8 @@ impl Network {
         Ok(outputs)
     }
 
-    /// Evaluates the network on examples that are read batch by batch, and calls `visit` with the outputs of each batch.
+    /// Evaluates the network on examples that are read batch by batch, and calls `visit` with the outputs of each batch and what
+    /// was read for it: the inputs, and the targets if a port of them is given.
     ///
     /// # Errors
     /// As [`run`](Self::run), and those of the source and of `visit`.
@@ -70,15 +71,17 @@ impl Network {
         parameters: &[T],
         buffers: &[T],
         source: &dyn Source<T>,
+        target: Option<&Port>,
         batch: usize,
-        mut visit: impl FnMut(&[Output<T>]) -> Result<()>,
+        mut visit: impl FnMut(&[Output<T>], &[Array<T>]) -> Result<()>,
     ) -> Result<()> {
         self.check_ports()?;
-        let (ports, examples) = (self.inputs(), source.count());
+        let (inputs, examples) = (self.inputs(), source.count());
+        let ports = || inputs.iter().chain(target);
         if examples == 0 {
             return Err(Error::new(ErrorKind::Data, "there are no examples"));
         }
-        let mut arrays: Vec<Array<T>> = ports.iter().map(Port::room).collect();
+        let mut arrays: Vec<Array<T>> = ports().map(Port::room).collect();
         // For each size of a batch, compiled once: the program, and room for its outputs.
         let mut programs: HashMap<usize, (Executable<T>, Vec<Output<T>>)> = HashMap::new();
         for start in (0..examples).step_by(batch.max(1)) {
@@ -90,16 +93,61 @@ impl Network {
             let rows = Rows::Range(start, start + n);
             arrays.iter_mut().for_each(clear);
             source.read(rows, &mut arrays)?;
-            let mut pairs = ports.iter().zip(&arrays);
+            let mut pairs = ports().zip(&arrays);
             pairs.try_for_each(|(p, a)| p.check_rows(a, rows))?;
             let own = [Data::Float(parameters), Data::Float(buffers)];
-            let of_batch = arrays.iter().map(Array::data);
+            let of_batch = arrays[..inputs.len()].iter().map(Array::data);
             let given: Vec<Data<'_, T>> = own.into_iter().chain(of_batch).collect();
             let slots = outputs.iter_mut().map(|o| o.values.as_mut_slice());
             executable.run(&given, &mut slots.collect::<Vec<_>>())?;
-            visit(outputs)?;
+            visit(outputs, &arrays)?;
         }
         Ok(())
+    }
+
+    /// The share of labels that are where the largest of the last axis of the first output is; `None` for a loss without labels.
+    /// Labels that do not count are left out.
+    ///
+    /// # Errors
+    /// As [`sweep`](Self::sweep), and if no label counts.
+    pub fn accuracy<T: Scalar>(
+        &self,
+        parameters: &[T],
+        buffers: &[T],
+        source: &dyn Source<T>,
+        loss: Loss,
+        batch: usize,
+    ) -> Result<Option<f64>> {
+        let Loss::CrossEntropy { ignored, .. } = loss else {
+            return Ok(None);
+        };
+        let program = self.program(1, Mode::Evaluate)?;
+        let target = loss.target(&program.output_type(0).shape[1..])?;
+        let (mut right, mut all) = (0_u64, 0_u64);
+        let target = Some(&target);
+        self.sweep(
+            parameters,
+            buffers,
+            source,
+            target,
+            batch,
+            |outputs, arrays| {
+                let Some(Data::Index(labels)) = arrays.last().map(Array::data) else {
+                    return Ok(());
+                };
+                let classes = outputs[0].values.len() / labels.len().max(1);
+                let rows = outputs[0].values.chunks_exact(classes.max(1)).zip(labels);
+                for (row, &label) in rows.filter(|(_, label)| Some(**label) != ignored) {
+                    all += 1;
+                    right += u64::from(largest(row) as i32 == label);
+                }
+                Ok(())
+            },
+        )?;
+        if all == 0 {
+            return Err(Error::new(ErrorKind::Data, "no label counts"));
+        }
+        Ok(Some(right as f64 / all as f64))
     }
 
     /// The program for a batch, and room for its outputs, whose first axis counts examples.
@@ -189,6 +237,11 @@ impl Port {
             Kind::Index => Array::Index(Vec::new()),
         }
     }
+}
+
+/// Where the largest number is; the first of equal ones.
+fn largest<T: Scalar>(row: &[T]) -> usize {
+    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
 
 /// Takes all entries away.

@@ -16,7 +16,7 @@ use quadric_core::{
 };
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 pub(crate) use source::copy;
-pub use source::{Examples, Rows, Source};
+pub use source::{Examples, Rows, Selected, Source};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -499,6 +499,11 @@ impl<T: Scalar> Model<T> for Supervised<T> {
 
     fn weight(&self) -> Result<f64> {
         Ok(self.totals()?.weight)
+    }
+
+    fn gradient_work(&self) -> Result<f64> {
+        let of_one = self.program(Job::Gradient, 1)?.flops();
+        Ok(of_one as f64 * self.count() as f64)
     }
 
     fn matrix(&self, x: &[T], matrix: Matrix) -> Result<BoxOp<'_, T>> {

@@ -1,4 +1,4 @@
-//! Diagonal (Jacobi) preconditioner, and ways to a diagonal when only products are at hand.
+//! Diagonal (Jacobi) preconditioner, and a rough diagonal when only products are at hand.
 
 use crate::random::SeedTree;
 use crate::{Error, ErrorKind, LinearOperator, Properties, Result, Scalar, check_apply};
@@ -72,30 +72,6 @@ impl<T: Scalar> LinearOperator<T> for Jacobi<T> {
     fn properties(&self) -> Properties {
         Properties::PSD
     }
-}
-
-/// The exact diagonal of `op` (n, n), by n products in blocks. For operators that know their diagonal this is wasteful.
-///
-/// # Errors
-/// An operator that is not square, a `diagonal` not of length n, and those of the operator.
-pub fn diagonal_by_probing<T: Scalar>(
-    op: &dyn LinearOperator<T>,
-    diagonal: &mut [T],
-) -> Result<()> {
-    let n = square(op, diagonal)?;
-    let mut unit = Mat::<T>::zeros(n, BLOCK.min(n));
-    let mut image = Mat::<T>::zeros(n, BLOCK.min(n));
-    for start in (0..n).step_by(BLOCK) {
-        let k = BLOCK.min(n - start);
-        unit.as_mut().fill(T::of(0.0));
-        (0..k).for_each(|j| unit[(start + j, j)] = T::of(1.0));
-        op.apply(
-            unit.as_ref().subcols(0, k),
-            image.as_mut().subcols_mut(0, k),
-        )?;
-        (0..k).for_each(|j| diagonal[start + j] = image[(start + j, j)]);
-    }
-    Ok(())
 }
 
 /// An unbiased estimate of the diagonal of `op` (n, n): the mean of v ∘ A v over `probes` random sign vectors (Bekas,

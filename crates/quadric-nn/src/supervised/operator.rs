@@ -7,7 +7,7 @@ use faer::prelude::ReborrowMut;
 use faer::{MatMut, MatRef};
 use quadric_autodiff::{Data, Executable};
 use quadric_core::Targets;
-use quadric_linalg::{LinearOperator, Properties, Result, Scalar, check_apply};
+use quadric_linalg::{Cost, LinearOperator, Properties, Result, Scalar, check_apply};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -238,6 +238,17 @@ impl<T: Scalar> LinearOperator<T> for Mapped<'_, T> {
         }
     }
 
+    fn cost(&self) -> Cost {
+        let (m, n) = self.shape();
+        let of_one = self.problem.program(Job::Map(self.forward, 1), 1);
+        let flops = of_one.map_or(2 * m as u64, |p| p.flops_along_directions());
+        let product = flops as f64 * self.problem.count() as f64;
+        Cost {
+            product,
+            dense: product * n as f64,
+        }
+    }
+
     fn dense(&self, out: MatMut<'_, T>) -> Result<()> {
         match self.forward {
             Map::Combine(targets) => {
@@ -281,5 +292,9 @@ impl<T: Scalar> LinearOperator<T> for Centred<'_, T> {
 
     fn properties(&self) -> Properties {
         Properties::PSD
+    }
+
+    fn cost(&self) -> Cost {
+        self.uncentred.cost()
     }
 }

@@ -74,6 +74,46 @@ impl<T: Scalar> Source<T> for Examples<T> {
     }
 }
 
+/// Some of the examples of a source.
+#[derive(Clone, Debug)]
+pub struct Selected<S> {
+    source: S,
+    rows: Vec<usize>,
+}
+
+impl<S> Selected<S> {
+    /// The examples `rows` of `source`, in this order.
+    ///
+    /// # Errors
+    /// If there is no such example.
+    pub fn new<T>(source: S, rows: Vec<usize>) -> Result<Self>
+    where
+        S: Source<T>,
+    {
+        let count = source.count();
+        match rows.iter().find(|&&row| row >= count) {
+            Some(row) => Err(Error::argument("rows", row, &format!("less than {count}"))),
+            None => Ok(Self { source, rows }),
+        }
+    }
+}
+
+impl<T, S: Source<T>> Source<T> for Selected<S> {
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn read(&self, rows: Rows<'_>, arrays: &mut [Array<T>]) -> Result<()> {
+        match rows {
+            Rows::Range(start, end) => self.source.read(Rows::List(&self.rows[start..end]), arrays),
+            Rows::List(rows) => {
+                let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
+                self.source.read(Rows::List(&rows), arrays)
+            }
+        }
+    }
+}
+
 /// Appends rows of an array that holds `count` of them.
 pub(crate) fn copy<T: Scalar>(
     array: &Array<T>,

@@ -4,12 +4,11 @@ use super::{examples, load};
 use crate::args::{Global, ModelCheckArgs, Precision};
 use crate::console;
 use faer::Mat;
-use quadric::autodiff::Kind;
 use quadric::core::{Model, Result, Smooth, TwiceSmooth, vector};
-use quadric::data::{NpyRows, Value as Number};
+use quadric::data::Value as Number;
 use quadric::linalg::random::SeedTree;
 use quadric::linalg::{LinearOperator, Scalar};
-use quadric::nn::{Loss, Mode, Network, NpyExamples, Supervised};
+use quadric::nn::{Loss, Mode, Network, Supervised};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -17,7 +16,7 @@ use std::fmt::Write as _;
 const SEED: u64 = 0;
 
 pub(super) fn run(a: &ModelCheckArgs, global: &Global) -> Result<()> {
-    let network = load(&a.file)?;
+    let network = load(&a.file.model, &a.file.reading)?;
     let document = match a.dtype {
         Precision::F32 => check::<f32>(network, a)?,
         Precision::F64 => check::<f64>(network, a)?,
@@ -40,10 +39,8 @@ fn check<T: Scalar + Number>(network: Network, a: &ModelCheckArgs) -> Result<Val
     let exact = Supervised::<f64>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
     let problem = Supervised::<T>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
     let x: Vec<T> = network.initial(0);
-    let accuracy = match target.kind {
-        Kind::Index => Some(share_right(&network, &x, &open()?, a)?),
-        Kind::Float => None,
-    };
+    let buffers: Vec<T> = network.initial_buffers();
+    let accuracy = network.accuracy(&x, &buffers, &open()?, loss, a.batch)?;
     let mut gradient = vec![<T as Scalar>::of(0.0); x.len()];
     let value = problem.value_grad(&x, &mut gradient)?;
     let (symmetry, differences) = derivatives(&problem, &exact, &x)?;
@@ -57,40 +54,6 @@ fn check<T: Scalar + Number>(network: Network, a: &ModelCheckArgs) -> Result<Val
         "examples": problem.examples(),
         "seed": SEED,
     }))
-}
-
-/// The share of labels that are where the largest output is.
-fn share_right<T: Scalar + Number>(
-    network: &Network,
-    x: &[T],
-    source: &NpyExamples,
-    a: &ModelCheckArgs,
-) -> Result<f64> {
-    let labels = NpyRows::open(&a.labels)?;
-    let mut of_batch = Vec::new();
-    let (mut start, mut right, mut all) = (0, 0, 0);
-    let buffers: Vec<T> = network.initial_buffers();
-    network.sweep(x, &buffers, source, a.batch, |outputs| {
-        let n = outputs[0].shape[0];
-        of_batch.resize(n * labels.row_len(), 0);
-        labels.read(start..start + n, &mut of_batch)?;
-        (start, all) = (start + n, all + of_batch.len());
-        let classes = outputs[0].values.len() / of_batch.len().max(1);
-        let rows = outputs[0]
-            .values
-            .chunks_exact(classes.max(1))
-            .zip(&of_batch);
-        right += rows
-            .filter(|(row, label)| largest(row) as i32 == **label)
-            .count();
-        Ok(())
-    })?;
-    Ok(right as f64 / all as f64)
-}
-
-/// Where the largest number is; the first of equal ones.
-fn largest<T: Scalar>(row: &[T]) -> usize {
-    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
 
 /// `|uᵀHv - vᵀHu|` relative to the larger of both, and the distance of `Hv` from central differences of gradients in double

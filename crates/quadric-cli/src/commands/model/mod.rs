@@ -2,7 +2,7 @@
 
 mod check;
 
-use crate::args::{Global, ModelCommand, ModelFileArgs, ModelRunArgs, NetworkArgs};
+use crate::args::{Global, ModelCommand, ModelFileArgs, ModelReadArgs, ModelRunArgs, NetworkArgs};
 use crate::console;
 use quadric::autodiff::Kind;
 use quadric::core::{Error, Overwrite, Result, write_atomically};
@@ -22,7 +22,7 @@ pub(crate) fn run(a: &NetworkArgs, global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(a: &ModelFileArgs) -> Result<Network> {
+pub(crate) fn load(path: &Path, a: &ModelReadArgs) -> Result<Network> {
     let mut options = onnx::Options {
         external_data: a.external_data,
         ..onnx::Options::default()
@@ -39,7 +39,7 @@ fn load(a: &ModelFileArgs) -> Result<Network> {
         };
         options.dims.insert(name.to_owned(), size);
     }
-    onnx::read(&a.model, &options)
+    onnx::read(path, &options)
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -50,7 +50,7 @@ fn kind(kind: Kind) -> &'static str {
 }
 
 fn inspect(a: &ModelFileArgs, global: &Global) -> Result<()> {
-    let network = load(a)?;
+    let network = load(&a.model, &a.reading)?;
     let program = network.program(1, Mode::Evaluate)?;
     let layout = network.layout();
     let port = |p: &Port| json!({ "name": p.name, "kind": kind(p.kind), "shape": p.shape, "axis": p.axis });
@@ -99,7 +99,7 @@ fn inspect(a: &ModelFileArgs, global: &Global) -> Result<()> {
 }
 
 fn outputs(a: &ModelRunArgs, global: &Global) -> Result<()> {
-    let network = load(&a.file)?;
+    let network = load(&a.file.model, &a.file.reading)?;
     let source = examples(&network, &a.data)?;
     let (parameters, buffers) = (network.initial::<f32>(0), network.initial_buffers::<f32>());
     let program = network.program(1, Mode::Evaluate)?;
@@ -118,13 +118,20 @@ fn outputs(a: &ModelRunArgs, global: &Global) -> Result<()> {
     let mut failed = None;
     let written = write_atomically(&a.output, policy, |file| {
         file.write_all(&npy_header(&shape))?;
-        let done = network.sweep(&parameters, &buffers, &source, a.batch, |outputs| {
-            let values = outputs[a.index].values.iter().map(|&v| f64::from(v));
-            let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
-            let place = a.output.display();
-            file.write_all(&bytes)
-                .map_err(|e| Error::io("write", place, e))
-        });
+        let done = network.sweep(
+            &parameters,
+            &buffers,
+            &source,
+            None,
+            a.batch,
+            |outputs, _| {
+                let values = outputs[a.index].values.iter().map(|&v| f64::from(v));
+                let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
+                let place = a.output.display();
+                file.write_all(&bytes)
+                    .map_err(|e| Error::io("write", place, e))
+            },
+        );
         done.map_err(|e| {
             failed = Some(e);
             std::io::Error::other("the network was not run")
