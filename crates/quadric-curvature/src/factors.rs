@@ -6,7 +6,7 @@
 
 use crate::gather::Rows;
 use crate::place::Place;
-use crate::{Factored, Spectral};
+use crate::{Factored, FactoredEigen};
 use faer::Mat;
 use quadric_core::{Backward, Layout, Matrix, Model, Tap, Targets};
 use quadric_linalg::algebra::{Kronecker, KroneckerEigen};
@@ -40,7 +40,6 @@ pub struct Factors {
     pub(crate) layers: Vec<Layer>,
     pub(crate) dim: usize,
     pub(crate) matrix: Matrix,
-    sharing: Sharing,
 }
 
 /// Sums over examples for a layer.
@@ -119,7 +118,6 @@ impl Factors {
             layers: layers.collect::<Result<_>>()?,
             dim: layout.len(),
             matrix,
-            sharing,
         })
     }
 
@@ -150,17 +148,12 @@ impl Factors {
     ///
     /// # Errors
     /// An iteration that does not converge.
-    pub fn spectral(&self) -> Result<Spectral> {
+    pub fn eigen(&self) -> Result<FactoredEigen> {
         let blocks = self.layers.iter().map(|l| {
             let block = Kronecker::symmetric(l.b.clone(), l.a.clone(), true)?;
             Ok((l.place.clone(), block.eigen()?))
         });
-        Ok(Spectral::new(blocks.collect::<Result<_>>()?, self.dim))
-    }
-
-    /// What was done with layers that use their weights at many positions.
-    pub fn sharing(&self) -> Sharing {
-        self.sharing
+        Ok(FactoredEigen::new(blocks.collect::<Result<_>>()?, self.dim))
     }
 
     /// Inverses of `(A + π √γ I)` and `(B + √γ / π I)` with `π² = mean eigenvalue of A / that of B`, which split the damping γ
@@ -169,7 +162,7 @@ impl Factors {
     /// # Errors
     /// A damping that is not positive and finite, or an iteration that does not converge.
     pub fn split_inverse<T: Scalar>(&self, damping: f64, split: Split) -> Result<Factored<T>> {
-        crate::spectral::check_damping(damping)?;
+        crate::factored::check_damping(damping)?;
         let blocks = self.layers.iter().map(|l| {
             let (b, a) = (
                 symmetric_eigen(l.b.as_ref())?,
@@ -193,7 +186,7 @@ impl Factors {
             let block = KroneckerEigen::new(b.vectors, a.vectors, values)?;
             Ok((l.place.clone(), block))
         });
-        Spectral::new(blocks.collect::<Result<_>>()?, self.dim).operator_with(1.0 / damping)
+        FactoredEigen::new(blocks.collect::<Result<_>>()?, self.dim).operator_with(1.0 / damping)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What further walks over the examples make of factors: better eigenvalues, or better factors.
 
+use crate::factored::FactoredEigen;
 use crate::factors::{Factors, Layer, symmetric, used_often, walks};
 use crate::gather::Rows;
 use crate::place::Place;
-use crate::spectral::Spectral;
 use faer::{Mat, MatRef};
 use quadric_core::{Model, Tap};
 use quadric_linalg::algebra::KroneckerEigen;
@@ -16,18 +16,18 @@ impl Factors {
     ///
     /// # Errors
     /// Those of the model, and a layer whose weights are used in several places.
-    pub fn corrected<T: Scalar>(&self, model: &dyn Model<T>, x: &[T]) -> Result<Spectral> {
-        let spectral = self.spectral()?;
+    pub fn corrected<T: Scalar>(&self, model: &dyn Model<T>, x: &[T]) -> Result<FactoredEigen> {
+        let eigen = self.eigen()?;
         let mut sums: Vec<Mat<f64>> = Vec::new();
-        for (place, _) in spectral.blocks() {
+        for (place, _) in eigen.blocks() {
             let (p, q) = place.shape();
             sums.push(Mat::zeros(p, q));
         }
         let scale = self.walk(model, x, |i, tap| {
-            let (place, block) = &spectral.blocks()[i];
+            let (place, block) = &eigen.blocks()[i];
             add_squares(tap, place, block, &mut sums[i]);
         })?;
-        let blocks = spectral
+        let blocks = eigen
             .blocks()
             .iter()
             .zip(&sums)
@@ -35,7 +35,7 @@ impl Factors {
                 let values = Mat::from_fn(sum.nrows(), sum.ncols(), |i, j| scale * sum[(i, j)]);
                 Ok((place.clone(), block.with_values(values)?))
             });
-        Ok(Spectral::new(blocks.collect::<Result<_>>()?, self.dim))
+        Ok(FactoredEigen::new(blocks.collect::<Result<_>>()?, self.dim))
     }
 
     /// Factors whose product is nearer to the block of each layer, in the Frobenius norm: each pass over the examples gives one

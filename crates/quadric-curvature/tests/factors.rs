@@ -3,7 +3,7 @@
 use faer::{Mat, MatRef};
 use quadric_autodiff::{Array, Kind};
 use quadric_core::{Matrix, Model, Targets};
-use quadric_curvature::{Factors, Place, Sharing, Spectral, Split};
+use quadric_curvature::{FactoredEigen, Factors, Place, Sharing, Split};
 use quadric_linalg::dense::{svd, symmetric_eigen};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{ErrorKind, LinearOperator, Result};
@@ -354,26 +354,26 @@ fn functions_of_the_matrix() {
     let (problem, x) = problem(encoder(), Loss::CROSS_ENTROPY, 4);
     let factors = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Reduce).expect("factors");
     let stands = matrix(&factors.operator::<f64>().expect("an operator"));
-    let (spectral, damping) = (factors.spectral().expect("eigenvalues"), 0.03);
-    let inverse = spectral.inverse::<f64>(damping).expect("a damping");
+    let (eigen, damping) = (factors.eigen().expect("eigenvalues"), 0.03);
+    let inverse = eigen.inverse::<f64>(damping).expect("a damping");
     inverse_of(&stands, &matrix(&inverse), damping);
     // Positions and normalisations are in no layer.
     let n = stands.nrows();
-    let tapped: usize = spectral.blocks().iter().map(|b| b.1.shape().0).sum();
+    let tapped: usize = eigen.blocks().iter().map(|b| b.1.shape().0).sum();
     assert!(tapped + 12 <= n, "{tapped} of {n}");
     let values = symmetric_eigen(stands.as_ref()).expect("finite").values;
     let log_det: f64 = values.iter().map(|v| (v + damping).ln()).sum();
-    let found = spectral.sum(|v| (v + damping).ln()).expect("positive");
+    let found = eigen.sum(|v| (v + damping).ln()).expect("positive");
     agree("log det", found, log_det, 1e-11);
     agree(
         "trace",
-        spectral.sum(|v| v).expect("finite"),
+        eigen.sum(|v| v).expect("finite"),
         trace(&stands),
         1e-12,
     );
-    let root = matrix(&spectral.map::<f64>(f64::sqrt).expect("not negative"));
+    let root = matrix(&eigen.map::<f64>(f64::sqrt).expect("not negative"));
     same("root", &(&root * &root), &stands, 1e-12);
-    let single = spectral.inverse::<f32>(damping).expect("a damping");
+    let single = eigen.inverse::<f32>(damping).expect("a damping");
     let mut out = Mat::<f32>::zeros(n, n);
     single.dense(out.as_mut()).expect("a matrix");
     let rounded = Mat::from_fn(n, n, |i, j| f64::from(out[(i, j)]));
@@ -384,14 +384,14 @@ fn functions_of_the_matrix() {
 fn samples_have_the_covariance() {
     let (problem, x) = golden();
     let factors = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Expand).expect("factors");
-    let spectral = factors.corrected(&problem, &x).expect("eigenvalues");
+    let eigen = factors.corrected(&problem, &x).expect("eigenvalues");
     let covariance = |v: f64| 1.0 / (v + 0.1);
-    let exact = matrix(&spectral.map::<f64>(covariance).expect("positive"));
+    let exact = matrix(&eigen.map::<f64>(covariance).expect("positive"));
     let (seed, draws) = (12, 4000);
     let mut stream = SeedTree::new(seed).child("samples").stream(0);
     let mut sums = Mat::<f64>::zeros(43, 43);
     for _ in 0..draws {
-        let v = spectral.sample(covariance, &mut stream).expect("positive");
+        let v = eigen.sample(covariance, &mut stream).expect("positive");
         let v = faer::ColRef::from_slice(&v);
         sums += v * v.transpose();
     }
@@ -445,10 +445,10 @@ fn layers_without_curvature() {
     assert_eq!(factors.layers()[0].b.norm_max(), 0.0);
     let nearer = factors.nearer(&problem, &x, 2).expect("factors");
     assert_eq!(nearer.layers()[0].b.norm_max(), 0.0);
-    let spectral = factors.corrected(&problem, &x).expect("eigenvalues");
+    let eigen = factors.corrected(&problem, &x).expect("eigenvalues");
     let (damping, first) = (0.5, 0..25);
     for inverse in [
-        spectral.inverse::<f64>(damping),
+        eigen.inverse::<f64>(damping),
         factors.split_inverse(damping, Split::Trace),
         factors.split_inverse(damping, Split::Plain),
     ] {
@@ -484,14 +484,14 @@ fn what_means_nothing_is_refused() {
     endless[3] = f64::NAN;
     let found = Factors::new(&problem, &endless, Matrix::Fisher, Sharing::Expand);
     assert_eq!(kind(found, "of `fc1.weight`"), ErrorKind::NonFinite);
-    let spectral: Spectral = new(Matrix::Fisher)
-        .and_then(|f| f.spectral())
+    let eigen: FactoredEigen = new(Matrix::Fisher)
+        .and_then(|f| f.eigen())
         .expect("factors");
     for damping in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let found = spectral.inverse::<f64>(damping);
+        let found = eigen.inverse::<f64>(damping);
         assert_eq!(kind(found, "`damping` is"), ErrorKind::Argument);
     }
-    assert_eq!(kind(spectral.sum(f64::ln), "the sum"), ErrorKind::Numeric);
+    assert_eq!(kind(eigen.sum(f64::ln), "the sum"), ErrorKind::Numeric);
 }
 
 #[test]
