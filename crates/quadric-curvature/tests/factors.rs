@@ -146,6 +146,29 @@ fn golden_numbers() {
     }
 }
 
+/// Sums are in double precision, so that only what goes through the layers is rounded.
+#[test]
+fn single_precision() {
+    let (problem, w) = golden();
+    let single: Vec<f32> = w.iter().map(|&v| v as f32).collect();
+    let x = (0..48).map(|at| (0.3 + 0.9 * (at / 4) as f32 + 1.3 * (at % 4) as f32).cos());
+    let examples = Examples {
+        count: 12,
+        inputs: vec![Array::Float(x.collect())],
+        targets: Array::Index((0..12).map(|i| i % 3).collect()),
+    };
+    let network = problem.network().clone();
+    let rounded = Supervised::new(network, Loss::CROSS_ENTROPY, examples).expect("a problem");
+    for m in [Matrix::Fisher, Matrix::EmpiricalFisher] {
+        let exact = Factors::new(&problem, &w, m, Sharing::Expand).expect("factors");
+        let found = Factors::new(&rounded, &single, m, Sharing::Expand).expect("factors");
+        for (exact, found) in exact.layers().iter().zip(found.layers()) {
+            same("A", &found.a, &exact.a, 1e-5);
+            same("B", &found.b, &exact.b, 1e-5);
+        }
+    }
+}
+
 fn encoder() -> Result<Network> {
     encoder_classifier(EncoderClassifier {
         steps: 3,
