@@ -6,8 +6,8 @@
 
 use crate::gather::Rows;
 use crate::place::Place;
-use crate::{Factored, Spectral};
-use faer::{Mat, MatRef};
+use crate::{Factored, FactoredEigen};
+use faer::Mat;
 use quadric_core::{Backward, Layout, Matrix, Model, Tap, Targets};
 use quadric_linalg::algebra::{Kronecker, KroneckerEigen};
 use quadric_linalg::dense::{product, symmetric_eigen};
@@ -37,10 +37,9 @@ pub struct Layer {
 /// The factors of all layers of a model that multiply with weights.
 #[derive(Clone, Debug)]
 pub struct Factors {
-    layers: Vec<Layer>,
-    dim: usize,
-    matrix: Matrix,
-    sharing: Sharing,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) dim: usize,
+    pub(crate) matrix: Matrix,
 }
 
 /// Sums over examples for a layer.
@@ -54,7 +53,10 @@ struct Sums {
 }
 
 /// The walks over the examples that give a matrix, and by what the sum of the squares of its gradients is multiplied.
-fn walks<T: Scalar>(model: &dyn Model<T>, matrix: Matrix) -> Result<(Vec<Backward>, f64)> {
+pub(crate) fn walks<T: Scalar>(
+    model: &dyn Model<T>,
+    matrix: Matrix,
+) -> Result<(Vec<Backward>, f64)> {
     let weight = model.weight()?;
     let gradient = Backward::Gradient;
     match matrix {
@@ -116,7 +118,6 @@ impl Factors {
             layers: layers.collect::<Result<_>>()?,
             dim: layout.len(),
             matrix,
-            sharing,
         })
     }
 
@@ -147,59 +148,12 @@ impl Factors {
     ///
     /// # Errors
     /// An iteration that does not converge.
-    pub fn spectral(&self) -> Result<Spectral> {
+    pub fn eigen(&self) -> Result<FactoredEigen> {
         let blocks = self.layers.iter().map(|l| {
             let block = Kronecker::symmetric(l.b.clone(), l.a.clone(), true)?;
             Ok((l.place.clone(), block.eigen()?))
         });
-        Ok(Spectral::new(blocks.collect::<Result<_>>()?, self.dim))
-    }
-
-    /// The same eigenvectors with the curvature along them for eigenvalues: the best in the basis (George et al.,
-    /// arXiv 1806.03884). Their sum in the block of a layer is the trace of that block of the matrix itself.
-    ///
-    /// # Errors
-    /// Those of the model, and a layer whose weights are used in several places.
-    pub fn corrected<T: Scalar>(&self, model: &dyn Model<T>, x: &[T]) -> Result<Spectral> {
-        let spectral = self.spectral()?;
-        let (walks, scale) = walks(model, self.matrix)?;
-        let mut sums: Vec<Mat<f64>> = Vec::new();
-        for (_, block) in spectral.blocks() {
-            let (p, q) = (block.values().nrows(), block.values().ncols());
-            sums.push(Mat::zeros(p, q));
-        }
-        let mut examples = vec![0; sums.len()];
-        for walk in &walks {
-            model.taps(x, *walk, &mut |tap| {
-                let blocks = spectral.blocks();
-                let found = blocks.iter().position(|b| b.0.weight() == tap.weight);
-                let at = found.ok_or_else(|| {
-                    let text = "the model has a layer that has no factors";
-                    Error::new(ErrorKind::Argument, text)
-                })?;
-                let (place, block) = &blocks[at];
-                place.check(model.layout(), &tap)?;
-                examples[at] += tap.inputs.nrows() / tap.shared;
-                add_squares(&tap, place, block, &mut sums[at]);
-                Ok(())
-            })?;
-        }
-        let mut corrected = Vec::new();
-        for (i, (place, block)) in spectral.blocks().iter().enumerate() {
-            if examples[i] != model.examples() * walks.len() {
-                return Err(used_often(model.layout(), place));
-            }
-            let values = Mat::from_fn(sums[i].nrows(), sums[i].ncols(), |r, c| {
-                scale * sums[i][(r, c)]
-            });
-            corrected.push((place.clone(), block.with_values(values)?));
-        }
-        Ok(Spectral::new(corrected, self.dim))
-    }
-
-    /// What was done with layers that use their weights at many positions.
-    pub fn sharing(&self) -> Sharing {
-        self.sharing
+        Ok(FactoredEigen::new(blocks.collect::<Result<_>>()?, self.dim))
     }
 
     /// Inverses of `(A + π √γ I)` and `(B + √γ / π I)` with `π² = mean eigenvalue of A / that of B`, which split the damping γ
@@ -208,7 +162,7 @@ impl Factors {
     /// # Errors
     /// A damping that is not positive and finite, or an iteration that does not converge.
     pub fn split_inverse<T: Scalar>(&self, damping: f64, split: Split) -> Result<Factored<T>> {
-        crate::spectral::check_damping(damping)?;
+        crate::factored::check_damping(damping)?;
         let blocks = self.layers.iter().map(|l| {
             let (b, a) = (
                 symmetric_eigen(l.b.as_ref())?,
@@ -232,7 +186,7 @@ impl Factors {
             let block = KroneckerEigen::new(b.vectors, a.vectors, values)?;
             Ok((l.place.clone(), block))
         });
-        Spectral::new(blocks.collect::<Result<_>>()?, self.dim).operator_with(1.0 / damping)
+        FactoredEigen::new(blocks.collect::<Result<_>>()?, self.dim).operator_with(1.0 / damping)
     }
 }
 
@@ -246,39 +200,10 @@ pub enum Split {
     Plain,
 }
 
-fn used_often(layout: &Layout, place: &Place) -> Error {
+pub(crate) fn used_often(layout: &Layout, place: &Place) -> Error {
     let name = &layout.segments()[place.weight()].name;
     let text = format!("`{name}` is used in several places, whose products belong together");
     Error::new(ErrorKind::Capability, text)
-}
-
-/// Adds `(Vᵀ G U)²` entry by entry, for the gradients G of all examples and blocks of a tap.
-fn add_squares<T: Scalar>(
-    tap: &Tap<'_, T>,
-    place: &Place,
-    block: &KroneckerEigen<f64>,
-    sums: &mut Mat<f64>,
-) {
-    let ((v, u), n) = (block.vectors(), tap.inputs.nrows());
-    let times = |m: Mat<f64>, by: MatRef<'_, f64>| {
-        let mut out = Mat::zeros(n, by.ncols());
-        product(m.as_ref(), by, out.as_mut());
-        out
-    };
-    let inputs = times(Rows::All.of_inputs(tap, place.has_bias()), u);
-    let mut inside = Mat::zeros(v.nrows(), u.nrows());
-    for &gradients in tap.gradients {
-        let gradients = times(Rows::All.of_block(tap, gradients), v);
-        for first in (0..n).step_by(tap.shared) {
-            let [d, a] = [&gradients, &inputs].map(|m| m.subrows(first, tap.shared));
-            product(d.transpose(), a, inside.as_mut());
-            for j in 0..inside.ncols() {
-                for i in 0..inside.nrows() {
-                    sums[(i, j)] += inside[(i, j)] * inside[(i, j)];
-                }
-            }
-        }
-    }
 }
 
 impl Sums {
@@ -329,8 +254,7 @@ impl Sums {
         };
         let name = &layout.segments()[self.place.weight()].name;
         let scaled = |m: &Mat<f64>, by: f64, what: &str| {
-            // Both triangles are the same bits.
-            let scaled = Mat::from_fn(m.nrows(), m.ncols(), |i, j| by * m[(i.max(j), i.min(j))]);
+            let scaled = symmetric(m, by);
             let bad = (0..m.ncols()).find_map(|j| {
                 let i = (0..m.nrows()).find(|&i| !scaled[(i, j)].is_finite())?;
                 Some((i, j))
@@ -349,6 +273,11 @@ impl Sums {
             place: self.place,
         })
     }
+}
+
+/// A multiple of a symmetric matrix, both triangles with the same bits.
+pub(crate) fn symmetric(m: &Mat<f64>, by: f64) -> Mat<f64> {
+    Mat::from_fn(m.nrows(), m.ncols(), |i, j| by * m[(i.max(j), i.min(j))])
 }
 
 /// Adds `Xᵀ X`.

@@ -2,23 +2,24 @@
 //! covariance matrices.
 
 mod blocks;
+mod factored;
 mod factors;
 mod gather;
 mod landscape;
 mod noise;
 mod place;
+mod refine;
 mod repeats;
-mod spectral;
 mod spectrum;
 mod watched;
 
 pub use blocks::{Block, DiagonalBlock, blocks};
+pub use factored::{Factored, FactoredEigen};
 pub use factors::{Factors, Layer, Sharing, Split};
 pub use landscape::{Line, Plane, line, plane, scaled_direction, steps};
 pub use noise::{Noise, alignment, gradient_noise};
 pub use place::Place;
 pub use repeats::check_repeats;
-pub use spectral::{Factored, Spectral};
 pub use spectrum::{
     At, BlockSpectrum, Eigenvalue, Phase, Saved, Spectrum, SpectrumOptions, SpectrumWatch, Trace,
     spectrum,

@@ -3,8 +3,8 @@
 use faer::{Mat, MatRef};
 use quadric_autodiff::{Array, Kind};
 use quadric_core::{Matrix, Model, Targets};
-use quadric_curvature::{Factors, Place, Sharing, Spectral, Split};
-use quadric_linalg::dense::symmetric_eigen;
+use quadric_curvature::{FactoredEigen, Factors, Place, Sharing, Split};
+use quadric_linalg::dense::{svd, symmetric_eigen};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{ErrorKind, LinearOperator, Result};
 use quadric_nn::layers::{Activation, Conv2d, Dense, EncoderLayer, conv2d, dense, gru};
@@ -146,6 +146,29 @@ fn golden_numbers() {
     }
 }
 
+/// Sums are in double precision, so that only what goes through the layers is rounded.
+#[test]
+fn single_precision() {
+    let (problem, w) = golden();
+    let single: Vec<f32> = w.iter().map(|&v| v as f32).collect();
+    let x = (0..48).map(|at| (0.3 + 0.9 * (at / 4) as f32 + 1.3 * (at % 4) as f32).cos());
+    let examples = Examples {
+        count: 12,
+        inputs: vec![Array::Float(x.collect())],
+        targets: Array::Index((0..12).map(|i| i % 3).collect()),
+    };
+    let network = problem.network().clone();
+    let rounded = Supervised::new(network, Loss::CROSS_ENTROPY, examples).expect("a problem");
+    for m in [Matrix::Fisher, Matrix::EmpiricalFisher] {
+        let exact = Factors::new(&problem, &w, m, Sharing::Expand).expect("factors");
+        let found = Factors::new(&rounded, &single, m, Sharing::Expand).expect("factors");
+        for (exact, found) in exact.layers().iter().zip(found.layers()) {
+            same("A", &found.a, &exact.a, 1e-5);
+            same("B", &found.b, &exact.b, 1e-5);
+        }
+    }
+}
+
 fn encoder() -> Result<Network> {
     encoder_classifier(EncoderClassifier {
         steps: 3,
@@ -267,6 +290,46 @@ fn deep_linear_networks_are_exact() {
     }
 }
 
+/// The nearest product of all, from the singular values of the block rearranged: rows are entries of B, columns those of A.
+fn nearest(exact: &Mat<f64>, (p, q): (usize, usize)) -> Mat<f64> {
+    let entry = |b: usize, a: usize| exact[(b / p * q + a / q, b % p * q + a % q)];
+    let rearranged = Mat::from_fn(p * p, q * q, entry);
+    let svd = svd(rearranged.as_ref()).expect("finite");
+    let factor =
+        |m: &Mat<f64>, n: usize, by: f64| Mat::from_fn(n, n, |i, j| by * m[(i * n + j, 0)]);
+    kronecker(&factor(&svd.u, p, svd.values[0]), &factor(&svd.v, q, 1.0))
+}
+
+#[test]
+fn nearer_factors_go_to_the_nearest() {
+    for (name, (problem, x)) in [
+        ("golden", golden()),
+        ("images", problem(images(), Loss::CROSS_ENTROPY, 5)),
+        ("gru", problem(gated(), Loss::MeanSquared, 5)),
+    ] {
+        let start = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Expand).expect("factors");
+        let whole = matrix(&*problem.matrix(&x, Matrix::Fisher).expect("a matrix"));
+        let after = |passes| start.nearer(&problem, &x, passes).expect("factors");
+        let all = [0, 1, 2, 3, 60].map(after);
+        for (i, layer) in all[4].layers().iter().enumerate() {
+            let exact = block(whole.as_ref(), &layer.place);
+            let distance = |f: &Factors| {
+                let l = &f.layers()[i];
+                (kronecker(&l.b, &l.a) - &exact).norm_l2()
+            };
+            let best = nearest(&exact, layer.place.shape());
+            same(name, &kronecker(&layer.b, &layer.a), &best, 1e-6);
+            let least = (best - &exact).norm_l2();
+            agree(name, distance(&all[4]), least, 1e-9);
+            let steps = all.iter().map(distance).collect::<Vec<_>>();
+            assert!(
+                steps.is_sorted_by(|a, b| *b <= a * (1.0 + 1e-12)),
+                "{name}: {steps:?}"
+            );
+        }
+    }
+}
+
 /// Drawn and given targets, from the gradients of the examples: those by biases are those by outputs, and weights say the rest.
 #[test]
 fn factors_from_gradients_of_examples() {
@@ -314,26 +377,26 @@ fn functions_of_the_matrix() {
     let (problem, x) = problem(encoder(), Loss::CROSS_ENTROPY, 4);
     let factors = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Reduce).expect("factors");
     let stands = matrix(&factors.operator::<f64>().expect("an operator"));
-    let (spectral, damping) = (factors.spectral().expect("eigenvalues"), 0.03);
-    let inverse = spectral.inverse::<f64>(damping).expect("a damping");
+    let (eigen, damping) = (factors.eigen().expect("eigenvalues"), 0.03);
+    let inverse = eigen.inverse::<f64>(damping).expect("a damping");
     inverse_of(&stands, &matrix(&inverse), damping);
     // Positions and normalisations are in no layer.
     let n = stands.nrows();
-    let tapped: usize = spectral.blocks().iter().map(|b| b.1.shape().0).sum();
+    let tapped: usize = eigen.blocks().iter().map(|b| b.1.shape().0).sum();
     assert!(tapped + 12 <= n, "{tapped} of {n}");
     let values = symmetric_eigen(stands.as_ref()).expect("finite").values;
     let log_det: f64 = values.iter().map(|v| (v + damping).ln()).sum();
-    let found = spectral.sum(|v| (v + damping).ln()).expect("positive");
+    let found = eigen.sum(|v| (v + damping).ln()).expect("positive");
     agree("log det", found, log_det, 1e-11);
     agree(
         "trace",
-        spectral.sum(|v| v).expect("finite"),
+        eigen.sum(|v| v).expect("finite"),
         trace(&stands),
         1e-12,
     );
-    let root = matrix(&spectral.map::<f64>(f64::sqrt).expect("not negative"));
+    let root = matrix(&eigen.map::<f64>(f64::sqrt).expect("not negative"));
     same("root", &(&root * &root), &stands, 1e-12);
-    let single = spectral.inverse::<f32>(damping).expect("a damping");
+    let single = eigen.inverse::<f32>(damping).expect("a damping");
     let mut out = Mat::<f32>::zeros(n, n);
     single.dense(out.as_mut()).expect("a matrix");
     let rounded = Mat::from_fn(n, n, |i, j| f64::from(out[(i, j)]));
@@ -344,14 +407,14 @@ fn functions_of_the_matrix() {
 fn samples_have_the_covariance() {
     let (problem, x) = golden();
     let factors = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Expand).expect("factors");
-    let spectral = factors.corrected(&problem, &x).expect("eigenvalues");
+    let eigen = factors.corrected(&problem, &x).expect("eigenvalues");
     let covariance = |v: f64| 1.0 / (v + 0.1);
-    let exact = matrix(&spectral.map::<f64>(covariance).expect("positive"));
+    let exact = matrix(&eigen.map::<f64>(covariance).expect("positive"));
     let (seed, draws) = (12, 4000);
     let mut stream = SeedTree::new(seed).child("samples").stream(0);
     let mut sums = Mat::<f64>::zeros(43, 43);
     for _ in 0..draws {
-        let v = spectral.sample(covariance, &mut stream).expect("positive");
+        let v = eigen.sample(covariance, &mut stream).expect("positive");
         let v = faer::ColRef::from_slice(&v);
         sums += v * v.transpose();
     }
@@ -403,10 +466,12 @@ fn layers_without_curvature() {
     x[25..40].fill(0.0);
     let factors = Factors::new(&problem, &x, Matrix::Fisher, Sharing::Expand).expect("factors");
     assert_eq!(factors.layers()[0].b.norm_max(), 0.0);
-    let spectral = factors.corrected(&problem, &x).expect("eigenvalues");
+    let nearer = factors.nearer(&problem, &x, 2).expect("factors");
+    assert_eq!(nearer.layers()[0].b.norm_max(), 0.0);
+    let eigen = factors.corrected(&problem, &x).expect("eigenvalues");
     let (damping, first) = (0.5, 0..25);
     for inverse in [
-        spectral.inverse::<f64>(damping),
+        eigen.inverse::<f64>(damping),
         factors.split_inverse(damping, Split::Trace),
         factors.split_inverse(damping, Split::Plain),
     ] {
@@ -442,14 +507,14 @@ fn what_means_nothing_is_refused() {
     endless[3] = f64::NAN;
     let found = Factors::new(&problem, &endless, Matrix::Fisher, Sharing::Expand);
     assert_eq!(kind(found, "of `fc1.weight`"), ErrorKind::NonFinite);
-    let spectral: Spectral = new(Matrix::Fisher)
-        .and_then(|f| f.spectral())
+    let eigen: FactoredEigen = new(Matrix::Fisher)
+        .and_then(|f| f.eigen())
         .expect("factors");
     for damping in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let found = spectral.inverse::<f64>(damping);
+        let found = eigen.inverse::<f64>(damping);
         assert_eq!(kind(found, "`damping` is"), ErrorKind::Argument);
     }
-    assert_eq!(kind(spectral.sum(f64::ln), "the sum"), ErrorKind::Numeric);
+    assert_eq!(kind(eigen.sum(f64::ln), "the sum"), ErrorKind::Numeric);
 }
 
 #[test]
@@ -468,4 +533,6 @@ fn weights_of_several_places() {
         kind(factors.corrected(&problem, &x), text),
         ErrorKind::Capability
     );
+    let nearer = factors.nearer(&problem, &x, 1);
+    assert_eq!(kind(nearer, text), ErrorKind::Capability);
 }

@@ -73,7 +73,7 @@ impl<T: Scalar> LinearOperator<T> for Factored<T> {
 
 /// A symmetric matrix by its eigenvectors and eigenvalues, in a block for each of some layers; 0 for all other parameters.
 #[derive(Clone, Debug)]
-pub struct Spectral {
+pub struct FactoredEigen {
     blocks: Vec<(Place, KroneckerEigen<f64>)>,
     dim: usize,
 }
@@ -86,7 +86,7 @@ pub(crate) fn check_damping(damping: f64) -> Result<()> {
     }
 }
 
-impl Spectral {
+impl FactoredEigen {
     pub(crate) fn new(blocks: Vec<(Place, KroneckerEigen<f64>)>, dim: usize) -> Self {
         Self { blocks, dim }
     }
