@@ -1,12 +1,17 @@
-//! Writes the page of the tests' made-up race, to look at while changing the template:
-//! `cargo run -p quadric-report --example preview -- preview.html`.
+//! Writes the pages of the tests' made-up numbers into a folder, to look at while changing the templates:
+//! `cargo run -p quadric-report --example preview -- folder`.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "../tests/common/curvature.rs"]
+mod curvature;
+
+use quadric_report::{write, write_curvature, write_evolution};
+use std::path::PathBuf;
 
 fn main() -> quadric_core::Result<()> {
-    let path = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "preview.html".to_owned());
-    quadric_report::write(path.as_ref(), &common::race(), true)
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| ".".to_owned()));
+    write(&folder.join("race.html"), &common::race(), true)?;
+    write_curvature(&folder.join("curvature.html"), &curvature::analysis(), true)?;
+    write_evolution(&folder.join("evolution.html"), &curvature::training(), true)
 }

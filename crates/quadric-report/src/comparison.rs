@@ -1,11 +1,12 @@
 //! Many problems by several methods as one page: profiles, a table, what was not solved.
 
 use crate::format::{clean, escape, list, number, precise};
-use crate::page::{COLOURS, NAME, PLOTLY, STYLE, dash, harmless, json_failed};
+use crate::frame::{COLOURS, Frame, NAME, fill};
+use crate::page::dash;
 use crate::summary::words;
 use crate::{Family, Steps, data_profiles, performance_profiles};
 use askama::Template;
-use quadric_core::{Error, ErrorKind, Result};
+use quadric_core::{Error, Result};
 use serde::Serialize;
 
 const SCRIPT: &str = include_str!("../templates/profiles.js");
@@ -64,18 +65,11 @@ pub struct Trial {
 
 #[derive(Template)]
 #[template(path = "profiles.html")]
-struct Page<'a> {
-    comparison: &'a Comparison,
-    title: String,
-    summary: String,
+struct Page {
+    frame: Frame,
     methods: Vec<Method>,
     cases: Vec<Row>,
     failures: Vec<(String, Vec<String>)>,
-    config: Option<String>,
-    data: String,
-    plotly: &'static str,
-    script: &'static str,
-    style: &'static str,
 }
 
 struct Method {
@@ -130,24 +124,21 @@ pub fn render_comparison(c: &Comparison) -> Result<String> {
         by_seconds: performance_profiles(&seconds),
         data: data_profiles(&evaluations),
     };
-    let json = serde_json::to_string(&data).map_err(json_failed)?;
-    let config = c.config.as_ref().map(serde_json::to_string_pretty);
+    let frame = Frame::new(
+        &c.title,
+        &c.subtitle,
+        summary(c),
+        c.config.as_ref(),
+        &data,
+        SCRIPT,
+    )?;
     let fewest = cheapest(&evaluations);
-    let page = Page {
-        comparison: c,
-        title: clean(&c.title, 200),
-        summary: summary(c),
+    fill(&Page {
+        frame,
         methods: methods(c, &cheapest(&seconds), &fewest),
         cases: cases(c, &fewest),
         failures: failures(c),
-        config: config.transpose().map_err(json_failed)?,
-        data: harmless(&json),
-        plotly: PLOTLY,
-        script: SCRIPT,
-        style: STYLE,
-    };
-    page.render()
-        .map_err(|e| Error::new(ErrorKind::Internal, "cannot fill in the report").with_source(e))
+    })
 }
 
 fn costs(c: &Comparison, cost: impl Fn(&Trial) -> Option<f64>) -> Vec<Vec<Option<f64>>> {

@@ -1,6 +1,9 @@
 //! The page as a file that is either whole or not there.
 
-use crate::{Comparison, Report, render, render_comparison};
+use crate::{
+    Comparison, Curvature, Evolution, Report, render, render_comparison, render_curvature,
+    render_evolution,
+};
 use quadric_core::{Overwrite, Result, write_atomically};
 use std::path::Path;
 
@@ -18,6 +21,22 @@ pub fn write(path: &Path, report: &Report, overwrite: bool) -> Result<()> {
 /// As [`write()`], and those of [`render_comparison`].
 pub fn write_comparison(path: &Path, comparison: &Comparison, overwrite: bool) -> Result<()> {
     put(path, &render_comparison(comparison)?, overwrite)
+}
+
+/// [`write()`] for the page of a curvature analysis.
+///
+/// # Errors
+/// As [`write()`], and those of [`render_curvature`].
+pub fn write_curvature(path: &Path, curvature: &Curvature, overwrite: bool) -> Result<()> {
+    put(path, &render_curvature(curvature)?, overwrite)
+}
+
+/// [`write()`] for the page of several curvature analyses.
+///
+/// # Errors
+/// As [`write()`], and those of [`render_evolution`].
+pub fn write_evolution(path: &Path, evolution: &Evolution, overwrite: bool) -> Result<()> {
+    put(path, &render_evolution(evolution)?, overwrite)
 }
 
 fn put(path: &Path, html: &str, overwrite: bool) -> Result<()> {

@@ -51,6 +51,18 @@ pub(crate) fn number_raised(x: f64) -> String {
     }
 }
 
+/// A number and its error, both with the decimals that two digits of the error need: `41.500 ± 0.017`. With `spell` where
+/// that would be long.
+pub(crate) fn measured(x: f64, error: f64, spell: fn(f64) -> String) -> String {
+    let decimals = 1.0 - error.abs().log10().floor();
+    let plain = x == 0.0 || (1e-3..1e6).contains(&x.abs());
+    if plain && (0.0..=6.0).contains(&decimals) {
+        let decimals = decimals as usize;
+        return format!("{x:.decimals$} ± {error:.decimals$}");
+    }
+    format!("{} ± {}", spell(x), spell(error))
+}
+
 fn raised(exponent: &str) -> String {
     let up = |c| match c {
         '-' => '⁻',
@@ -190,6 +202,17 @@ mod tests {
         assert_eq!(precise(-1_234.567_890_123), "-1234.567890");
         assert_eq!(precise(1.5e-9), "1.500000000e-9");
         assert_eq!(precise(f64::NAN), "NaN");
+        for (x, error, text) in [
+            (41.23, 0.0166, "41.230 ± 0.017"),
+            (-0.9, 3.6e-4, "-0.90000 ± 0.00036"),
+            (1234.0, 56.7, "1234 ± 57"),
+            (0.002, 0.3, "0.00 ± 0.30"),
+            (5.0, 0.0, "5.00 ± 0"),
+            (2e-9, 1e-11, "2.00e-9 ± 1.00e-11"),
+            (123_456.0, 4321.0, "123000 ± 4320"),
+        ] {
+            assert_eq!(measured(x, error, number), text);
+        }
         assert_eq!(power(1e-12), "10⁻¹²");
         assert_eq!(power(2e-9), "2.00·10⁻⁹");
         assert_eq!(threshold(1e-12), "1e-12");

@@ -1,20 +1,29 @@
-//! Races and traces as one self-contained HTML page and as a table for the terminal.
+//! Races, comparisons and curvature analyses as one self-contained HTML page and as text for the terminal.
 //!
 //! A [`Report`] holds plain numbers. [`render`] turns it into a page that works without a network: the chart library, the
 //! numbers, the styles and the script are all inside. [`text_table`] prints the same race in a terminal, and [`summary`]
 //! says in plain words who reached what first. A [`Comparison`] is many problems by several methods; its page has performance
-//! and data profiles.
+//! and data profiles. A [`Curvature`] is what was found of the Hessian of a model and the matrices like it, an [`Evolution`]
+//! several of them along a training; both have a page ([`render_curvature`], [`render_evolution`]) and a text
+//! ([`curvature_text`], [`evolution_text`]).
 
 mod comparison;
+mod curvature;
 mod file;
 mod format;
+mod frame;
+mod grid;
 mod page;
 mod profile;
 mod summary;
 mod table;
 
 pub use comparison::{Case, Comparison, Contender, Trial, render_comparison};
-pub use file::{write, write_comparison};
+pub use curvature::{
+    Checkpoint, Curvature, Density, Eigenvalue, Evolution, Landscape, Layer, Line, Plane, Spectrum,
+    Trace, curvature_text, evolution_text, findings, render_curvature, render_evolution,
+};
+pub use file::{write, write_comparison, write_curvature, write_evolution};
 pub use page::render;
 pub use profile::{Steps, data_profiles, performance_profiles};
 pub use summary::summary;

@@ -1,30 +1,24 @@
 //! The page: what the template needs, worked out from the numbers.
 
 use crate::format::{clean, list, number, power, precise};
+use crate::frame::{COLOURS, Frame, NAME, fill};
 use crate::summary::{FLOOR, summary, summary_html, words};
 use crate::table::{Cell, Verdict, certificate, thresholds, times, verdict};
 use crate::{Family, Point, Report, Run};
 use askama::Template;
-use quadric_core::{Error, ErrorKind, Result};
+use quadric_core::Result;
 use serde::Serialize;
 
-pub(crate) const PLOTLY: &str = include_str!("../assets/plotly-cartesian-4.1.1.min.js");
 const SCRIPT: &str = include_str!("../templates/report.js");
-pub(crate) const STYLE: &str = include_str!("../templates/report.css");
 
-/// Names longer than this are cut where they are shown; the JSON data keep them whole.
-pub(crate) const NAME: usize = 60;
-/// Colours of the palette in the style sheet; later runs start again, with thinner lines and other markers.
-pub(crate) const COLOURS: usize = 8;
 /// Points of a curve on the page; longer traces are thinned.
 const POINTS: usize = 3000;
 
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
+    frame: Frame,
     report: &'a Report,
-    title: String,
-    summary: String,
     thresholds: Vec<String>,
     rows: Vec<Row>,
     legend: Vec<Group>,
@@ -35,11 +29,6 @@ struct Page<'a> {
     has_objective: bool,
     reasons: Vec<(String, String)>,
     notes: Vec<String>,
-    config: Option<String>,
-    data: String,
-    plotly: &'static str,
-    script: &'static str,
-    style: &'static str,
 }
 
 struct Row {
@@ -140,11 +129,19 @@ pub fn render(report: &Report) -> Result<String> {
             }
         }
     }
-    let (data, mut notes) = data(report, &summary)?;
+    let (data, mut notes) = data(report, &summary);
     notes.splice(0..0, report.notes.iter().cloned());
-    let page = Page {
+    let frame = Frame::new(
+        &report.title,
+        &report.subtitle,
+        summary_html(report),
+        report.config.as_ref(),
+        &data,
+        SCRIPT,
+    )?;
+    fill(&Page {
+        frame,
         report,
-        title: clean(&report.title, 200),
         thresholds: thresholds(report).iter().map(|&t| power(t)).collect(),
         rows: rows(report),
         legend: legend(report),
@@ -154,25 +151,8 @@ pub fn render(report: &Report) -> Result<String> {
         has_objective: report.runs.iter().any(|r| r.objective.is_some()),
         reasons: reasons(report),
         notes,
-        config: config(report)?,
-        summary: summary_html(report),
         plots,
-        data,
-        plotly: PLOTLY,
-        script: SCRIPT,
-        style: STYLE,
-    };
-    page.render()
-        .map_err(|e| Error::new(ErrorKind::Internal, "cannot fill in the report").with_source(e))
-}
-
-pub(crate) fn json_failed(e: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Internal, "cannot write the report's numbers").with_source(e)
-}
-
-fn config(report: &Report) -> Result<Option<String>> {
-    let text = report.config.as_ref().map(serde_json::to_string_pretty);
-    text.transpose().map_err(json_failed)
+    })
 }
 
 /// Runs with the same reason share a line.
@@ -254,8 +234,8 @@ fn legend(report: &Report) -> Vec<Group> {
     groups.filter(|g| !g.entries.is_empty()).collect()
 }
 
-/// The JSON block, safe inside a script element, and what has to be said about thinned traces.
-fn data(report: &Report, summary: &str) -> Result<(String, Vec<String>)> {
+/// The numbers of the page, and what has to be said about thinned traces.
+fn data<'a>(report: &'a Report, summary: &'a str) -> (Data<'a>, Vec<String>) {
     let mut remarks = Vec::new();
     let runs = report.runs.iter().map(|run| {
         let kept = thin(&run.points);
@@ -281,24 +261,7 @@ fn data(report: &Report, summary: &str) -> Result<(String, Vec<String>)> {
         config: &report.config,
         runs: runs.collect(),
     };
-    let json = serde_json::to_string(&data).map_err(json_failed)?;
-    Ok((harmless(&json), remarks))
-}
-
-/// Inside a JSON document these characters only occur in strings, where the escape means the same.
-pub(crate) fn harmless(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            c => out.push(c),
-        }
-    }
-    out
+    (data, remarks)
 }
 
 fn data_run<'a>(run: &'a Run, kept: &[usize]) -> DataRun<'a> {

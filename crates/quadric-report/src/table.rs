@@ -1,12 +1,13 @@
 //! The race as a table: one definition of the columns for the terminal and the page.
 
 use crate::format::{clean, number, threshold};
+use crate::grid::{self, join, length, paint};
 use crate::summary::words;
 use crate::{Report, Run};
 use std::fmt::Write;
 
 /// Columns of a terminal when nobody says how many.
-const WIDTH: usize = 100;
+pub(crate) const WIDTH: usize = 100;
 
 /// A cell, and whether it holds the best time of its column.
 pub(crate) struct Cell {
@@ -119,10 +120,6 @@ impl Column {
     fn left(&self) -> bool {
         matches!(self.kind, Kind::Method | Kind::Status | Kind::Certificate)
     }
-}
-
-fn length(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// The race as an aligned table of at most `width` columns (100 if `None`), a line of key and the reasons of runs that
@@ -250,18 +247,8 @@ fn shorten(
     }
 }
 
-fn join(cells: impl Iterator<Item = String>) -> String {
-    let line = cells.collect::<Vec<_>>().join("  ");
-    line.trim_end().to_owned()
-}
-
 fn pad(text: &str, column: &Column) -> String {
-    let fill = " ".repeat(column.width().saturating_sub(length(text)));
-    if column.left() {
-        format!("{text}{fill}")
-    } else {
-        format!("{fill}{text}")
-    }
+    grid::pad(text, column.width(), column.left())
 }
 
 /// A cell with its mark; the numbers of a column stay aligned.
@@ -271,12 +258,4 @@ fn marked(cell: &Cell, column: &Column) -> String {
     }
     let mark = if cell.best { '*' } else { ' ' };
     pad(&format!("{}{mark}", cell.text), column)
-}
-
-fn paint(text: &str, style: &str, colour: bool) -> String {
-    if colour && !style.is_empty() {
-        format!("\u{1b}[{style}m{text}\u{1b}[0m")
-    } else {
-        text.to_owned()
-    }
 }

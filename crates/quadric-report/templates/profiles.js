@@ -1,7 +1,6 @@
-"use strict";
 (() => {
-  const block = document.getElementById("data").textContent;
-  const data = JSON.parse(block);
+  const { literal } = page;
+  const data = JSON.parse(page.block);
   const methods = data.comparison.contenders;
   const shown = methods.map(() => true);
   const COLOURS = 8;
@@ -12,13 +11,6 @@
     { id: "data_profile", steps: data.data, title: "Evaluations", ratio: false },
   ].map((p) => ({ ...p, place: document.getElementById(p.id) })).filter((p) => p.place);
 
-  const theme = () => {
-    const style = getComputedStyle(document.documentElement);
-    return (name) => style.getPropertyValue("--" + name).trim();
-  };
-
-  // Chart texts know a few HTML tags; a name must not become one.
-  const literal = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const short = (v) => String(Number(v.toPrecision(3)));
 
   // Steps are drawn on a logarithmic scale of base 2 (factors) or 10 (evaluations).
@@ -64,80 +56,25 @@
   }
 
   function layout(plot, colour) {
-    const axis = {
-      color: colour("soft"), gridcolor: colour("grid"), linecolor: colour("line"), showline: true, zeroline: false,
-      ticks: "outside", ticklen: 4, tickcolor: colour("line"), tickfont: { size: 11.5 }, automargin: true,
-    };
-    const title = (text) => ({ text, font: { size: 14, color: colour("fg") }, standoff: 10 });
+    const axis = page.axis(colour);
+    const title = (text) => page.title(colour, text);
     return {
-      autosize: true,
-      margin: { l: 64, r: 14, t: 10, b: 48 },
-      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("fg") },
-      paper_bgcolor: colour("bg"),
-      plot_bgcolor: colour("bg"),
-      showlegend: false,
-      hovermode: "closest",
-      hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("fg"), size: 13 }, align: "left" },
+      ...page.layout(colour),
       xaxis: { ...axis, ...ticks(plot), range: [-0.01 * reach(plot), reach(plot)], title: title(plot.title) },
       yaxis: { ...axis, range: [0, 1.02], tickformat: ".0%", title: title("Problems solved") },
     };
   }
 
-  // The library offers to upload the chart to its vendor unless told otherwise.
-  const settings = {
-    displaylogo: false,
-    showSendToCloud: false,
-    plotlyServerURL: "",
-    modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
-  };
-
   function draw() {
-    const colour = theme();
+    const colour = page.theme();
     for (const plot of PLOTS) {
-      const image = { toImageButtonOptions: { format: "svg", filename: plot.id } };
-      Plotly.react(plot.place, traces(plot, colour), layout(plot, colour), { ...settings, ...image });
+      Plotly.react(plot.place, traces(plot, colour), layout(plot, colour), page.settings(plot.id));
     }
   }
 
-  const entries = [...document.querySelectorAll(".entry")];
-
-  function show() {
-    for (const button of entries) {
-      button.setAttribute("aria-pressed", String(shown[Number(button.dataset.run)]));
-    }
+  page.legend(shown, () => {
     for (const plot of PLOTS) Plotly.restyle(plot.place, { visible: [...shown] });
-  }
-
-  function alone(run) {
-    const already = shown.every((on, i) => on === (i === run));
-    shown.forEach((_, i) => { shown[i] = already || i === run; });
-    show();
-  }
-
-  for (const button of entries) {
-    const run = Number(button.dataset.run);
-    button.addEventListener("click", (event) => {
-      if (event.shiftKey) return alone(run);
-      shown[run] = !shown[run];
-      show();
-    });
-    button.addEventListener("dblclick", () => alone(run));
-  }
-
-  document.getElementById("json").href = URL.createObjectURL(new Blob([block], { type: "application/json" }));
-
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  const observer = new ResizeObserver((changes) => {
-    for (const change of changes) Plotly.Plots.resize(change.target);
   });
-  for (const plot of PLOTS) observer.observe(plot.place);
-  // On paper: white, and as wide as a page.
-  const redraw = (width, height) => {
-    for (const plot of PLOTS) Object.assign(plot.place.style, { width, height });
-    draw();
-    for (const plot of PLOTS) Plotly.Plots.resize(plot.place);
-  };
-  addEventListener("beforeprint", () => redraw("660px", "300px"));
-  addEventListener("afterprint", () => redraw("", ""));
+  page.offer("json", page.block, "application/json");
+  page.start(PLOTS.map((plot) => plot.place), draw);
 })();

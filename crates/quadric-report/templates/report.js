@@ -1,6 +1,6 @@
-"use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const { theme, literal, finite, digits } = page;
+  const data = JSON.parse(page.block);
   const runs = data.runs;
   const plots = [...document.querySelectorAll(".plot")];
   const scale = { seconds: "log", passes: "log" };
@@ -18,7 +18,6 @@
 
   // ---- ranges ------------------------------------------------------------------------------------------------------
 
-  const finite = (v) => typeof v === "number" && Number.isFinite(v);
   const values = (key) => runs.flatMap((r) => r.points[key].filter(finite));
   const least = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
   const most = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -64,20 +63,6 @@
   }
 
   // ---- traces ------------------------------------------------------------------------------------------------------
-
-  const theme = () => {
-    const style = getComputedStyle(document.documentElement);
-    return (name) => style.getPropertyValue("--" + name).trim();
-  };
-
-  // Chart texts know a few HTML tags; a name must not become one.
-  const literal = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-
-  const digits = (v) => {
-    if (!finite(v)) return "unknown";
-    if (v === 0 || (Math.abs(v) >= 1e-3 && Math.abs(v) < 1e6)) return String(Number(v.toPrecision(4)));
-    return v.toExponential(2).replace("-", "\u2212");
-  };
 
   function traces(plot, colour) {
     const { x, y } = plot.dataset;
@@ -127,33 +112,14 @@
 
   function layout(plot, colour) {
     const { x, y } = plot.dataset;
-    const axis = {
-      color: colour("soft"),
-      gridcolor: colour("grid"),
-      linecolor: colour("line"),
-      showline: true,
-      zeroline: false,
-      ticks: "outside",
-      ticklen: 4,
-      tickcolor: colour("line"),
-      tickfont: { size: 11.5 },
-      exponentformat: "power",
-      automargin: true,
-    };
-    const title = (text) => ({ text, font: { size: 14, color: colour("fg") }, standoff: 10 });
+    const axis = page.axis(colour);
+    const title = (text) => page.title(colour, text);
     const xr = xRange(x);
     const yr = yRange(y);
     const lines = y === "suboptimality" ? data.thresholds : [];
     const decades = yr[1] - yr[0];
     return {
-      autosize: true,
-      margin: { l: 64, r: 14, t: 10, b: 48 },
-      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("fg") },
-      paper_bgcolor: colour("bg"),
-      plot_bgcolor: colour("bg"),
-      showlegend: false,
-      hovermode: "closest",
-      hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("fg"), size: 13 }, align: "left" },
+      ...page.layout(colour),
       xaxis: { ...axis, type: scale[x], range: xr, ...(scale[x] === "log" ? { dtick: xr[1] - xr[0] > 1.6 ? 1 : "D2" } : {}), title: title(TITLES[x]) },
       yaxis: { ...axis, type: "log", range: yr, dtick: decades > 20 ? 4 : decades > 8 ? 2 : 1, title: title(TITLES[y]) },
       shapes: lines.map((v) => ({
@@ -163,48 +129,18 @@
     };
   }
 
-  // The library offers to upload the chart to its vendor unless told otherwise.
-  const settings = {
-    displaylogo: false,
-    showSendToCloud: false,
-    plotlyServerURL: "",
-    modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
-  };
-
   function draw() {
     const colour = theme();
     for (const plot of plots) {
-      const image = { toImageButtonOptions: { format: "svg", filename: plot.id } };
-      Plotly.react(plot, traces(plot, colour), layout(plot, colour), { ...settings, ...image });
+      Plotly.react(plot, traces(plot, colour), layout(plot, colour), page.settings(plot.id));
     }
   }
 
   // ---- controls ----------------------------------------------------------------------------------------------------
 
-  const entries = [...document.querySelectorAll(".entry")];
-
-  function show() {
-    for (const button of entries) {
-      button.setAttribute("aria-pressed", String(shown[Number(button.dataset.run)]));
-    }
+  page.legend(shown, () => {
     for (const plot of plots) Plotly.restyle(plot, { visible: shown.concat(shown) });
-  }
-
-  function alone(run) {
-    const already = shown.every((on, i) => on === (i === run));
-    shown.forEach((_, i) => { shown[i] = already || i === run; });
-    show();
-  }
-
-  for (const button of entries) {
-    const run = Number(button.dataset.run);
-    button.addEventListener("click", (event) => {
-      if (event.shiftKey) return alone(run);
-      shown[run] = !shown[run];
-      show();
-    });
-    button.addEventListener("dblclick", () => alone(run));
-  }
+  });
 
   for (const input of document.querySelectorAll(".axes input")) {
     input.addEventListener("change", () => {
@@ -249,27 +185,11 @@
     return lines.join("\r\n") + "\r\n";
   }
 
-  const offer = (id, text, type) => {
-    document.getElementById(id).href = URL.createObjectURL(new Blob([text], { type }));
-  };
-  offer("csv", csv(), "text/csv");
-  offer("json", document.getElementById("data").textContent, "application/json");
+  page.offer("csv", csv(), "text/csv");
+  page.offer("json", page.block, "application/json");
 
   // ---- start -------------------------------------------------------------------------------------------------------
 
   remark();
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  const observer = new ResizeObserver((changes) => {
-    for (const change of changes) Plotly.Plots.resize(change.target);
-  });
-  for (const plot of plots) observer.observe(plot);
-  // On paper: white, and as wide as a page.
-  const redraw = (width, height) => {
-    for (const plot of plots) Object.assign(plot.style, { width, height });
-    draw();
-    for (const plot of plots) Plotly.Plots.resize(plot);
-  };
-  addEventListener("beforeprint", () => redraw("660px", "300px"));
-  addEventListener("afterprint", () => redraw("", ""));
+  page.start(plots, draw);
 })();

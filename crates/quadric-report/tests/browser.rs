@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
+#[path = "common/curvature.rs"]
+mod curvature;
 
-use quadric_report::{Report, render};
+use quadric_report::{Report, render, render_curvature, render_evolution};
 use std::path::Path;
 use std::process::Command;
 
@@ -37,10 +39,9 @@ fn browser() -> Option<&'static str> {
 }
 
 /// Opens the page with `driver`, a script that runs after the page's own and leaves what it saw in the document.
-fn open(browser: &str, report: &Report, driver: &str) -> Seen {
+fn open(browser: &str, html: &str, driver: &str) -> Seen {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
-    let html = render(report).unwrap();
     let end = html.rfind("</body>").unwrap();
     let driven = format!("{}<script>{driver}</script>{}", &html[..end], &html[end..]);
     std::fs::write(&path, driven).unwrap();
@@ -137,7 +138,7 @@ fn a_race_is_drawn_with_axes_and_legend() {
           downloads: ['csv', 'json'].map((id) => document.getElementById(id).href.slice(0, 5)),
           remarks: document.getElementById('remarks').textContent,
         };";
-    let seen = open(browser, &report, &driver(look));
+    let seen = open(browser, &render(&report).unwrap(), &driver(look));
     let value = seen.quiet().value();
     let plots = value["plots"].as_array().unwrap();
     let titles: Vec<_> = plots
@@ -204,7 +205,7 @@ fn the_legend_and_the_switches_act_on_all_plots() {
         out.linear = types();
         out.zero = plots[0]._fullLayout.xaxis.range[0] <= 0 && plots[0].data[0].x[0] < 0.001;
         return out;";
-    let seen = open(browser, &report, &driver(look));
+    let seen = open(browser, &render(&report).unwrap(), &driver(look));
     let value = seen.quiet().value();
     let n = report.runs.len();
     let four = |k: usize| serde_json::json!([k, k, k, k]);
@@ -244,7 +245,7 @@ fn hostile_names_stay_text() {
           names: entries.map((e) => e.textContent),
           longest: Math.max(...entries.map((e) => e.textContent.length)),
         };";
-    let seen = open(browser, &report, &driver(look));
+    let seen = open(browser, &render(&report).unwrap(), &driver(look));
     let value = seen.quiet().value();
     assert_eq!(value["lines"], serde_json::json!([5, 5, 5, 5]));
     assert_eq!(value["links"], 0);
@@ -271,7 +272,7 @@ fn only_plots_with_something_to_show() {
     for point in &mut report.runs[0].points {
         point.suboptimality = None;
     }
-    let one = open(browser, &report, &driver(look));
+    let one = open(browser, &render(&report).unwrap(), &driver(look));
     let wanted = serde_json::json!([
         ["plot-gradient_norm-seconds", 1],
         ["plot-gradient_norm-passes", 1]
@@ -279,11 +280,11 @@ fn only_plots_with_something_to_show() {
     assert_eq!(one.quiet().value(), wanted);
 
     report.runs[0].points.clear();
-    let none = open(browser, &report, &driver(look));
+    let none = open(browser, &render(&report).unwrap(), &driver(look));
     assert_eq!(none.quiet().value(), serde_json::json!([]));
     assert!(none.dom.contains("<table"));
 
-    let empty = open(browser, &Report::default(), &driver(look));
+    let empty = open(browser, &render(&Report::default()).unwrap(), &driver(look));
     assert_eq!(empty.quiet().value(), serde_json::json!([]));
 
     // A run that diverges, up to values that are not finite, leaves the others readable.
@@ -293,9 +294,178 @@ fn only_plots_with_something_to_show() {
         p.gradient_norm = Some((0.5 * i as f64).exp());
     }
     let look = "return plots.map((plot) => plot._fullLayout.yaxis.range.map(Math.round));";
-    let diverged = open(browser, &report, &driver(look));
+    let diverged = open(browser, &render(&report).unwrap(), &driver(look));
     for range in diverged.quiet().value().as_array().unwrap() {
         assert!(range[1].as_f64().unwrap() <= 4.0, "{range}");
         assert!(range[0].as_f64().unwrap() <= -15.0, "{range}");
     }
+}
+
+#[test]
+fn a_curvature_page_is_drawn() {
+    let Some(browser) = browser() else { return };
+    let report = curvature::analysis();
+    let look = "
+        const by = Object.fromEntries(plots.map((plot) => [plot.id, plot]));
+        const marks = (plot, kind) => plot.querySelectorAll(kind).length;
+        const out = {
+          ids: plots.map((plot) => plot.id),
+          inside: plots.every((plot) => plot.querySelector('.main-svg').getBoundingClientRect().right <= innerWidth),
+          bars: marks(by.eigenvalues, '.bars .point'),
+          errors: marks(by.eigenvalues, 'path.yerror'),
+          striped: marks(by.eigenvalues, 'pattern'),
+          hollow: by.density.data.flatMap((t) => t.marker?.symbol ?? []).filter((s) => s === 'diamond-open').length,
+          curves: marks(by.density, '.scatterlayer .trace .lines path.js-line'),
+          intervals: marks(by.layers, 'path.xerror'),
+          names: by.layers._fullLayout.yaxis.ticktext.length,
+          loss: by.lines.data.filter((t) => t.line.dash !== 'dash').length,
+          models: by.lines.data.filter((t) => t.line.dash === 'dash').length,
+          contours: marks(by.plane, '.contourlayer .contour'),
+          gaps: by.plane.data[0].z.flat().filter((v) => v === null).length,
+          requests: performance.getEntriesByType('resource').map((r) => r.name).filter((n) => /^https?:/.test(n)),
+          download: document.getElementById('json').href.slice(0, 5),
+        };
+        entries[0].click();
+        out.hidden = marks(by.eigenvalues, '.bars .point');
+        entries[0].click();
+        const ticks = () => by.density._fullLayout.xaxis.tickvals?.length ?? 0;
+        out.linear = ticks();
+        document.querySelector('input[name=eigenvalues][value=log]').click();
+        out.log = ticks();
+        document.querySelector('input[name=layers][value=mean]').click();
+        out.title = by.layers.querySelector('.xtitle').textContent;
+        out.mean = by.layers.data[0].x[0];
+        return out;";
+    let html = render_curvature(&report).unwrap();
+    let seen = open(browser, &html, &driver(look));
+    let value = seen.quiet().value();
+    assert_eq!(
+        value["ids"],
+        serde_json::json!(["density", "eigenvalues", "lines", "plane", "layers"])
+    );
+    assert_eq!(value["inside"], true);
+    let matrices = [&report.hessian, &report.ggn, &report.covariance];
+    let matrices: Vec<_> = matrices.into_iter().flatten().collect();
+    let count: usize = matrices.iter().map(|m| m.top.len() + m.bottom.len()).sum();
+    let layers: usize = matrices.iter().map(|m| m.layers.len()).sum();
+    assert_eq!(
+        (&value["bars"], &value["errors"]),
+        (&count.into(), &count.into())
+    );
+    assert_eq!(
+        (&value["striped"], &value["hollow"]),
+        (&2.into(), &2.into())
+    );
+    // For each matrix the density and the two edges of its band.
+    assert_eq!(value["curves"], 9);
+    assert_eq!(value["intervals"], layers);
+    assert_eq!(value["names"], 22);
+    assert_eq!((&value["loss"], &value["models"]), (&4.into(), &4.into()));
+    assert!(value["contours"].as_u64().unwrap() > 0);
+    assert!(value["gaps"].as_u64().unwrap() > 0);
+    assert_eq!(value["requests"], serde_json::json!([]));
+    assert_eq!(value["download"], "blob:");
+    assert_eq!(value["hidden"], count - 15);
+    assert_eq!(value["linear"], 0);
+    assert!(value["log"].as_u64().unwrap() >= 5);
+    assert_eq!(value["title"], "Trace of the block per parameter");
+    let first = &matrices[0].layers[0];
+    let mean = first.trace / first.parameters as f64;
+    assert!((value["mean"].as_f64().unwrap() - mean).abs() < 1e-12 * mean);
+}
+
+#[test]
+fn hostile_names_of_layers_stay_text() {
+    let Some(browser) = browser() else { return };
+    let look = "
+        return {
+          links: [...document.querySelectorAll('a')].filter((a) => /evil/.test(a.href?.baseVal ?? a.href)).length,
+          images: document.images.length,
+          scripts: document.scripts.length,
+          ticks: [...document.querySelectorAll('#layers .ytick text')].map((t) => t.textContent).filter((t) => t.includes('<')).length,
+          rows: document.querySelectorAll('table').length,
+        };";
+    let html = render_curvature(&curvature::hostile()).unwrap();
+    let value = open(browser, &html, &driver(look));
+    let value = value.quiet().value();
+    assert_eq!((&value["links"], &value["images"]), (&0.into(), &0.into()));
+    assert_eq!(value["scripts"], 4, "three of the page and the driver");
+    assert_eq!(
+        value["ticks"], 3,
+        "the names that look like markup are shown as they are"
+    );
+    assert_eq!(value["rows"], 3);
+}
+
+#[test]
+fn only_what_was_computed_is_drawn() {
+    let Some(browser) = browser() else { return };
+    let look = "return plots.map((plot) => plot.id);";
+    let ids = |c: &quadric_report::Curvature| {
+        let seen = open(browser, &render_curvature(c).unwrap(), &driver(look));
+        seen.quiet().value()
+    };
+    assert_eq!(
+        ids(&quadric_report::Curvature::default()),
+        serde_json::json!([])
+    );
+    let mut c = curvature::analysis();
+    (c.ggn, c.covariance, c.landscape) = (None, None, None);
+    let hessian = c.hessian.as_mut().unwrap();
+    (hessian.density, hessian.trace) = (None, None);
+    hessian.layers.clear();
+    assert_eq!(ids(&c), serde_json::json!(["eigenvalues"]));
+    // A matrix of zeros.
+    let zero = quadric_report::Eigenvalue {
+        converged: true,
+        ..Default::default()
+    };
+    c.hessian = Some(quadric_report::Spectrum {
+        top: vec![zero; 2],
+        density: Some(quadric_report::Density {
+            nodes: vec![0.0],
+            weights: vec![1.0],
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    assert_eq!(ids(&c), serde_json::json!(["density", "eigenvalues"]));
+}
+
+#[test]
+fn an_evolution_is_drawn() {
+    let Some(browser) = browser() else { return };
+    let mut e = curvature::training();
+    let look = "
+        const by = Object.fromEntries(plots.map((plot) => [plot.id, plot]));
+        return {
+          ids: plots.map((plot) => plot.id),
+          points: by.extremes.querySelectorAll('.scatterlayer .point').length,
+          x: by.extremes.data[0].x,
+          title: by.extremes.querySelector('.xtitle')?.textContent ?? null,
+          ticks: [...by.extremes.querySelectorAll('.xtick text')].map((t) => t.textContent),
+          curves: by.densities.data.length,
+          cells: by.layers.data[0].z.flat().length,
+        };";
+    let seen = open(browser, &render_evolution(&e).unwrap(), &driver(look));
+    let value = seen.quiet().value();
+    assert_eq!(
+        value["ids"],
+        serde_json::json!(["extremes", "trace", "loss", "densities", "layers"])
+    );
+    // Both ends of the Hessian, the upper end of the other matrix.
+    assert_eq!(value["points"], 18);
+    assert_eq!(value["x"], serde_json::json!([0, 5, 15, 30, 60, 90]));
+    assert_eq!(value["title"], "epoch");
+    assert_eq!(
+        (&value["curves"], &value["cells"]),
+        (&6.into(), &(6 * 22).into())
+    );
+    // Without numbers the checkpoints stand side by side, under their names.
+    e.checkpoints[1].step = None;
+    let seen = open(browser, &render_evolution(&e).unwrap(), &driver(look));
+    let value = seen.quiet().value();
+    assert_eq!(value["x"], serde_json::json!([0, 1, 2, 3, 4, 5]));
+    let ticks = value["ticks"].to_string();
+    assert!(ticks.contains("epoch 15"), "{ticks}");
 }

@@ -1,0 +1,253 @@
+//! An analysis in plain sentences, computed from its numbers.
+
+use super::{Curvature, Eigenvalue, Layer, MATRICES, Spectrum};
+use crate::format::{clean, list, measured, number, number_raised};
+
+/// Names in sentences are short.
+const NAME: usize = 40;
+/// Eigenvalues within this share of the largest one count as near zero.
+const NEAR: f64 = 0.01;
+
+/// What an analysis says, one finding a sentence or two, the most important first: the sharpest directions and the largest
+/// stable step, whether there are negative directions, where the other eigenvalues are, which layers are sharp, and how
+/// sure the numbers are.
+pub fn findings(c: &Curvature) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some((i, matrix)) = c.main() {
+        let name = MATRICES[i].1;
+        all.extend(sharpest(name, matrix));
+        if i == 0 {
+            all.extend(negative(matrix));
+        }
+        all.extend(bulk(matrix));
+        all.extend(layers(name, matrix));
+        all.extend(trace(name, matrix));
+    } else {
+        all.push("No matrix was analysed.".to_owned());
+    }
+    all.extend(certainty(c));
+    if let Some(share) = c.gradient_alignment {
+        let share = percent(share);
+        all.push(format!(
+            "{share} of the gradient, by its squared length, lies in the span of the top eigenvectors."
+        ));
+    }
+    if let Some(scale) = c.noise_scale {
+        let scale = number_raised(scale);
+        all.push(format!(
+            "The noise scale is {scale}: the mean gradient of a batch of about that many examples has as much noise as \
+             signal, and larger batches gain little."
+        ));
+    }
+    all
+}
+
+/// An eigenvalue and its residual.
+pub(super) fn with_error(e: &Eigenvalue) -> String {
+    measured(e.value, e.residual, number_raised)
+}
+
+/// An accuracy in percent.
+pub(super) fn accuracy(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// A share in percent.
+pub(super) fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent != 0.0 && percent.abs() < 0.1 {
+        return format!("{} %", number(percent));
+    }
+    if percent.abs() < 9.95 || (percent > 99.0 && percent < 99.95) {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
+}
+
+fn sharpest(name: &str, matrix: &Spectrum) -> Option<String> {
+    let first = matrix.top.first()?;
+    let value = with_error(first);
+    let Some(step) = matrix.largest_step() else {
+        return Some(format!(
+            "No direction of positive curvature was found: the largest eigenvalue of the {name} is {value}."
+        ));
+    };
+    let doubt = if first.converged {
+        ""
+    } else {
+        " (not converged)"
+    };
+    let step = number_raised(step);
+    let mut text = format!(
+        "The sharpest direction of the {name} has curvature {value}{doubt}; steps of gradient descent up to 2/λ₁ = {step} \
+         are stable along it."
+    );
+    let next: Vec<String> = matrix.top[1..]
+        .iter()
+        .take(4)
+        .map(|e| number_raised(e.value))
+        .collect();
+    if !next.is_empty() {
+        text.push_str(&format!(" The next curvatures are {}.", list(&next)));
+    }
+    let sum: f64 = matrix.top.iter().map(|e| e.value).sum();
+    let trace = matrix.trace.filter(|t| t.low > 0.0 && sum <= t.value);
+    if let Some(trace) = trace.filter(|_| matrix.top.iter().all(|e| e.converged && e.value > 0.0)) {
+        let (count, share) = (matrix.top.len(), percent(sum / trace.value));
+        let words = match count {
+            1 => "It makes".to_owned(),
+            _ => format!("The {count} largest make"),
+        };
+        text.push_str(&format!(" {words} up {share} of the trace."));
+    }
+    Some(text)
+}
+
+/// Whether there are directions along which the loss curves down.
+fn negative(matrix: &Spectrum) -> Option<String> {
+    let least = matrix.bottom.first()?;
+    let value = with_error(least);
+    let doubt = match least.converged {
+        true => "",
+        false => "; it has not converged, and the true one may be smaller",
+    };
+    if least.value + least.residual < 0.0 {
+        let below = matrix
+            .bottom
+            .iter()
+            .filter(|e| e.value + e.residual < 0.0)
+            .count();
+        let count = match matrix.bottom.len() {
+            1 => String::new(),
+            all if all == below => {
+                format!(", and all {all} smallest that were computed are below zero")
+            }
+            all => format!(", and {below} of the {all} smallest that were computed are below zero"),
+        };
+        let top = matrix.top.first().filter(|e| e.value > 0.0);
+        let size = top.map_or_else(String::new, |top| {
+            format!(
+                ", {} of the largest in size",
+                percent(-least.value / top.value)
+            )
+        });
+        return Some(format!(
+            "There are negative directions: the smallest eigenvalue is {value}{size}{count}{doubt}."
+        ));
+    }
+    if least.value - least.residual > 0.0 {
+        return Some(format!(
+            "There are no negative directions: the smallest eigenvalue is {value}{doubt}."
+        ));
+    }
+    Some(format!(
+        "Whether there are negative directions is open: the smallest eigenvalue is {value}, which includes zero{doubt}."
+    ))
+}
+
+/// Where the eigenvalues are that nobody computes one by one.
+fn bulk(matrix: &Spectrum) -> Option<String> {
+    let density = matrix.density.as_ref()?;
+    let top = matrix
+        .top
+        .first()
+        .map(|e| e.value)
+        .into_iter()
+        .chain(density.nodes.iter().copied());
+    let largest = top.fold(0.0f64, f64::max);
+    let share = |keep: &dyn Fn(f64) -> bool| -> f64 {
+        let kept = density
+            .nodes
+            .iter()
+            .zip(&density.weights)
+            .filter(|(node, _)| keep(**node));
+        kept.map(|(_, weight)| weight).sum()
+    };
+    if largest <= 0.0 || density.nodes.is_empty() {
+        return None;
+    }
+    let edge = NEAR * largest;
+    let near = percent(share(&|v| v.abs() <= edge).min(1.0));
+    let (above, below) = (
+        percent(share(&|v| v > edge)),
+        percent(share(&|v| v < -edge)),
+    );
+    Some(format!(
+        "About {near} of all eigenvalues are near zero (within 1 % of the largest), {above} are above and {below} below."
+    ))
+}
+
+/// The layers by trace, the largest first.
+pub(super) fn by_trace(matrix: &Spectrum) -> Vec<&Layer> {
+    let mut layers: Vec<&Layer> = matrix.layers.iter().collect();
+    layers.sort_by(|a, b| b.trace.total_cmp(&a.trace));
+    layers
+}
+
+fn layers(name: &str, matrix: &Spectrum) -> Option<String> {
+    let layers = by_trace(matrix);
+    let [first, rest @ ..] = &layers[..] else {
+        return None;
+    };
+    let second = rest.first()?;
+    let total: f64 = layers.iter().map(|l| l.trace).sum();
+    let is_share = layers.iter().all(|l| l.trace >= 0.0) && total > 0.0;
+    let spelled = |l: &&Layer| {
+        let size = match is_share {
+            true => format!("{} of the trace", percent(l.trace / total)),
+            false => format!("trace {}", number_raised(l.trace)),
+        };
+        format!("{} ({size})", clean(&l.name, NAME))
+    };
+    let names: Vec<String> = layers.iter().take(3).map(spelled).collect();
+    let doubt = match first.low <= second.high {
+        true => " (the intervals of the first two overlap, so their order is not certain)",
+        false => "",
+    };
+    let mean = |l: &Layer| l.trace / l.parameters.max(1) as f64;
+    let dense = layers.iter().max_by(|a, b| mean(a).total_cmp(&mean(b)))?;
+    Some(format!(
+        "The layers with the most curvature in the {name} are {}{doubt}; per parameter it is {}.",
+        list(&names),
+        clean(&dense.name, NAME)
+    ))
+}
+
+fn trace(name: &str, matrix: &Spectrum) -> Option<String> {
+    let t = matrix.trace?;
+    let value = number_raised(t.value);
+    if t.level >= 1.0 {
+        return Some(format!(
+            "The trace of the {name} is {value}, which is exact."
+        ));
+    }
+    let (low, high, level) = (
+        number_raised(t.low),
+        number_raised(t.high),
+        percent(t.level),
+    );
+    let s = if t.products == 1 { "" } else { "s" };
+    Some(format!(
+        "The trace of the {name} is {value}, with {level} confidence between {low} and {high} ({} product{s}).",
+        t.products
+    ))
+}
+
+/// How far the eigenvalues can be trusted.
+fn certainty(c: &Curvature) -> Option<String> {
+    let (open, all) = c
+        .matrices()
+        .map(|(_, m)| m.open())
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    match (open, all) {
+        (_, 0) => None,
+        (0, _) => Some(format!(
+            "All {all} eigenvalues have converged; each error (±) is a measured residual, and an eigenvalue lies within it."
+        )),
+        _ => Some(format!(
+            "{open} of {all} eigenvalues have not converged and are marked: an eigenvalue lies within each error (±), but it \
+             need not be the one of that rank."
+        )),
+    }
+}

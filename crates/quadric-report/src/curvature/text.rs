@@ -1,0 +1,188 @@
+//! An analysis as text for a terminal.
+
+use super::findings::{accuracy, findings};
+use super::{Curvature, Eigenvalue, MATRICES, Spectrum};
+use crate::format::{clean, measured, number, precise, seconds};
+use crate::grid::{Grid, paint};
+use crate::table::WIDTH;
+
+/// Layers and eigenvalues that are listed; the page and the document have all of them.
+const ROWS: usize = 30;
+
+/// An analysis as text of at most `width` columns (100 if `None`): the findings, then tables of all matrices, their
+/// eigenvalues and their layers. Eigenvalues that have not converged carry a `~`. Names lose control characters.
+///
+/// # Errors
+/// As [`Curvature::check`].
+pub fn curvature_text(
+    c: &Curvature,
+    width: Option<usize>,
+    colour: bool,
+) -> quadric_core::Result<String> {
+    c.check()?;
+    let width = width.unwrap_or(WIDTH).max(40);
+    let [model, point] = heading(c);
+    let mut out = paint(&clean(&model, width), "1", colour);
+    out.push('\n');
+    out.push_str(&clean(&point, width));
+    out.push('\n');
+    for finding in findings(c) {
+        out.push_str(&wrap(&finding, width));
+    }
+    if c.main().is_some() {
+        out.push('\n');
+        out.push_str(&matrices(c, width, colour));
+    }
+    let eigenvalues = eigenvalues(c, width, colour);
+    for table in [eigenvalues, layers(c, width, colour)] {
+        if !table.is_empty() {
+            out.push('\n');
+            out.push_str(&table);
+        }
+    }
+    let cost = format!(
+        "\nCost: {} gradients, {}.\n",
+        number(c.gradient_equivalents),
+        seconds(c.seconds)
+    );
+    out.push_str(&cost);
+    Ok(out)
+}
+
+/// The model and the point in a line each.
+fn heading(c: &Curvature) -> [String; 2] {
+    let (model, parameters, examples) = (clean(&c.model, 60), c.parameters, c.examples);
+    let accuracy = c
+        .accuracy
+        .map_or_else(String::new, |a| format!(", accuracy {}", accuracy(a)));
+    let (loss, gradient) = (precise(c.loss), number(c.gradient_norm));
+    [
+        format!("{model}: {parameters} parameters, {examples} examples"),
+        format!("loss {loss}{accuracy}, gradient norm {gradient}"),
+    ]
+}
+
+/// A sentence as an indented item, broken at blanks.
+pub(super) fn wrap(sentence: &str, width: usize) -> String {
+    let (mut out, mut line) = (String::new(), "-".to_owned());
+    for word in sentence.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > width && line.trim() != "-" {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = " ".to_owned();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    out.push_str(&clean(&line, width.max(40)));
+    out.push('\n');
+    out
+}
+
+fn optional(v: Option<f64>) -> String {
+    v.map_or_else(|| "-".to_owned(), number)
+}
+
+/// An eigenvalue with its error, and a mark if it has not converged.
+pub(super) fn value(e: Option<&Eigenvalue>) -> String {
+    e.map_or_else(
+        || "-".to_owned(),
+        |e| {
+            let mark = if e.converged { "" } else { "~" };
+            format!("{mark}{}", measured(e.value, e.residual, number))
+        },
+    )
+}
+
+fn matrices(c: &Curvature, width: usize, colour: bool) -> String {
+    let mut grid = Grid::new(&[
+        ("matrix", true),
+        ("largest", false),
+        ("smallest", false),
+        ("trace", false),
+        ("interval", false),
+        ("eff. dim.", false),
+        ("condition", false),
+    ]);
+    for (i, m) in c.matrices() {
+        let trace = m.trace.map(|t| t.value);
+        let interval = m.trace.map_or_else(
+            || "-".to_owned(),
+            |t| format!("{} to {}", number(t.low), number(t.high)),
+        );
+        grid.row(
+            "",
+            vec![
+                MATRICES[i].1.to_owned(),
+                value(m.top.first()),
+                value(m.bottom.first()),
+                optional(trace),
+                interval,
+                optional(m.effective_dimension),
+                optional(m.condition),
+            ],
+        );
+    }
+    grid.text(width, colour)
+}
+
+/// Top and bottom of all matrices side by side.
+fn eigenvalues(c: &Curvature, width: usize, colour: bool) -> String {
+    let matrices: Vec<(usize, &Spectrum)> = c.matrices().collect();
+    let mut heads = vec![("eigenvalue", true)];
+    heads.extend(matrices.iter().map(|(i, _)| (MATRICES[*i].1, false)));
+    let mut grid = Grid::new(&heads);
+    let ranks = super::page::ranks(c);
+    for rank in ranks.iter().take(ROWS) {
+        let cells: Vec<Option<&Eigenvalue>> = matrices.iter().map(|(_, m)| rank.of(m)).collect();
+        let open = cells.iter().flatten().any(|e| !e.converged);
+        let mut row = vec![rank.label()];
+        row.extend(cells.into_iter().map(value));
+        grid.row(if open { "33" } else { "" }, row);
+    }
+    if ranks.is_empty() {
+        return String::new();
+    }
+    let mut text = grid.text(width, colour);
+    if ranks.len() > ROWS {
+        text.push_str(&format!("... and {} more\n", ranks.len() - ROWS));
+    }
+    if c.matrices().any(|(_, m)| m.open().0 > 0) {
+        text.push_str("~ has not converged\n");
+    }
+    text
+}
+
+/// The layers of the first matrix that has them, by trace.
+fn layers(c: &Curvature, width: usize, colour: bool) -> String {
+    let Some((i, m)) = c.matrices().find(|(_, m)| !m.layers.is_empty()) else {
+        return String::new();
+    };
+    let head = format!("layer ({})", MATRICES[i].1);
+    let mut grid = Grid::new(&[
+        (&head, true),
+        ("parameters", false),
+        ("trace", false),
+        ("interval", false),
+        ("per parameter", false),
+        ("largest", false),
+    ]);
+    for l in super::findings::by_trace(m).into_iter().take(ROWS) {
+        grid.row(
+            "",
+            vec![
+                clean(&l.name, 32),
+                l.parameters.to_string(),
+                number(l.trace),
+                format!("{} to {}", number(l.low), number(l.high)),
+                number(l.trace / l.parameters.max(1) as f64),
+                optional(l.top),
+            ],
+        );
+    }
+    let mut text = grid.text(width, colour);
+    if m.layers.len() > ROWS {
+        text.push_str(&format!("... and {} more\n", m.layers.len() - ROWS));
+    }
+    text
+}

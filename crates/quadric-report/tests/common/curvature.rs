@@ -1,0 +1,254 @@
+//! Curvature analyses as they look for a small residual network, made of formulas.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use quadric_report::{
+    Checkpoint, Curvature, Density, Eigenvalue, Evolution, Landscape, Layer, Line, Plane, Spectrum,
+    Trace,
+};
+
+/// A density with most of its mass near zero, a tail, and outliers at `top`; negative values down to `-least`.
+fn density(top: &[f64], least: f64) -> Density {
+    let largest = top[0];
+    let width = 0.006 * largest;
+    let share = 2e-4;
+    let bulk = 1.0 - share * top.len() as f64;
+    let gauss =
+        |x: f64, at: f64, s: f64| (-0.5 * ((x - at) / s).powi(2)).exp() / (s * 2.506_628_274_631);
+    let pdf = |x: f64| {
+        let tail = match x {
+            x if x > 0.0 => (-x / (0.06 * largest)).exp() / (0.06 * largest),
+            x if least > 0.0 => (x / (0.2 * least)).exp() / (0.2 * least) * 0.2,
+            _ => 0.0,
+        };
+        let outliers: f64 = top.iter().map(|t| share * gauss(x, *t, width)).sum();
+        0.9 * bulk * gauss(x, 0.0, width) + 0.08 * bulk * tail + outliers
+    };
+    let (from, to) = (-1.2 * least - 3.0 * width, 1.05 * largest);
+    let grid: Vec<f64> = (0..600)
+        .map(|i| from + (to - from) * f64::from(i) / 599.0)
+        .collect();
+    let values: Vec<f64> = grid.iter().map(|x| pdf(*x)).collect();
+    let mut nodes: Vec<f64> = (0..12)
+        .map(|i| 0.3 * largest * (f64::from(i) / 12.0).powi(2))
+        .collect();
+    nodes.extend((1..4).map(|i| -least * f64::from(i) / 4.0));
+    let mut weights: Vec<f64> = nodes
+        .iter()
+        .map(|x| (-(x.abs()) / (0.02 * largest)).exp())
+        .collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|w| *w *= bulk / sum);
+    nodes.extend(top);
+    weights.extend(top.iter().map(|_| share));
+    Density {
+        low: values.iter().map(|v| 0.6 * v).collect(),
+        high: values.iter().map(|v| 1.5 * v).collect(),
+        nodes,
+        weights,
+        grid,
+        pdf: values,
+    }
+}
+
+fn eigenvalues(values: &[f64], open: usize) -> Vec<Eigenvalue> {
+    let n = values.len();
+    let one = |(i, value): (usize, &f64)| Eigenvalue {
+        value: *value,
+        residual: if i + open >= n {
+            0.08 * value.abs()
+        } else {
+            4e-4 * value.abs()
+        },
+        converged: i + open < n,
+    };
+    values.iter().enumerate().map(one).collect()
+}
+
+const LAYERS: [(&str, u64); 22] = [
+    ("conv1.weight", 432),
+    ("bn1.weight", 16),
+    ("bn1.bias", 16),
+    ("layer1.0.conv1.weight", 2304),
+    ("layer1.0.conv2.weight", 2304),
+    ("layer1.1.conv1.weight", 2304),
+    ("layer1.1.conv2.weight", 2304),
+    ("layer1.2.conv1.weight", 2304),
+    ("layer1.2.conv2.weight", 2304),
+    ("layer2.0.conv1.weight", 4608),
+    ("layer2.0.conv2.weight", 9216),
+    ("layer2.1.conv1.weight", 9216),
+    ("layer2.1.conv2.weight", 9216),
+    ("layer2.2.conv1.weight", 9216),
+    ("layer2.2.conv2.weight", 9216),
+    ("layer3.0.conv1.weight", 18432),
+    ("layer3.0.conv2.weight", 36864),
+    ("layer3.1.conv1.weight", 36864),
+    ("layer3.1.conv2.weight", 36864),
+    ("layer3.2.conv2.weight", 36864),
+    ("linear.weight", 640),
+    ("linear.bias", 10),
+];
+
+fn spectrum(scale: f64, least: f64, open: usize) -> Spectrum {
+    let top: Vec<f64> = (0..10)
+        .map(|i| scale * 41.2 * 0.8f64.powi(i) + scale * 0.3)
+        .collect();
+    let bottom: Vec<f64> = (0..5).map(|i| -least * 0.82f64.powi(i)).collect();
+    let layers: Vec<Layer> = LAYERS
+        .iter()
+        .enumerate()
+        .map(|(i, (name, parameters))| {
+            let wave = 1.0 + 0.6 * (2.1 * i as f64).sin();
+            let trace =
+                scale * wave * (3.0 + 60.0 / (1.0 + i as f64) + if i == 20 { 50.0 } else { 0.0 });
+            Layer {
+                name: (*name).to_owned(),
+                parameters: *parameters,
+                trace,
+                low: 0.9 * trace,
+                high: 1.11 * trace,
+                top: Some(0.2 * trace),
+            }
+        })
+        .collect();
+    let trace = layers.iter().map(|l| l.trace).sum();
+    Spectrum {
+        density: Some(density(&top, least)),
+        top: eigenvalues(&top, open),
+        bottom: if least > 0.0 {
+            eigenvalues(&bottom, open)
+        } else {
+            Vec::new()
+        },
+        trace: Some(Trace {
+            value: trace,
+            low: 0.97 * trace,
+            high: 1.03 * trace,
+            level: 0.95,
+            products: 240,
+        }),
+        layers,
+        effective_dimension: Some(118.0),
+        condition: (least > 0.0).then_some(3.2e7),
+    }
+}
+
+fn landscape() -> Landscape {
+    let steps: Vec<f64> = (0..41).map(|i| -0.5 + f64::from(i) / 40.0).collect();
+    let line = |direction: &str, slope: f64, curvature: f64, quartic: f64| {
+        let model: Vec<f64> = steps
+            .iter()
+            .map(|t| 0.0312 + slope * t + 0.5 * curvature * t * t)
+            .collect();
+        let values = steps
+            .iter()
+            .zip(&model)
+            .map(|(t, m)| Some(m + quartic * t.powi(4) + 0.4 * slope * t.powi(3)));
+        Line {
+            direction: direction.to_owned(),
+            steps: steps.clone(),
+            values: values.collect(),
+            model,
+        }
+    };
+    let first: Vec<f64> = (0..31).map(|i| -0.6 + 1.2 * f64::from(i) / 30.0).collect();
+    let loss = |x: f64, y: f64| {
+        0.0312 + 20.6 * x * x + 6.0 * y * y + 30.0 * (x * y).powi(2) + 4.0 * x.powi(3)
+            - 3.0 * y.powi(3)
+    };
+    let row = |y: f64| {
+        first
+            .iter()
+            .map(|x| Some(loss(*x, y)).filter(|_| x.hypot(y) < 0.8))
+            .collect()
+    };
+    Landscape {
+        lines: vec![
+            line("eigenvector 1", 0.02, 41.5, -40.0),
+            line("eigenvector 2", 0.01, 33.2, -20.0),
+            line("gradient", -2.0, 14.0, 10.0),
+            line("most negative eigenvector", -0.004, -0.9, 6.0),
+        ],
+        plane: Some(Plane {
+            directions: ["eigenvector 1".to_owned(), "eigenvector 2".to_owned()],
+            values: first.iter().map(|y| row(*y)).collect(),
+            second: first.clone(),
+            first,
+        }),
+    }
+}
+
+/// All four matrices, two eigenvalues that have not converged, a landscape.
+pub(crate) fn analysis() -> Curvature {
+    Curvature {
+        model: "resnet20".to_owned(),
+        parameters: 272_474,
+        examples: 10_000,
+        loss: 0.031_204_559_12,
+        accuracy: Some(0.9173),
+        gradient_norm: 0.0123,
+        hessian: Some(spectrum(1.0, 0.9, 1)),
+        ggn: Some(spectrum(0.93, 0.0, 0)),
+        fisher: None,
+        covariance: Some(spectrum(0.11, 0.0, 0)),
+        noise_scale: Some(5400.0),
+        gradient_alignment: Some(0.62),
+        landscape: Some(landscape()),
+        gradient_equivalents: 1834.0,
+        seconds: 512.3,
+    }
+}
+
+/// A training over which curvature first rises and then falls.
+pub(crate) fn training() -> Evolution {
+    let one = |(i, epoch): (usize, &u32)| {
+        let t = f64::from(*epoch) / 90.0;
+        let scale = 0.15 + 1.6 * t * (1.0 - t) + 0.1 * t;
+        let mut report = analysis();
+        report.landscape = None;
+        report.hessian = Some(spectrum(
+            scale,
+            0.2 + 2.0 * (1.0 - t).powi(2),
+            usize::from(i == 2),
+        ));
+        report.ggn = Some(spectrum(0.9 * scale, 0.0, 0));
+        report.covariance = None;
+        report.loss = 2.3 * (-4.0 * t).exp() + 0.03;
+        report.accuracy = Some(0.92 - 0.82 * (-5.0 * t).exp());
+        Checkpoint {
+            name: format!("epoch {epoch}"),
+            step: Some(f64::from(*epoch)),
+            report,
+        }
+    };
+    Evolution {
+        title: "Curvature along the training of resnet20".to_owned(),
+        subtitle: "CIFAR-10, 10000 examples, evaluation mode".to_owned(),
+        axis: "epoch".to_owned(),
+        checkpoints: [0, 5, 15, 30, 60, 90].iter().enumerate().map(one).collect(),
+    }
+}
+
+/// Names that try to be markup, script, terminal commands and turned text.
+pub(crate) fn hostile() -> Curvature {
+    let mut c = analysis();
+    let names = [
+        "</script><b>&\"'".to_owned(),
+        "<img src=x onerror=\"console.error('ran')\">".to_owned(),
+        "<a href=\"http://evil.example\">a</a>\u{202e}\u{1b}[31m\nnew".to_owned(),
+        "long ".repeat(100_000),
+    ];
+    c.model.clone_from(&names[1]);
+    for matrix in [&mut c.hessian, &mut c.ggn].into_iter().flatten() {
+        for (layer, name) in matrix.layers.iter_mut().zip(&names) {
+            layer.name.clone_from(name);
+        }
+    }
+    let landscape = c.landscape.as_mut().expect("it has one");
+    for (line, name) in landscape.lines.iter_mut().zip(&names) {
+        line.direction.clone_from(name);
+    }
+    let plane = landscape.plane.as_mut().expect("it has one");
+    plane.directions = [names[0].clone(), names[2].clone()];
+    c
+}
