@@ -80,6 +80,26 @@ pub fn idx(input: &[u8]) {
     }
 }
 
+/// Sequences are padded where their lengths differ; none of them is written, so NPZ holds what was read.
+pub fn sequences(input: &[u8]) {
+    for missing in [
+        Missing::Error,
+        Missing::Drop,
+        Missing::Mean,
+        Missing::Report,
+    ] {
+        for pad in [false, true] {
+            let options = ReadOptions {
+                format: Some(Format::Ts),
+                missing,
+                pad,
+                ..ReadOptions::default()
+            };
+            check(input, &options, Format::Npz);
+        }
+    }
+}
+
 /// What is read is finite and complete, can be described, and survives being written and read.
 fn check(input: &[u8], options: &ReadOptions, written_as: Format) {
     let Ok(data) = read_bytes("input", input.to_vec(), options) else {

@@ -19,18 +19,20 @@ static MEMORY: PeakAlloc = PeakAlloc;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target by name.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     ("svmlight", data::svmlight),
     ("csv", data::csv),
     ("npy", data::npy),
     ("npz", data::npz),
     ("idx", data::idx),
+    ("sequences", data::sequences),
     ("config", settings::config),
     ("checkpoint", containers::checkpoint),
     ("trace", traces::trace),
     ("model", containers::model),
     ("program", programs::program),
     ("onnx", networks::onnx),
+    ("weights", networks::weights),
 ];
 
 static WARM: Once = Once::new();

@@ -102,6 +102,36 @@ fn rows_by_number() {
     });
 }
 
+/// Many lists of numbers of rows at once, with one table or with one for each.
+#[test]
+fn batches_of_indices() {
+    let one = Program::trace(|t| {
+        let (table, i) = (t.input("table", [30, 3]), t.index_input("i", [4]));
+        let scaled = table.sin().gather(i) * i.to_float().expand(-1);
+        vec![scaled.square().sum_all()]
+    });
+    let one = one.and_then(|p| p.grad(&["table"])).expect("a number");
+    for names in [&["i"][..], &["i", "table"]] {
+        let wide = one.batch(names, 5).expect("inputs");
+        check::<f64>(&wide, 1, 1e-12);
+        let given = inputs::<f64>(&wide, 2);
+        let data: Vec<Data<'_, f64>> = given.iter().map(Array::data).collect();
+        let found = wide.run(&data).expect("inputs fit");
+        let (tables, Data::Index(all)) = (given[0].floats(), data[1]) else {
+            panic!("numbers of rows");
+        };
+        for (n, row) in found[0].floats().chunks(90).enumerate() {
+            let at = if names.len() == 2 { n * 90 } else { 0 };
+            let data = [
+                Data::Float(&tables[at..at + 90]),
+                Data::Index(&all[n * 4..n * 4 + 4]),
+            ];
+            let expected = one.run(&data).expect("inputs fit");
+            assert_eq!(row, expected[0].floats(), "list {n}");
+        }
+    }
+}
+
 /// More rows than indices, and rows that are long.
 #[test]
 fn rows_of_a_large_table() {

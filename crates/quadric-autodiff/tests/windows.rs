@@ -69,13 +69,16 @@ fn is_small(windows: &Windows) -> bool {
 #[test]
 fn windows_that_overflow_end_the_trace() {
     type Call = for<'t> fn(Tensor<'t>, Tensor<'t>, Windows) -> Tensor<'t>;
-    let calls: [(&[&str], Call); 3] = [
+    let calls: [(&[&str], Call); 4] = [
         (&["conv2d", "convolution"], |x, k, w| x.conv2d(k, w)),
         (&["max_pool", "window_argmax"], |x, _, w| {
             x.max_pool([2, 3], w)
         }),
         (&["avg_pool", "conv2d", "convolution"], |x, _, w| {
             x.avg_pool([3, 2], w)
+        }),
+        (&["patches", "pad", "memory"], |x, _, w| {
+            x.patches([2, 3], w)
         }),
     ];
     let (mut refused, mut made) = (0, 0);
@@ -131,4 +134,32 @@ fn windows_without_positions_are_refused() {
     };
     let text = message([1, 3, 3, 1], |x| x.max_pool([2, 2], apart));
     assert!(text.contains("window_argmax"), "{text}");
+}
+
+#[test]
+fn patches_times_a_kernel_are_a_convolution() {
+    let usual = Windows::default();
+    for windows in [
+        usual,
+        Windows {
+            strides: [2, 3],
+            padding: Padding::Same,
+            ..usual
+        },
+        Windows {
+            strides: [1, 2],
+            dilation: [3, 1],
+            padding: Padding::Zeros([2, 0], [1, 3]),
+            ..usual
+        },
+    ] {
+        let program = Program::trace(|t| {
+            let (x, k) = (t.input("x", [2, 6, 5, 3]), t.input("k", [2, 3, 3, 4]));
+            let product = x.patches([2, 3], windows).matmul(k.reshape([18, 4]));
+            vec![(product - x.conv2d(k, windows)).abs().max(&[0, 1, 2, 3])]
+        });
+        let flat = Flat::new(program.expect("shapes fit"), 1e-12);
+        let found = flat.run(&normals(1, "x", flat.sizes.iter().sum()));
+        assert!(found[0] < 1e-14, "{windows:?}: {found:?}");
+    }
 }

@@ -1,6 +1,12 @@
 //! The command line: every option is a documented field, and the field names are the keys of `--config` files.
 
+mod networks;
+
 use clap::{Args, Parser, Subcommand};
+pub(crate) use networks::{
+    CurvatureArgs, CurvatureMatrix, ModelCheckArgs, ModelCommand, ModelExportArgs, ModelFileArgs,
+    ModelReadArgs, ModelRunArgs, NamedArgs, NetworkArgs, Precision,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -49,6 +55,8 @@ pub(crate) enum Command {
     Data(DataArgs),
     /// Inspect, run or check a network in an ONNX file.
     Model(NetworkArgs),
+    /// Eigenvalues, traces and densities of the Hessian of a network and of matrices like it.
+    Curvature(Box<CurvatureArgs>),
     /// Turn trace files into one HTML page.
     Report(ReportArgs),
     /// List the methods and their options.
@@ -91,6 +99,10 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sum_duplicates: bool,
+    /// End shorter sequences of a `.ts` file with zeros instead of refusing the file.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) pad: bool,
     /// Thousands separator inside the numbers of a table, such as ','.
     #[arg(long, value_name = "CHAR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +115,7 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) header: Option<bool>,
-    /// Format of the file: svmlight, csv, tsv, npy, npz, idx, cifar10, cifar100. Default: from its name and contents.
+    /// Format of the file: svmlight, csv, tsv, npy, npz, idx, cifar10, cifar100, ts. Default: from its name and contents.
     #[arg(long, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<String>,
@@ -423,116 +435,6 @@ pub(crate) struct SynthArgs {
     /// Replace a file that exists.
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct NetworkArgs {
-    #[command(subcommand)]
-    pub(crate) command: ModelCommand,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum ModelCommand {
-    /// Show inputs, outputs, parameters and the number of operations.
-    Inspect(ModelFileArgs),
-    /// Compute the outputs for an array of examples.
-    Run(ModelRunArgs),
-    /// Measure loss and accuracy, and compare Hessian products with differences of gradients.
-    Check(ModelCheckArgs),
-    /// Write a network with its weights as an ONNX file.
-    Export(ModelExportArgs),
-}
-
-#[derive(Args)]
-pub(crate) struct ModelFileArgs {
-    /// ONNX file, of opset 11 or later.
-    pub(crate) model: PathBuf,
-    /// Length of a symbolic axis that is not that of the examples.
-    #[arg(long, value_name = "NAME=SIZE")]
-    pub(crate) dim: Vec<String>,
-    /// Read tensors from other files in the directory of the model.
-    #[arg(long)]
-    pub(crate) external_data: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct ModelRunArgs {
-    #[command(flatten)]
-    pub(crate) file: ModelFileArgs,
-    /// NPY file of an input, once for each input: in their order, or all as NAME=FILE.
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(crate) data: Vec<String>,
-    /// NPY file for the output.
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-    /// Which output, from 0.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) index: usize,
-    /// Examples in memory at a time.
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub(crate) batch: usize,
-    /// Replace a file that exists.
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct ModelCheckArgs {
-    #[command(flatten)]
-    pub(crate) file: ModelFileArgs,
-    /// NPY file of an input, once for each input: in their order, or all as NAME=FILE.
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(crate) data: Vec<String>,
-    /// NPY file of the targets: labels for cross-entropy, numbers for the other losses.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) labels: PathBuf,
-    /// cross-entropy, squared, mean-squared or bernoulli.
-    #[arg(long, value_name = "LOSS", default_value = "cross-entropy")]
-    pub(crate) loss: String,
-    /// Precision.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    pub(crate) dtype: Precision,
-    /// Examples in memory at a time.
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub(crate) batch: usize,
-}
-
-#[derive(Args)]
-pub(crate) struct ModelExportArgs {
-    /// ONNX file, or a network of the library: mlp, autoencoder, lenet, resnet20 (or another depth), lstm or encoder.
-    pub(crate) network: String,
-    /// Sizes of mlp and autoencoder: layers from the input on; of lstm: steps, features, hidden, classes; of encoder: steps, features,
-    /// width, layers, heads, classes.
-    #[arg(long, value_name = "N,...", value_delimiter = ',')]
-    pub(crate) sizes: Vec<usize>,
-    /// Activation of an mlp.
-    #[arg(long, value_name = "NAME", default_value = "relu")]
-    pub(crate) activation: String,
-    /// Safetensors file of the weights. Without one they are those of the file, or drawn by the seed.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) weights: Option<PathBuf>,
-    /// The axes of the weights are in PyTorch's order.
-    #[arg(long, requires = "weights")]
-    pub(crate) torch: bool,
-    /// Seed of the weights that are drawn.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Precision.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    pub(crate) dtype: Precision,
-    /// Where the network goes.
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-    /// Replace a file that exists.
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// Single or double precision.
-#[derive(clap::ValueEnum, Clone, Copy, Debug)]
-pub(crate) enum Precision {
-    F32,
-    F64,
 }
 
 #[derive(Args)]

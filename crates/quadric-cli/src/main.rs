@@ -68,6 +68,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Compare(a) => commands::compare::run(&a, &global, &interrupt),
         Command::Data(a) => commands::data::run(&a, &global),
         Command::Model(a) => commands::model::run(&a, &global),
+        Command::Curvature(a) => commands::curvature::run(&a, &global, &interrupt),
         Command::Report(a) => commands::report::run(&a, &global),
         Command::Methods(a) => commands::methods::run(&a, &global),
         Command::Completions(a) => commands::completions::run(&a),

@@ -173,6 +173,45 @@ fn put_idx(quadric: &Quadric, name: &str, shape: &[u32], values: &[u8]) {
 }
 
 #[test]
+fn sequences_are_shown_and_padded() {
+    let q = Quadric::new();
+    let text = "@problemName steps\n@classLabel true up down\n@data\n1,2,?:up\n3,2:down\n1,4:up\n";
+    fs::write(q.path().join("steps.ts"), text).unwrap();
+    let (code, json) = q.json(&["data", "inspect", "steps.ts"]);
+    assert_eq!(
+        (code, &json["rows"], &json["columns"]),
+        (0, &3.into(), &3.into())
+    );
+    let problems = json["problems"].to_string();
+    assert!(problems.contains("sequences have 2 to 3 steps"), "{json:#}");
+    assert!(problems.contains("1 missing value, line 4"), "{json:#}");
+    let (_, context) = refused(&q, &["data", "convert", "steps.ts", "steps.csv"], 3);
+    assert_eq!(
+        (&context["line"], &context["column"]),
+        (&4.into(), &5.into())
+    );
+    let convert = [
+        "data",
+        "convert",
+        "steps.ts",
+        "steps.csv",
+        "--missing",
+        "mean",
+    ];
+    let (message, context) = refused(&q, &convert, 3);
+    assert!(message.contains("2 steps"), "{message}");
+    assert_eq!(context["line"], 5);
+    let (code, _) = q.json(&[&convert[..], &["--pad"]].concat());
+    assert_eq!(code, 0);
+    let table = fs::read_to_string(q.path().join("steps.csv")).unwrap();
+    // The mean of six values is 13/6.
+    assert!(
+        table.contains("1,2,2.1666") && table.contains("3,2,0"),
+        "{table}"
+    );
+}
+
+#[test]
 fn images_are_fitted_with_the_labels_beside_them() {
     let q = Quadric::new();
     let (images, labels) = ("few-images-idx3-ubyte", "few-labels-idx1-ubyte");

@@ -94,6 +94,12 @@ pub trait Model<T: Scalar>: TwiceSmooth<T> {
     /// Those of reading the examples, and examples none of which counts.
     fn weight(&self) -> Result<f64>;
 
+    /// Floating-point operations of a gradient over all examples, to count others in.
+    ///
+    /// # Errors
+    /// As an evaluation.
+    fn gradient_work(&self) -> Result<f64>;
+
     /// A matrix (d, d) at a point.
     ///
     /// # Errors

@@ -26,18 +26,30 @@ pub(crate) struct Array {
 
 /// The numbers as doubles, in the order of the file; `size` is the number of bytes of each.
 pub(crate) fn decode(kind: Kind, size: usize, big_endian: bool, bytes: &[u8]) -> Vec<f64> {
+    let mut values = vec![0.0; bytes.len() / size];
+    decode_into(kind, size, big_endian, bytes, &mut values);
+    values
+}
+
+/// As [`decode`], into as many doubles as there are numbers.
+pub(crate) fn decode_into(
+    kind: Kind,
+    size: usize,
+    big_endian: bool,
+    bytes: &[u8],
+    values: &mut [f64],
+) {
     macro_rules! numbers {
         ($kind:ty) => {{
             const SIZE: usize = size_of::<$kind>();
-            let read = |b: &[u8]| {
+            for (value, b) in values.iter_mut().zip(bytes.chunks_exact(SIZE)) {
                 let b: [u8; SIZE] = b.try_into().expect("chunks of exactly this size");
-                (if big_endian {
-                    <$kind>::from_be_bytes(b)
-                } else {
-                    <$kind>::from_le_bytes(b)
-                }) as f64
-            };
-            bytes.chunks_exact(SIZE).map(read).collect()
+                let number = match big_endian {
+                    true => <$kind>::from_be_bytes(b),
+                    false => <$kind>::from_le_bytes(b),
+                };
+                *value = number as f64;
+            }
         }};
     }
     match (kind, size) {
@@ -51,7 +63,11 @@ pub(crate) fn decode(kind: Kind, size: usize, big_endian: bool, bytes: &[u8]) ->
         (Kind::Unsigned, 4) => numbers!(u32),
         (Kind::Unsigned, 8) => numbers!(u64),
         (Kind::Unsigned | Kind::Bytes, _) => numbers!(u8),
-        (Kind::Bool, _) => bytes.iter().map(|b| f64::from(u8::from(*b != 0))).collect(),
+        (Kind::Bool, _) => {
+            for (value, b) in values.iter_mut().zip(bytes) {
+                *value = f64::from(u8::from(*b != 0));
+            }
+        }
     }
 }
 

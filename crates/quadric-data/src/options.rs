@@ -24,11 +24,14 @@ pub enum Format {
     Cifar10,
     /// CIFAR-100 in its binary form. Read only.
     Cifar100,
+    /// Sequences in the text of the UCR and UEA archives: a row holds the first step, then the second, and so on. Read
+    /// only.
+    Ts,
 }
 
 impl Format {
     /// The names of all formats, for messages.
-    pub(crate) const NAMES: &str = "svmlight, csv, tsv, npy, npz, idx, cifar10 or cifar100";
+    pub(crate) const NAMES: &str = "svmlight, csv, tsv, npy, npz, idx, cifar10, cifar100 or ts";
 
     /// The format named by a user.
     ///
@@ -44,6 +47,7 @@ impl Format {
             "idx" => Ok(Self::Idx),
             "cifar10" | "cifar-10" => Ok(Self::Cifar10),
             "cifar100" | "cifar-100" => Ok(Self::Cifar100),
+            "ts" => Ok(Self::Ts),
             _ => Err(Error::argument("format", format!("`{name}`"), Self::NAMES)),
         }
     }
@@ -65,6 +69,7 @@ impl Format {
             "tsv" | "tab" => Some(Self::Tsv),
             "npy" => Some(Self::Npy),
             "npz" => Some(Self::Npz),
+            "ts" => Some(Self::Ts),
             _ => None,
         }
     }
@@ -91,7 +96,7 @@ pub enum Missing {
     Error,
     /// Leave out every row with a missing value.
     Drop,
-    /// Put the mean of the column's values in; targets, weights and text are never made up.
+    /// Put the mean of the column's values in (of sequences, of the dimension's values); targets, weights and text are never made up.
     Mean,
     /// Keep them as NaN and list them among the problems: for inspection only.
     Report,
@@ -155,6 +160,8 @@ pub struct ReadOptions {
     pub thousands: Option<char>,
     /// Whether the first line of a table holds the names; `None` looks at the contents.
     pub header: Option<bool>,
+    /// Ends shorter sequences of a `.ts` file with zeros, instead of refusing the file.
+    pub pad: bool,
     /// Columns of a table that hold names of categories even where they look like numbers, by name or number.
     pub categorical: Vec<String>,
     /// A second file with one sample weight per row.

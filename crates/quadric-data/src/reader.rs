@@ -4,12 +4,12 @@ use crate::dataset::Dataset;
 use crate::images::{cifar, idx};
 use crate::options::{Format, Missing, ReadOptions, Target};
 use crate::trouble::{Trouble, TroubleKind};
-use crate::{npy, number, source, svmlight, table};
+use crate::{npy, number, sequences, source, svmlight, table};
 use quadric_linalg::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 /// Reads a data set from a file. The format comes from the options, else from the ending of the name (`.svm`, `.libsvm`,
-/// `.svmlight`, `.csv`, `.tsv`, `.npy`, `.npz`, `.idx`, `-idx3-ubyte`, each also with `.gz` or `.xz`), else from the
+/// `.svmlight`, `.csv`, `.tsv`, `.npy`, `.npz`, `.idx`, `-idx3-ubyte`, `.ts`, each also with `.gz` or `.xz`), else from the
 /// contents; a `.bin` file is CIFAR-10 or CIFAR-100 if its length and its labels are right.
 ///
 /// IDX images called `*-images-idx3-*` get their target from the file `*-labels-idx1-*` beside them, unless the options
@@ -70,6 +70,7 @@ fn parse(
         Format::Npz => return Err(without_npz(name)),
         Format::Idx => idx::read(name, bytes, options)?,
         Format::Cifar10 | Format::Cifar100 => cifar::read(name, bytes, format, options)?,
+        Format::Ts => sequences::read(name, bytes, options)?.into_dataset()?,
     };
     if options.target == Target::None && !data.target.is_empty() {
         data.target = Vec::new();
@@ -107,7 +108,7 @@ fn labels_file(
 }
 
 /// Refuses a column that was named for a format that has none.
-fn check_columns(format: Format, options: &ReadOptions) -> Result<()> {
+pub(crate) fn check_columns(format: Format, options: &ReadOptions) -> Result<()> {
     let refuse = |role: &str, column: &str, what: &str, instead: &str| {
         let found = crate::trouble::quote(column.as_bytes());
         Err(Error::argument(role, found, &format!("nothing: {what}")).with_hint(instead))
@@ -115,6 +116,7 @@ fn check_columns(format: Format, options: &ReadOptions) -> Result<()> {
     let (what, labelled) = match format {
         Format::Svmlight => ("svmlight text has no named columns", true),
         Format::Cifar10 | Format::Cifar100 => ("images have no column of weights", false),
+        Format::Ts => ("sequences have no named columns", true),
         _ => return Ok(()),
     };
     match (&options.target, &options.weight) {
@@ -122,7 +124,7 @@ fn check_columns(format: Format, options: &ReadOptions) -> Result<()> {
             "target",
             column,
             what,
-            "the label of each row is its target",
+            "the label at each row is its target",
         ),
         (_, Some(column)) => refuse(
             "weight",
@@ -170,6 +172,9 @@ fn sniff(name: &str, bytes: &[u8]) -> Result<Format> {
         })
         .find(|line| !line.is_empty())
         .ok_or_else(|| Error::data(format!("`{name}` holds no rows")))?;
+    if line.starts_with(b"@") {
+        return Ok(Format::Ts);
+    }
     let mut tokens = line
         .split(u8::is_ascii_whitespace)
         .filter(|t| !t.is_empty());
@@ -289,6 +294,7 @@ mod tests {
             ("+1 qid:3 1:2\n", Format::Svmlight),
             ("a,b\n1,2\n", Format::Csv),
             ("1\t2\n", Format::Tsv),
+            ("# note\n@problemName x\n", Format::Ts),
         ] {
             assert_eq!(sniff("x", text.as_bytes()).unwrap(), format, "{text}");
         }

@@ -2,12 +2,12 @@
 
 use crate::options::Limits;
 use quadric_linalg::{Error, ErrorKind, Result};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
 /// Expanded bytes that are allowed whatever the ratio.
-pub(crate) const FREE: u64 = 16 << 20;
+const FREE: u64 = 16 << 20;
 /// Memory that an xz dictionary may take, in KiB (the largest preset needs 65 MiB).
 const XZ_MEMORY_KIB: u32 = 100 << 10;
 
@@ -19,17 +19,7 @@ const XZ_MEMORY_KIB: u32 = 100 << 10;
 pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let name = path.display().to_string();
     let io = |e| Error::io("read", path.display(), e);
-    let about = std::fs::metadata(path).map_err(io)?;
-    if !about.is_file() {
-        let what = if about.is_dir() {
-            "it is a directory"
-        } else {
-            "it is a pipe or a device; copy its contents to a file first"
-        };
-        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, what)));
-    }
-    let mut file = File::open(path).map_err(io)?;
-    let before = file.metadata().map_err(io)?;
+    let (mut file, before) = open(path)?;
     if before.len() > limits.bytes {
         return Err(too_large(&name, limits.bytes));
     }
@@ -42,13 +32,35 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let rest = before.len().saturating_sub(bytes.len() as u64) + 1;
     (&mut file).take(rest).read_to_end(&mut bytes).map_err(io)?;
     let after = file.metadata().map_err(io)?;
-    if bytes.len() as u64 != before.len()
-        || after.len() != before.len()
-        || after.modified().ok() != before.modified().ok()
-    {
+    if bytes.len() as u64 != before.len() || !unchanged(&before, &after) {
         return Err(io(io::Error::other("it changed while it was being read")));
     }
     decompress(&name, bytes, limits)
+}
+
+/// Opens a regular file; what it is like tells later whether it has changed.
+///
+/// # Errors
+/// `Io` for what is not a readable regular file.
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata)> {
+    let io = |e| Error::io("read", path.display(), e);
+    let about = std::fs::metadata(path).map_err(io)?;
+    if !about.is_file() {
+        let what = if about.is_dir() {
+            "it is a directory"
+        } else {
+            "it is a pipe or a device; copy its contents to a file first"
+        };
+        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, what)));
+    }
+    let file = File::open(path).map_err(io)?;
+    let about = file.metadata().map_err(io)?;
+    Ok((file, about))
+}
+
+/// True if nobody has written to a file in between.
+pub(crate) fn unchanged(before: &Metadata, after: &Metadata) -> bool {
+    after.len() == before.len() && after.modified().ok() == before.modified().ok()
 }
 
 /// Decompresses what starts like gzip or xz and returns everything else as it is.
@@ -57,11 +69,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
 /// `Malformed` for a broken or foreign container, `Resource` beyond the limits.
 pub(crate) fn decompress(name: &str, bytes: Vec<u8>, limits: &Limits) -> Result<Vec<u8>> {
     refuse_foreign(name, &bytes)?;
-    let allowed = limits
-        .expansion
-        .saturating_mul(bytes.len() as u64)
-        .max(FREE)
-        .min(limits.bytes);
+    let allowed = allowed(bytes.len(), limits);
     let expanded = if bytes.starts_with(&[0x1f, 0x8b]) {
         gunzip(name, &bytes, allowed)?
     } else if bytes.starts_with(b"\xfd7zXZ\0") {
@@ -74,6 +82,12 @@ pub(crate) fn decompress(name: &str, bytes: Vec<u8>, limits: &Limits) -> Result<
     };
     refuse_foreign(name, &expanded)?;
     Ok(expanded)
+}
+
+/// Bytes that the contents of a file of this many bytes may take.
+pub(crate) fn allowed(bytes: usize, limits: &Limits) -> u64 {
+    let expanded = limits.expansion.saturating_mul(bytes as u64);
+    expanded.max(FREE).min(limits.bytes)
 }
 
 /// All members of a gzip file, one after another.
@@ -125,7 +139,7 @@ pub(crate) fn expand(
     Ok(())
 }
 
-fn too_large(name: &str, allowed: u64) -> Error {
+pub(crate) fn too_large(name: &str, allowed: u64) -> Error {
     Error::new(
         ErrorKind::Resource,
         format!("`{name}` would take more than the allowed {allowed} bytes"),
@@ -134,7 +148,7 @@ fn too_large(name: &str, allowed: u64) -> Error {
 }
 
 /// Refuses files of other kinds by their first bytes, with what to do instead.
-fn refuse_foreign(name: &str, head: &[u8]) -> Result<()> {
+pub(crate) fn refuse_foreign(name: &str, head: &[u8]) -> Result<()> {
     const ARRAYS: &str = "save arrays with numpy.save, or a table with pandas.DataFrame.to_csv";
     const TENSORS: &str = "pickled files can run code when they are opened and are never read here; save tensors with \
         safetensors.torch.save_file(model.state_dict(), \"model.safetensors\"), or arrays with numpy.save";

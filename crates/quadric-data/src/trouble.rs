@@ -21,6 +21,8 @@ pub enum TroubleKind {
     TooManyCategories,
     /// A value is infinite or beyond the range of a double.
     NonFinite,
+    /// Sequences do not all have the same length.
+    Lengths,
     /// No target was found.
     NoTarget,
 }

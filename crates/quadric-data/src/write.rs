@@ -48,9 +48,9 @@ pub fn encode(data: &Dataset, format: Format) -> Result<Vec<u8>> {
         Format::Npz => npy::write_npz(data),
         #[cfg(not(feature = "npz"))]
         Format::Npz => Err(crate::reader::without_npz(&data.name)),
-        Format::Idx | Format::Cifar10 | Format::Cifar100 => Err(Error::argument(
+        Format::Idx | Format::Cifar10 | Format::Cifar100 | Format::Ts => Err(Error::argument(
             "format",
-            "an image format, which is read only",
+            "a format of images or sequences, which is read only",
             "svmlight, csv, tsv, npy or npz",
         )),
     }

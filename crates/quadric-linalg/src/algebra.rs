@@ -3,8 +3,10 @@
 //! Parts may be owned operators, references or boxes, since all three are operators themselves.
 
 mod compose;
+mod kronecker;
 
 pub use compose::{Adjoint, Product, Scaled, Shifted, Sum};
+pub use kronecker::{Kronecker, KroneckerEigen};
 
 use crate::kernels::pool::Buffer;
 use crate::kernels::{multiply, multiply_transposed};
@@ -13,6 +15,7 @@ use crate::{Cost, DataMatrix, Error, LinearOperator, Properties, Result, Scalar,
 use faer::linalg::matmul::matmul;
 use faer::prelude::ReborrowMut;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
+use std::sync::Arc;
 
 /// The identity on vectors of length n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +242,7 @@ impl<T: Scalar> LinearOperator<T> for DataOperator<'_, T> {
 /// U diag(values) Uᵀ + shift I with U (n, r).
 #[derive(Clone, Debug)]
 pub struct LowRank<T> {
-    vectors: Mat<T>,
+    vectors: Arc<Mat<T>>,
     values: Vec<f64>,
     shift: f64,
 }
@@ -254,10 +257,44 @@ impl<T: Scalar> LowRank<T> {
             return Err(Error::shape("the weights", values.len(), vectors.ncols()));
         }
         Ok(Self {
-            vectors,
+            vectors: Arc::new(vectors),
             values,
             shift,
         })
+    }
+
+    /// The same vectors, which are shared, with other weights and another shift.
+    ///
+    /// # Errors
+    /// A number of weights that is not the number of columns.
+    pub fn reweighted(&self, values: Vec<f64>, shift: f64) -> Result<Self> {
+        if values.len() != self.vectors.ncols() {
+            return Err(Error::shape(
+                "the weights",
+                values.len(),
+                self.vectors.ncols(),
+            ));
+        }
+        Ok(Self {
+            vectors: Arc::clone(&self.vectors),
+            values,
+            shift,
+        })
+    }
+
+    /// U (n, r).
+    pub fn vectors(&self) -> MatRef<'_, T> {
+        self.vectors.as_ref().as_ref()
+    }
+
+    /// The weights (r).
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The shift.
+    pub fn shift(&self) -> f64 {
+        self.shift
     }
 }
 
@@ -277,7 +314,7 @@ impl<T: Scalar> LinearOperator<T> for LowRank<T> {
                 w[(i, j)] = T::of(value * w[(i, j)].to_f64());
             }
         }
-        product(self.vectors.as_ref(), w.as_ref(), y.rb_mut());
+        product(self.vectors(), w.as_ref(), y.rb_mut());
         for j in 0..k {
             for i in 0..x.nrows() {
                 y[(i, j)] = T::of(self.shift.mul_add(x[(i, j)].to_f64(), y[(i, j)].to_f64()));

@@ -10,6 +10,7 @@ mod cpu;
 pub mod dense;
 pub mod elementwise;
 mod error;
+pub mod estimate;
 pub mod kernels;
 pub mod krylov;
 pub mod math;
@@ -19,6 +20,7 @@ pub mod parallel;
 pub mod precond;
 pub mod random;
 mod scalar;
+pub mod spectrum;
 pub mod vector;
 
 pub use cpu::simd_level;

@@ -46,7 +46,7 @@ pub fn norm2<T: Scalar>(a: &[T]) -> f64 {
         return scale;
     }
     // Two factors keep 1/scale finite for subnormal scales.
-    let (up, down) = if scale < 1e-150 {
+    let (up, down) = if scale < 1.0 {
         (2f64.powi(600), 2f64.powi(-600))
     } else {
         (2f64.powi(-600), 2f64.powi(600))
@@ -95,6 +95,8 @@ mod tests {
         within_2_ulp(norm2(&[1e200, 1e200]), SQRT_2 * 1e200);
         within_2_ulp(norm2(&[1e-200, 1e-200]), SQRT_2 * 1e-200);
         within_2_ulp(norm2(&[3e-310, 4e-310]), 5e-310);
+        within_2_ulp(norm2(&[3e-145, 4e-145]), 5e-145);
+        within_2_ulp(norm2(&[3e145, 4e145]), 5e145);
         assert_eq!(norm2(&[1.0, f64::INFINITY]), f64::INFINITY);
         assert!(norm2(&[1.0, f64::NAN]).is_nan());
         assert!(max_abs(&[1.0, f64::NAN, 0.5]).is_nan());

@@ -1,4 +1,4 @@
-//! The operator algebra against dense matrices, Lanczos against known spectra, and the bits of all of it.
+//! The operator algebra against dense matrices, bounds of spectra, and the bits of Krylov methods.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod krylov_support;
@@ -9,11 +9,11 @@ use quadric_linalg::algebra::{
     Adjoint, DataOperator, Dense, Diagonal, Identity, LowRank, Product, Scaled, Shifted, Sum,
 };
 use quadric_linalg::krylov::{
-    CgOptions, CgWorkspace, Extreme, LanczosOptions, LeastSquaresOptions, LeastSquaresWorkspace,
-    cg, lanczos, lanczos_bounds, lsmr,
+    CgOptions, CgWorkspace, LeastSquaresOptions, LeastSquaresWorkspace, cg, lanczos_bounds, lsmr,
 };
 use quadric_linalg::precond::NystromPreconditioner;
 use quadric_linalg::random::SeedTree;
+use quadric_linalg::spectrum::{EigenOptions, eigenpairs};
 use quadric_linalg::{DataMatrix, LinearOperator, Properties, Scalar, dense_by_columns};
 
 fn matrix(m: usize, n: usize, seed: u64) -> Mat<f64> {
@@ -172,132 +172,7 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(e.to_string().contains("not symmetric at (0, 1)"), "{e}");
 }
 
-// ---- Lanczos ----
-
-/// Converged pairs have small residuals, measured here, and the expected values.
-fn check_pairs<T: Scalar>(a: &Mat<f64>, expected: &[f64], options: &LanczosOptions, seed: u64) {
-    let op = Dense::symmetric(cast_mat::<T>(a)).unwrap();
-    let n = a.nrows();
-    let pairs = lanczos(&op, options, SeedTree::new(seed)).unwrap();
-    assert_eq!(
-        pairs.converged,
-        options.count.min(n),
-        "n = {n}, seed {seed}"
-    );
-    let a = to_dense(&op);
-    let scale = a.norm_l2();
-    for (j, value) in pairs.values.iter().enumerate() {
-        let v: Vec<f64> = (0..n).map(|i| pairs.vectors[(i, j)].to_f64()).collect();
-        let r: Vec<f64> = times(&a, &v)
-            .iter()
-            .zip(&v)
-            .map(|(av, v)| av - value * v)
-            .collect();
-        let ratio = norm(&r) / (scale * T::EPSILON * n as f64);
-        assert!(ratio < 1e3, "n = {n}, pair {j}: ratio {ratio}");
-        assert!((norm(&v) - 1.0).abs() < 100.0 * T::EPSILON);
-        let far = (value - expected[j]).abs();
-        assert!(
-            far <= 1e3 * T::EPSILON * n as f64 * scale,
-            "n = {n}, pair {j}: {value} for {}",
-            expected[j]
-        );
-    }
-}
-
-#[test]
-fn lanczos_finds_the_ends_of_the_spectrum() {
-    for n in SIZES {
-        let values: Vec<f64> = (0..n)
-            .map(|i| (i as f64 - n as f64 / 3.0) / n as f64)
-            .collect();
-        let a = with_spectrum(&values, 81);
-        for (which, count) in [(Extreme::Largest, 3), (Extreme::Smallest, 2)] {
-            let mut expected = values.clone();
-            if which == Extreme::Largest {
-                expected.reverse();
-            }
-            // 1e3 roundoffs times n is the promise of the test above.
-            let options = LanczosOptions {
-                count,
-                which,
-                tolerance: 100.0 * f64::EPSILON,
-                ..LanczosOptions::default()
-            };
-            check_pairs::<f64>(&a, &expected, &options, 82);
-            let options = LanczosOptions {
-                tolerance: 100.0 * f64::from(f32::EPSILON),
-                block: 2,
-                ..options
-            };
-            check_pairs::<f32>(&a, &expected, &options, 83);
-        }
-    }
-}
-
-#[test]
-fn lanczos_finds_every_copy_of_a_multiple_eigenvalue() {
-    for n in [6, 40, 200] {
-        let values: Vec<f64> = (0..n)
-            .map(|i| if i < 3 { 1.0 } else { i as f64 - 1.0 })
-            .collect();
-        for block in [1, 2, 4] {
-            for seed in 0..4 {
-                let options = LanczosOptions {
-                    count: 4,
-                    which: Extreme::Smallest,
-                    block,
-                    ..LanczosOptions::default()
-                };
-                let pairs =
-                    lanczos(&Diagonal(values.clone()), &options, SeedTree::new(seed)).unwrap();
-                assert_eq!(pairs.converged, 4);
-                for (found, wanted) in pairs.values.iter().zip(&values) {
-                    assert!(
-                        (found - wanted).abs() < 1e-7,
-                        "n = {n}, block {block}, seed {seed}: {:?}",
-                        pairs.values
-                    );
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn lanczos_at_the_edges() {
-    let options = LanczosOptions {
-        count: 2,
-        ..LanczosOptions::default()
-    };
-    let seed = SeedTree::new(84);
-    let zero = lanczos(&Diagonal(vec![0.0; 30]), &options, seed).unwrap();
-    assert_eq!((zero.converged, zero.values), (2, vec![0.0; 2]));
-    let equal =
-        lanczos(&Identity(30), &options, seed).unwrap() as quadric_linalg::krylov::Eigenpairs<f64>;
-    assert!(equal.values.iter().all(|v| (v - 1.0).abs() < 1e-14));
-    assert!(
-        lanczos(&Diagonal::<f64>(vec![]), &options, seed)
-            .unwrap()
-            .values
-            .is_empty()
-    );
-    for power in [-500, 500] {
-        let values: Vec<f64> = (1..60).map(|i| f64::from(i) * 2f64.powi(power)).collect();
-        let pairs = lanczos(&Diagonal(values), &options, seed).unwrap();
-        assert!((pairs.values[0] * 2f64.powi(-power) - 59.0).abs() < 1e-9);
-    }
-    let few = LanczosOptions {
-        max_products: 20,
-        tolerance: 1e-14,
-        ..options
-    };
-    let values: Vec<f64> = (0..500).map(f64::from).collect();
-    assert!(lanczos(&Diagonal(values), &few, seed).unwrap().converged < 2);
-    assert!(lanczos(&Diagonal(vec![1.0, f64::NAN, 2.0]), &options, seed).is_err());
-    assert!(lanczos(&Dense::new(matrix(3, 3, 1)), &options, seed).is_err());
-    assert!(lanczos_bounds(&Identity(3) as &dyn LinearOperator<f64>, 0, seed).is_err());
-}
+// ---- Bounds ----
 
 #[test]
 fn cheap_bounds_enclose_the_spectrum_nearly() {
@@ -308,6 +183,14 @@ fn cheap_bounds_enclose_the_spectrum_nearly() {
         assert!((-1.5..=-0.9).contains(&low), "{low}");
         assert!((1.89..=2.5).contains(&high), "{high}");
     }
+    assert!(
+        lanczos_bounds(
+            &Identity(3) as &dyn LinearOperator<f64>,
+            0,
+            SeedTree::new(0)
+        )
+        .is_err()
+    );
 }
 
 // ---- Bits ----
@@ -342,12 +225,12 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             &mut CgWorkspace::new(),
         )
         .unwrap();
-        let options = LanczosOptions {
-            block: 2,
+        let options = EigenOptions {
+            block: Some(2),
             tolerance: 1e-4,
-            ..LanczosOptions::default()
+            ..EigenOptions::default()
         };
-        let pairs = lanczos(&big, &options, SeedTree::new(2)).unwrap();
+        let pairs = eigenpairs(&big, &options, SeedTree::new(2)).unwrap();
         let all = w
             .iter()
             .chain(&y)

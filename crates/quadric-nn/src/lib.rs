@@ -19,6 +19,7 @@
 //! writes parameters, [`onnx`] reads networks of other programs,
 //! and [`Supervised`] makes a network and examples a problem.
 
+mod files;
 mod init;
 pub mod layers;
 mod losses;
@@ -29,9 +30,10 @@ mod run;
 mod supervised;
 mod weights;
 
+pub use files::NpyExamples;
 pub use init::Init;
 pub use losses::{Loss, Losses};
-pub use network::{Call, Mode, Network, Port, Scope, Traced};
+pub use network::{Call, Mode, Network, Port, Scope, Traced, Weighted};
 pub use run::Output;
-pub use supervised::{Examples, Matrix, Supervised};
+pub use supervised::{Examples, Rows, Selected, Source, Supervised};
 pub use weights::{AxisOrder, Weights};

@@ -1,5 +1,7 @@
 //! Losses: from the outputs of a network and targets to one number for each example.
 
+mod model;
+
 use crate::Port;
 use quadric_autodiff::{Data, Tensor};
 use quadric_linalg::{Error, Result, Scalar};
@@ -146,9 +148,57 @@ impl Loss {
         }
     }
 
+    /// How much every example counts, whatever its targets: its number of labels, else 1. `None` if some labels do not count.
+    pub fn weight(self, target: &Port) -> Option<f64> {
+        match self {
+            Self::CrossEntropy { ignored: None, .. } => {
+                Some(target.shape.iter().product::<usize>() as f64)
+            }
+            Self::CrossEntropy { .. } => None,
+            _ => Some(1.0),
+        }
+    }
+
+    /// How much each of `examples` examples counts with these targets: its number of labels that are not ignored; else 1.
+    pub fn weights<T: Scalar>(self, targets: Data<'_, T>, examples: usize) -> Vec<f64> {
+        match (self, targets) {
+            (Self::CrossEntropy { ignored, .. }, Data::Index(labels)) if examples > 0 => {
+                let each = labels.len() / examples;
+                let counts = |of: &[i32]| of.iter().filter(|l| Some(**l) != ignored).count();
+                (0..examples)
+                    .map(|i| counts(&labels[i * each..(i + 1) * each]) as f64)
+                    .collect()
+            }
+            _ => vec![1.0; examples],
+        }
+    }
+
     /// The losses of a batch. Ends the trace if shapes do not fit.
     #[track_caller]
     pub fn apply<'t>(self, outputs: Tensor<'t>, targets: Tensor<'t>) -> Losses<'t> {
+        self.check_shapes(outputs, targets);
+        let terms = match self {
+            Self::CrossEntropy { smoothing, ignored } => {
+                let mut terms = outputs.cross_entropy(targets);
+                if smoothing > 0.0 {
+                    let spread = -outputs.log_softmax(-1).mean(&[-1]);
+                    terms = terms * (1.0 - smoothing) + spread * smoothing;
+                }
+                return counted(terms, targets, ignored);
+            }
+            Self::Squared => (outputs - targets).square() * 0.5,
+            Self::MeanSquared => (outputs - targets).square() / entries(outputs) as f64,
+            Self::Bernoulli => outputs.softplus() - outputs * targets,
+        };
+        Losses {
+            values: over_examples(terms),
+            weights: outputs.tracer().fill(1.0, [outputs.dim(0)]),
+        }
+    }
+
+    /// Ends the trace if options or shapes do not fit.
+    #[track_caller]
+    fn check_shapes(self, outputs: Tensor<'_>, targets: Tensor<'_>) {
         let t = outputs.tracer();
         if let Err(wrong) = self.validate() {
             t.fail("loss", wrong.message());
@@ -163,54 +213,41 @@ impl Loss {
             let message = format!("targets {given:?} do not fit outputs {shape:?} of a batch");
             t.fail("loss", &message);
         }
-        let n = shape[0];
-        let entries: usize = shape[1..].iter().product();
-        if self == Self::MeanSquared && entries == 0 {
+        if self == Self::MeanSquared && entries(outputs) == 0 {
             t.fail("loss", "there is no mean over no outputs");
         }
-        // The sum over all axes but the first.
-        let each = |terms: Tensor<'t>| {
-            let inner: Vec<isize> = (1..terms.shape().len() as isize).collect();
-            terms.sum(&inner)
-        };
-        let values = match self {
-            Self::CrossEntropy { smoothing, ignored } => {
-                return cross_entropy(outputs, targets, smoothing, ignored, each);
-            }
-            Self::Squared => each((outputs - targets).square()) * 0.5,
-            Self::MeanSquared => each((outputs - targets).square()) / entries as f64,
-            Self::Bernoulli => each(outputs.softplus() - outputs * targets),
-        };
-        let weights = t.fill(1.0, [n]);
-        Losses { values, weights }
     }
 }
 
-#[track_caller]
-fn cross_entropy<'t>(
-    logits: Tensor<'t>,
-    labels: Tensor<'t>,
-    smoothing: f64,
-    ignored: Option<i32>,
-    each: impl Fn(Tensor<'t>) -> Tensor<'t>,
-) -> Losses<'t> {
-    let t = logits.tracer();
-    let mut terms = logits.cross_entropy(labels);
-    if smoothing > 0.0 {
-        let spread = -logits.log_softmax(-1).mean(&[-1]);
-        terms = terms * (1.0 - smoothing) + spread * smoothing;
+/// Outputs of an example.
+fn entries(outputs: Tensor<'_>) -> usize {
+    outputs.shape()[1..].iter().product()
+}
+
+/// The sum over all axes but the first.
+fn over_examples(terms: Tensor<'_>) -> Tensor<'_> {
+    let inner: Vec<isize> = (1..terms.shape().len() as isize).collect();
+    terms.sum(&inner)
+}
+
+/// For each label 1, or 0 if it is ignored.
+fn counts(labels: Tensor<'_>, ignored: Option<i32>) -> Tensor<'_> {
+    let t = labels.tracer();
+    match ignored {
+        None => t.fill(1.0, labels.shape()),
+        Some(ignored) => {
+            let ignored = t.index_constant(&[ignored], []);
+            1.0 - labels.equal(ignored.broadcast_to(labels.shape()))
+        }
     }
-    let mut counts = t.fill(1.0, labels.shape());
-    if let Some(ignored) = ignored {
-        let ignored = t
-            .index_constant(&[ignored], [])
-            .broadcast_to(labels.shape());
-        counts = 1.0 - labels.equal(ignored);
-        terms = terms * counts;
-    }
+}
+
+/// The losses of labels, of which some are ignored.
+fn counted<'t>(terms: Tensor<'t>, labels: Tensor<'t>, ignored: Option<i32>) -> Losses<'t> {
+    let counts = counts(labels, ignored);
     Losses {
-        values: each(terms),
-        weights: each(counts),
+        values: over_examples(terms * counts),
+        weights: over_examples(counts),
     }
 }
 

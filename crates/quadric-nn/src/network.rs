@@ -1,5 +1,7 @@
 //! What a network is: a function of parameters, buffers and a batch of examples, written as Rust that computes with tensors.
 
+mod tap;
+
 use crate::Init;
 use quadric_autodiff::{Kind, Program, Shape, Tensor, Tracer, Type};
 use quadric_core::{Layout, Role};
@@ -10,6 +12,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use tap::Taps;
+pub use tap::Weighted;
+pub(crate) use tap::{Tapped, rows};
 
 /// An input of a network: what it holds for one example.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,6 +127,8 @@ struct Store<'t> {
     buffers: Named<'t>,
     /// Whether the key was asked for.
     random: bool,
+    /// What goes through the layers, if somebody looks.
+    taps: Option<Taps<'t>>,
 }
 
 struct Named<'t> {
@@ -325,6 +332,7 @@ fn define(inputs: &[Port], body: &Body, examples: usize) -> Result<Defined> {
                 parameters: Named::new(None),
                 buffers: Named::new(None),
                 random: false,
+                taps: None,
             })),
         };
         let batch: Vec<Tensor<'_>> = inputs.iter().map(|p| p.input(t, examples)).collect();
@@ -406,6 +414,26 @@ impl Network {
     /// Calls the network inside a trace.
     #[track_caller]
     pub fn trace<'t>(&self, t: &'t Tracer, call: Call<'t, '_>) -> Traced<'t> {
+        self.trace_all(t, call, None).0
+    }
+
+    /// As [`trace`](Self::trace), with what goes through the layers; `zero` is an input of the trace that will be 0.
+    #[track_caller]
+    pub(crate) fn trace_tapped<'t>(
+        &self,
+        call: Call<'t, '_>,
+        zero: Tensor<'t>,
+    ) -> (Traced<'t>, Vec<Tapped<'t>>) {
+        self.trace_all(zero.tracer(), call, Some(Taps::new(zero)))
+    }
+
+    #[track_caller]
+    fn trace_all<'t>(
+        &self,
+        t: &'t Tracer,
+        call: Call<'t, '_>,
+        taps: Option<Taps<'t>>,
+    ) -> (Traced<'t>, Vec<Tapped<'t>>) {
         let scope = Scope {
             tracer: t,
             mode: call.mode,
@@ -415,11 +443,14 @@ impl Network {
                 parameters: Named::new(Some((self.layout().clone(), call.parameters))),
                 buffers: Named::new(Some((self.buffers().clone(), call.buffers))),
                 random: false,
+                taps,
             })),
         };
         let outputs = (self.body)(&scope, call.inputs);
-        let buffers = scope.store.borrow().buffers.flat(t);
-        Traced { outputs, buffers }
+        let mut store = scope.store.borrow_mut();
+        let buffers = store.buffers.flat(t);
+        let found = store.taps.take().map_or_else(Vec::new, |taps| taps.found);
+        (Traced { outputs, buffers }, found)
     }
 
     /// The program of the outputs for a batch of `examples`, with inputs `parameters`, `buffers`, and those of the network;

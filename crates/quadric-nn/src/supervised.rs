@@ -1,43 +1,32 @@
 //! The mean loss of a network over examples: a problem like any other.
 
-mod curvature;
+mod loaded;
+mod operator;
+mod source;
+mod taps;
+mod traced;
 
-use crate::run::part;
-use crate::{Call, Loss, Losses, Mode, Network, Port};
-pub use curvature::Matrix;
-use quadric_autodiff::{Array, Data, Executable, Program, Tensor, Tracer};
-use quadric_core::{BoxOp, Objective, Problem, Smooth, TwiceSmooth, capabilities};
+use crate::{Loss, Mode, Network, Port};
+use loaded::Loaded;
+use operator::{Centred, Mapped};
+use quadric_autodiff::{Data, Executable};
+use quadric_core::{
+    Backward, Batch, BoxOp, FiniteSum, Layout, Matrix, Model, Objective, Problem, Smooth, Tap,
+    Targets, TwiceSmooth, capabilities,
+};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
+pub(crate) use source::copy;
+pub use source::{Examples, Rows, Selected, Source};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
-
-/// Examples: an array for each input of a network, and the targets. Examples lie along the first axis.
-#[derive(Clone, Debug)]
-pub struct Examples<T> {
-    /// How many there are.
-    pub count: usize,
-    /// What the network gets.
-    pub inputs: Vec<Array<T>>,
-    /// What it should give.
-    pub targets: Array<T>,
-}
-
-/// What is computed for a batch.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Job {
-    Weight,
-    Value,
-    Gradient,
-    /// Products with a matrix, for so many vectors.
-    Product(Matrix, usize),
-}
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use traced::{Job, Map};
 
 /// `F(θ) = Σ w_n ℓ_n(θ) / Σ w_n` for the losses ℓ of the examples of a data set, and their weights w (1, or the number of labels
 /// that count).
 ///
 /// A batch of examples is in memory at a time; sums over batches are in double precision. The network is
-/// [evaluated](Mode::Evaluate), so the loss of an example does not depend on others.
+/// [evaluated](Mode::Evaluate) unless [`with_mode`](Self::with_mode) says otherwise.
 ///
 /// ```
 /// use quadric_autodiff::Array;
@@ -62,61 +51,148 @@ enum Job {
 /// # Ok::<(), quadric_linalg::Error>(())
 /// ```
 pub struct Supervised<T> {
+    shared: Arc<Shared<T>>,
+    /// Which of the examples; all of them without.
+    rows: Option<Arc<[usize]>>,
+}
+
+/// What a problem and the problems over some of its examples have in common.
+struct Shared<T> {
     network: Network,
     loss: Loss,
     target: Port,
+    /// Length of the last axis of the outputs.
+    classes: usize,
+    /// Outputs of each example.
+    outputs: usize,
+    mode: Mode,
+    /// What random layers depend on.
+    seed: u64,
     buffers: Vec<T>,
-    examples: Examples<T>,
+    source: Box<dyn Source<T>>,
+    /// Whether all examples have been checked and cannot change.
+    checked: bool,
     batch: usize,
     memory: usize,
-    weight: OnceLock<f64>,
+    totals: OnceLock<Totals>,
     /// Compiled programs that nobody runs at the moment, for jobs and sizes of batches.
     idle: Mutex<Idle<T>>,
+    /// Examples at a time whose programs fit in the memory.
+    sizes: Mutex<HashMap<Job, usize>>,
+    /// Rooms for batches.
+    rooms: Mutex<Vec<Loaded<T>>>,
+    /// What batches were when they were read first.
+    seen: Mutex<HashMap<(usize, usize), u64>>,
 }
 
 type Idle<T> = HashMap<(Job, usize), Vec<Executable<T>>>;
 
+/// Sums over all examples.
+#[derive(Clone, Copy)]
+struct Totals {
+    weight: f64,
+    /// Examples that count.
+    counting: f64,
+}
+
 /// Examples of a batch, unless it is set.
 const BATCH: usize = 512;
-/// Bytes that the prepared programs of an operator may take, unless it is set.
+/// Bytes that programs may take, unless it is set.
 const MEMORY: usize = 1 << 30;
 
 impl<T: Scalar> Supervised<T> {
-    /// The loss of a network over examples, with the buffers that it starts from.
+    /// The loss of a network over examples in memory, with the buffers that the network starts from.
     ///
     /// # Errors
     /// If arrays and targets do not have the kinds and sizes that the network and the loss ask for, or targets mean nothing.
-    pub fn new(network: Network, loss: Loss, examples: Examples<T>) -> Result<Self> {
+    pub fn new(network: Network, loss: Loss, examples: Examples<T>) -> Result<Self>
+    where
+        T: 'static,
+    {
         network.check_inputs(&examples.inputs, examples.count)?;
-        let program = network.program(1, Mode::Evaluate)?;
-        let output = program.output_type(0).shape.clone();
-        let target = loss.target(&output[1..])?;
+        let (target, classes) = targets_of(&network, loss)?;
         target.check(&examples.targets, examples.count)?;
-        loss.check(examples.targets.data(), output[output.len() - 1])?;
-        Ok(Self {
+        loss.check(examples.targets.data(), classes)?;
+        Self::from_source(network, loss, Box::new(examples), true)
+    }
+
+    /// The loss of a network over examples that are read batch by batch, and checked whenever they are read.
+    ///
+    /// # Errors
+    /// If there are no examples, or the first does not have the kinds and sizes that the network and the loss ask for.
+    pub fn streaming(
+        network: Network,
+        loss: Loss,
+        source: impl Source<T> + 'static,
+    ) -> Result<Self> {
+        network.check_ports()?;
+        if source.count() == 0 {
+            return Err(Error::new(ErrorKind::Data, "there are no examples"));
+        }
+        let problem = Self::from_source(network, loss, Box::new(source), false)?;
+        let first = problem.shared.load(Rows::List(&[0]))?;
+        problem.shared.unload(first);
+        Ok(problem)
+    }
+
+    fn from_source(
+        network: Network,
+        loss: Loss,
+        source: Box<dyn Source<T>>,
+        checked: bool,
+    ) -> Result<Self> {
+        let (target, classes) = targets_of(&network, loss)?;
+        let program = network.program(1, Mode::Evaluate)?;
+        let shared = Shared {
             buffers: network.initial_buffers(),
-            batch: BATCH.min(examples.count),
+            batch: BATCH.min(source.count()),
+            outputs: program.output_type(0).len(),
+            mode: Mode::Evaluate,
+            seed: 0,
             memory: MEMORY,
-            weight: OnceLock::new(),
+            totals: OnceLock::new(),
             idle: Mutex::default(),
+            sizes: Mutex::default(),
+            rooms: Mutex::default(),
+            seen: Mutex::default(),
             network,
             loss,
             target,
-            examples,
-        })
+            classes,
+            source,
+            checked,
+        };
+        let (shared, rows) = (Arc::new(shared), None);
+        Ok(Self { shared, rows })
+    }
+
+    fn change(&mut self) -> &mut Shared<T> {
+        Arc::get_mut(&mut self.shared).expect("batches borrow the problem, so there are none")
     }
 
     /// Sets the number of examples that are in memory at a time, at least 1.
     #[must_use]
     pub fn with_batch(mut self, examples: usize) -> Self {
-        self.batch = examples.clamp(1, self.examples.count);
+        let count = self.count();
+        self.change().batch = examples.clamp(1, count);
         self
     }
 
-    /// Sets the bytes that an operator may keep of its point for further products; what does not fit is computed again.
+    /// Sets the bytes that programs may take. Batches are halved until the program that goes over them fits; an operator may keep
+    /// as much again of its point for further products, and what does not fit is computed again.
     #[must_use]
     pub fn with_memory(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
+        self.change().memory = bytes;
+        self
+    }
+
+    /// Sets how layers behave. In [`Mode::Train`], batch normalisation has the statistics of the batch, through which derivatives
+    /// go, and dropout a mask for each batch that depends on the seed only. For networks with such layers, batches are then as
+    /// large as [`with_batch`](Self::with_batch) says whatever the memory, and what is defined example by example is refused.
+    #[must_use]
+    pub fn with_mode(mut self, mode: Mode, seed: u64) -> Self {
+        let shared = self.change();
+        (shared.mode, shared.seed) = (mode, seed);
         self
     }
 
@@ -125,29 +201,23 @@ impl<T: Scalar> Supervised<T> {
     /// # Errors
     /// If there are not as many as the network has.
     pub fn with_buffers(mut self, buffers: Vec<T>) -> Result<Self> {
-        if buffers.len() != self.buffers.len() {
-            return Err(Error::shape(
-                "the buffers",
-                buffers.len(),
-                self.buffers.len(),
-            ));
+        let shared = self.change();
+        if buffers.len() != shared.buffers.len() {
+            let (found, expected) = (buffers.len(), shared.buffers.len());
+            return Err(Error::shape("the buffers", found, expected));
         }
-        self.buffers = buffers;
+        shared.buffers = buffers;
         Ok(self)
     }
 
     /// The network.
     pub fn network(&self) -> &Network {
-        &self.network
+        &self.shared.network
     }
 
-    /// A curvature matrix at a point.
-    ///
-    /// # Errors
-    /// If the point does not have the length of the parameters.
-    pub fn curvature(&self, x: &[T], matrix: Matrix) -> Result<BoxOp<'_, T>> {
-        self.check_point(x)?;
-        Ok(Box::new(curvature::Curvature::new(self, x, matrix)?))
+    fn count(&self) -> usize {
+        let all = self.shared.source.count();
+        self.rows.as_ref().map_or(all, |rows| rows.len())
     }
 
     fn check_point(&self, x: &[T]) -> Result<()> {
@@ -157,53 +227,9 @@ impl<T: Scalar> Supervised<T> {
         Ok(())
     }
 
-    fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<'_, T> {
-        let starts = (0..self.examples.count).step_by(self.batch);
-        starts.map(|start| start..(start + self.batch).min(self.examples.count))
-    }
-
-    /// The sum of the losses of a batch, and that of their weights. The program's inputs are the parameters and what
-    /// [`point`](Self::point) gives.
-    fn sums<'t>(&self, t: &'t Tracer, examples: usize) -> Sums<'t> {
-        let parameters = t.input("parameters", [self.network.layout().len()]);
-        let buffers = t.input("buffers", [self.network.buffers().len()]);
-        let ports = self.network.inputs().iter();
-        let inputs: Vec<Tensor<'_>> = ports.map(|p| p.input(t, examples)).collect();
-        let target = self.target.input(t, examples);
-        let call = Call {
-            parameters,
-            buffers,
-            inputs: &inputs,
-            mode: Mode::Evaluate,
-            key: None,
-        };
-        let output = self.network.trace(t, call).outputs[0];
-        let Losses { values, weights } = self.loss.apply(output, target);
-        Sums {
-            parameters,
-            output,
-            value: values.sum_all(),
-            weight: weights.sum_all(),
-        }
-    }
-
-    fn program(&self, job: Job, examples: usize) -> Result<Program> {
-        if let Job::Product(matrix, vectors) = job {
-            return matrix.program(self, examples, vectors);
-        }
-        Program::trace(|t| {
-            let s = self.sums(t, examples);
-            match job {
-                Job::Weight => vec![s.weight],
-                Job::Value => vec![s.value],
-                _ => vec![s.value, t.grad(s.value, &[s.parameters])[0]],
-            }
-        })
-    }
-
     /// A compiled program, to be given back.
     fn take(&self, job: Job, examples: usize) -> Result<Executable<T>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.shared.idle();
         let found = idle.get_mut(&(job, examples)).and_then(Vec::pop);
         drop(idle);
         match found {
@@ -212,67 +238,194 @@ impl<T: Scalar> Supervised<T> {
         }
     }
 
+    /// Keeps a program for later, as far as the memory allows.
     fn give_back(&self, job: Job, examples: usize, executable: Executable<T>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.shared.idle();
+        let all = idle.values().flatten().map(Executable::memory);
+        if all.sum::<usize>() + executable.memory() > self.shared.memory {
+            idle.clear();
+        }
         idle.entry((job, examples)).or_default().push(executable);
     }
 
-    /// What a program for some examples gets at a point.
-    fn point<'a>(&'a self, x: &'a [T], batch: Range<usize>) -> Vec<Data<'a, T>> {
-        let targets = [&self.examples.targets];
-        let arrays = self.examples.inputs.iter().chain(targets);
-        let (count, n) = (self.examples.count, batch.len());
-        let of_batch = |array: &'a Array<T>| part(array, count, batch.start, n);
-        let own = [Data::Float(x), Data::Float(&self.buffers)];
-        own.into_iter().chain(arrays.map(of_batch)).collect()
+    /// Examples at a time for a job, so that its program fits in the memory where examples do not depend on each other.
+    fn examples_at_a_time(&self, job: Job) -> Result<usize> {
+        let shared = &*self.shared;
+        let sizes = || shared.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sizes().get(&job).copied();
+        let mut size = known.unwrap_or(shared.batch).min(self.count());
+        if known.is_some() || !shared.is_separable() {
+            return Ok(size);
+        }
+        loop {
+            let executable = self.take(job, size)?;
+            let bytes = executable.memory();
+            if bytes <= shared.memory || size == 1 {
+                self.give_back(job, size, executable);
+                sizes().insert(job, size);
+                return Ok(size);
+            }
+            let fitting = (size as f64 * shared.memory as f64 / bytes as f64) as usize;
+            // Multiples of 8 can be cut in parts that stay in the cache.
+            let fitting = if fitting > 8 {
+                fitting / 8 * 8
+            } else {
+                fitting
+            };
+            size = fitting.clamp(1, size.div_ceil(2));
+        }
     }
 
-    /// Calls `add` with the outputs of a job for every batch.
-    fn run(
-        &self,
-        job: Job,
-        x: &[T],
-        outputs: &mut [&mut [T]],
-        mut add: impl FnMut(&[&mut [T]]),
-    ) -> Result<()> {
-        for batch in self.batches() {
-            let n = batch.len();
+    /// The number of an example in the whole data set.
+    fn row(&self, i: usize) -> usize {
+        self.rows.as_ref().map_or(i, |rows| rows[i])
+    }
+
+    /// What the random numbers of a batch depend on: `[2]` for layers, and `(draws, n, 2)` for targets, where a job has any.
+    fn keys(&self, job: Job, start: usize, n: usize) -> [Vec<i32>; 2] {
+        let first = self.row(start);
+        let layers = match self.shared.needs_key() {
+            true => Loss::keys(self.shared.seed, 0, first..first + 1),
+            false => Vec::new(),
+        };
+        let targets = job
+            .draws()
+            .map(|(seed, draws)| self.drawn(seed, draws, start, n));
+        [layers, targets.unwrap_or_default()]
+    }
+
+    /// What drawn targets of a batch depend on, `(draws, n, 2)`.
+    fn drawn(&self, seed: u64, draws: Range<usize>, start: usize, n: usize) -> Vec<i32> {
+        let pairs = draws.flat_map(|draw| (start..start + n).map(move |i| (draw, self.row(i))));
+        pairs
+            .flat_map(|(draw, row)| Loss::keys(seed, draw, row..row + 1))
+            .collect()
+    }
+
+    /// Sums of a job over all batches: of the first output, and entry by entry of the second.
+    fn sums(&self, job: Job, x: &[T], mut gradient: Option<&mut [f64]>) -> Result<f64> {
+        self.check_point(x)?;
+        let size = self.examples_at_a_time(job)?;
+        let (mut value, mut sum) = (0.0, [T::of(0.0)]);
+        let mut part = gradient.as_ref().map(|g| vec![T::of(0.0); g.len()]);
+        self.sweep(size, |start, n, batch| {
+            let keys = self.keys(job, start, n);
+            let point = self.shared.point(x, batch, &keys);
             let mut executable = self.take(job, n)?;
-            let done = executable.run(&self.point(x, batch), outputs);
+            let outputs = [Some(&mut sum[..]), part.as_deref_mut()];
+            let mut outputs: Vec<&mut [T]> = outputs.into_iter().flatten().collect();
+            let done = executable.run(&point, &mut outputs);
             self.give_back(job, n, executable);
             done?;
-            add(outputs);
-        }
-        Ok(())
+            value += sum[0].to_f64();
+            if let (Some(g), Some(part)) = (&mut gradient, &part) {
+                g.iter_mut().zip(part).for_each(|(g, p)| *g += p.to_f64());
+            }
+            Ok(())
+        })?;
+        Ok(value)
     }
 
-    /// The sum of all weights.
-    fn weight(&self) -> Result<f64> {
-        if let Some(&weight) = self.weight.get() {
-            return Ok(weight);
+    /// Sums of the weights, of this problem.
+    fn totals(&self) -> Result<Totals> {
+        let shared = &*self.shared;
+        let all = match shared.totals.get() {
+            Some(&totals) => totals,
+            None => {
+                let counted = shared.count_weights()?;
+                *shared.totals.get_or_init(|| counted)
+            }
+        };
+        // A batch has its share, so that means over batches are those over all examples.
+        let share = self.count() as f64 / shared.source.count() as f64;
+        Ok(Totals {
+            weight: all.weight * share,
+            counting: all.counting * share,
+        })
+    }
+
+    /// Refuses a matrix that is defined example by example where examples depend on each other.
+    fn check_separable(&self, what: &str) -> Result<()> {
+        if self.shared.is_separable() {
+            return Ok(());
         }
-        let (x, mut sum, mut out) = (vec![T::of(0.0); self.dim()], 0.0, [T::of(0.0)]);
-        self.run(Job::Weight, &x, &mut [&mut out], |o| {
-            sum += o[0][0].to_f64();
-        })?;
-        if sum == 0.0 {
-            return Err(Error::new(ErrorKind::Data, "no label counts"));
-        }
-        Ok(*self.weight.get_or_init(|| sum))
+        let text = format!(
+            "{what} is defined example by example, but in training mode the losses of a batch depend on each other"
+        );
+        Err(Error::new(ErrorKind::Capability, text))
     }
 }
 
-/// What the programs of a batch start from.
-struct Sums<'t> {
-    parameters: Tensor<'t>,
-    output: Tensor<'t>,
-    value: Tensor<'t>,
-    weight: Tensor<'t>,
+/// What the targets of a network are, and the number of classes.
+fn targets_of(network: &Network, loss: Loss) -> Result<(Port, usize)> {
+    let program = network.program(1, Mode::Evaluate)?;
+    let output = &program.output_type(0).shape;
+    let target = loss.target(&output[1..])?;
+    Ok((target, output[output.len() - 1]))
+}
+
+impl<T: Scalar> Shared<T> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle<T>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether calls of the network need a key.
+    fn needs_key(&self) -> bool {
+        self.mode == Mode::Train && self.network.is_random()
+    }
+
+    /// Whether the loss of an example does not depend on its batch.
+    fn is_separable(&self) -> bool {
+        self.mode == Mode::Evaluate || self.buffers.is_empty() && !self.network.is_random()
+    }
+
+    /// What a program gets at a point.
+    fn point<'a>(
+        &'a self,
+        x: &'a [T],
+        batch: &'a Loaded<T>,
+        keys: &'a [Vec<i32>; 2],
+    ) -> Vec<Data<'a, T>> {
+        let own = [Data::Float(x), Data::Float(&self.buffers)];
+        let keys = keys.iter().filter(|k| !k.is_empty());
+        own.into_iter()
+            .chain(batch.data())
+            .chain(keys.map(|k| Data::Index(k)))
+            .collect()
+    }
+
+    /// Sums over all examples, which are read only if some labels may not count.
+    fn count_weights(&self) -> Result<Totals> {
+        let count = self.source.count();
+        if let Some(each) = self.loss.weight(&self.target).filter(|w| *w > 0.0) {
+            return Ok(Totals {
+                weight: each * count as f64,
+                counting: count as f64,
+            });
+        }
+        let mut totals = Totals {
+            weight: 0.0,
+            counting: 0.0,
+        };
+        for start in (0..count).step_by(self.batch) {
+            let end = (start + self.batch).min(count);
+            let loaded = self.load(Rows::Range(start, end))?;
+            for weight in self.loss.weights(loaded.targets(), end - start) {
+                totals.weight += weight;
+                totals.counting += f64::from(u8::from(weight > 0.0));
+            }
+            self.unload(loaded);
+        }
+        if totals.weight == 0.0 {
+            return Err(Error::new(ErrorKind::Data, "no label counts"));
+        }
+        Ok(totals)
+    }
 }
 
 impl<T: Scalar> Problem<T> for Supervised<T> {
     fn dim(&self) -> usize {
-        self.network.layout().len()
+        self.shared.network.layout().len()
     }
 
     fn name(&self) -> &str {
@@ -280,41 +433,130 @@ impl<T: Scalar> Problem<T> for Supervised<T> {
     }
 
     capabilities!(T: TwiceSmooth);
+
+    fn as_finite_sum(&self) -> Option<&dyn FiniteSum<T>> {
+        self.shared.is_separable().then_some(self as _)
+    }
 }
 
 impl<T: Scalar> Objective<T> for Supervised<T> {
     fn value(&self, x: &[T]) -> Result<f64> {
-        self.check_point(x)?;
-        let (mut sum, mut out) = (0.0, [T::of(0.0)]);
-        self.run(Job::Value, x, &mut [&mut out], |o| sum += o[0][0].to_f64())?;
-        Ok(sum / self.weight()?)
+        Ok(self.sums(Job::Value, x, None)? / self.totals()?.weight)
     }
 }
 
 impl<T: Scalar> Smooth<T> for Supervised<T> {
     fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64> {
-        self.check_point(x)?;
         if g.len() != x.len() {
             return Err(Error::shape("the gradient", g.len(), x.len()));
         }
-        let (mut value, mut sums) = (0.0, vec![0.0; x.len()]);
-        let mut out = [T::of(0.0)];
-        self.run(Job::Gradient, x, &mut [&mut out, g], |o| {
-            value += o[0][0].to_f64();
-            sums.iter_mut()
-                .zip(&*o[1])
-                .for_each(|(s, v)| *s += v.to_f64());
-        })?;
-        let weight = self.weight()?;
-        g.iter_mut()
-            .zip(&sums)
-            .for_each(|(g, s)| *g = T::of(s / weight));
+        let mut sums = vec![0.0; x.len()];
+        let value = self.sums(Job::Gradient, x, Some(&mut sums))?;
+        let weight = self.totals()?.weight;
+        let pairs = g.iter_mut().zip(&sums);
+        pairs.for_each(|(g, s)| *g = T::of(s / weight));
         Ok(value / weight)
     }
 }
 
 impl<T: Scalar> TwiceSmooth<T> for Supervised<T> {
     fn hessian(&self, x: &[T]) -> Result<BoxOp<'_, T>> {
-        self.curvature(x, Matrix::Hessian)
+        self.matrix(x, Matrix::Hessian)
+    }
+}
+
+impl<T: Scalar> FiniteSum<T> for Supervised<T> {
+    fn terms(&self) -> usize {
+        self.count()
+    }
+
+    fn batch(&self, rows: &[usize]) -> Result<Batch<'_, T>> {
+        self.check_separable("a batch")?;
+        let count = self.count();
+        if rows.is_empty() {
+            return Err(Error::argument("rows", "none", "at least one"));
+        }
+        if let Some(row) = rows.iter().find(|&&row| row >= count) {
+            return Err(Error::argument("rows", row, &format!("less than {count}")));
+        }
+        let all = self.rows.as_deref();
+        let rows = rows.iter().map(|&row| all.map_or(row, |all| all[row]));
+        Ok(Box::new(Self {
+            shared: Arc::clone(&self.shared),
+            rows: Some(rows.collect()),
+        }))
+    }
+}
+
+impl<T: Scalar> Model<T> for Supervised<T> {
+    fn layout(&self) -> &Layout {
+        self.shared.network.layout()
+    }
+
+    fn examples(&self) -> usize {
+        self.count()
+    }
+
+    fn weight(&self) -> Result<f64> {
+        Ok(self.totals()?.weight)
+    }
+
+    fn gradient_work(&self) -> Result<f64> {
+        let of_one = self.program(Job::Gradient, 1)?.flops();
+        Ok(of_one as f64 * self.count() as f64)
+    }
+
+    fn matrix(&self, x: &[T], matrix: Matrix) -> Result<BoxOp<'_, T>> {
+        self.check_point(x)?;
+        let Totals { weight, counting } = self.totals()?;
+        let by_example = counting / (weight * weight);
+        let (map, scale) = match matrix {
+            Matrix::Hessian => (Map::Hessian, weight.recip()),
+            // All losses are minus the logarithms of densities in their natural parameters.
+            Matrix::GaussNewton | Matrix::Fisher => (Map::GaussNewton, weight.recip()),
+            Matrix::SampledFisher { draws, seed } => {
+                self.check_separable("the sampled Fisher matrix")?;
+                if draws == 0 {
+                    return Err(Error::argument("draws", 0, "at least 1"));
+                }
+                (Map::OuterSampled { draws, seed }, weight.recip())
+            }
+            Matrix::EmpiricalFisher | Matrix::Covariance => {
+                self.check_separable("the covariance of gradients")?;
+                (Map::Outer, by_example)
+            }
+        };
+        let mapped = Mapped::new(self, x, (map, map), scale, matrix.is_psd());
+        if matrix != Matrix::Covariance {
+            return Ok(Box::new(mapped));
+        }
+        let mut mean = vec![T::of(0.0); x.len()];
+        self.value_grad(x, &mut mean)?;
+        let uncentred = mapped;
+        Ok(Box::new(Centred { uncentred, mean }))
+    }
+
+    fn jacobian(&self, x: &[T]) -> Result<BoxOp<'_, T>> {
+        self.check_point(x)?;
+        let maps = (Map::Forward, Map::Backward);
+        Ok(Box::new(Mapped::new(self, x, maps, 1.0, false)))
+    }
+
+    fn gradients(&self, x: &[T], targets: Targets) -> Result<BoxOp<'_, T>> {
+        self.check_point(x)?;
+        self.check_separable("the gradient of an example")?;
+        let Totals { weight, counting } = self.totals()?;
+        let maps = (Map::Combine(targets), Map::Slopes(targets));
+        let scale = counting / weight;
+        Ok(Box::new(Mapped::new(self, x, maps, scale, false)))
+    }
+
+    fn taps(
+        &self,
+        x: &[T],
+        backward: Backward,
+        visit: &mut dyn FnMut(Tap<'_, T>) -> Result<()>,
+    ) -> Result<()> {
+        self.visit_taps(x, backward, visit)
     }
 }

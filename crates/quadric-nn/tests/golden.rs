@@ -1,11 +1,20 @@
 //! The curvature of one small network in numbers computed elsewhere, and identities that hold for every network.
 
+#![allow(clippy::print_stdout)]
+
 mod common;
 
 use common::{Case, close, columns, run};
 use faer::{Mat, MatRef};
 use quadric_autodiff::Array;
+use quadric_linalg::algebra::Dense;
 use quadric_linalg::dense::symmetric_eigen;
+use quadric_linalg::estimate::{
+    DensityOptions, LanczosQuadrature, Probe, TraceMethod, TraceOptions, TraceReport, gauss_rule,
+    trace as estimate_trace,
+};
+use quadric_linalg::krylov::KrylovSpace;
+use quadric_linalg::random::SeedTree;
 use quadric_nn::layers::Activation;
 use quadric_nn::models::mlp;
 use quadric_nn::{Loss, Mode, Network};
@@ -21,18 +30,23 @@ fn classifier(network: Network, x: Vec<f64>) -> Case {
     case
 }
 
-/// The network and its parameters, whose numbering has outputs before inputs.
+/// The network and its parameters.
 fn golden() -> (Case, Vec<f64>) {
     let network = mlp(&SIZES, Activation::Tanh).expect("sizes");
     let x = (0..N * 4).map(|at| (0.3 + 0.9 * (at / 4) as f64 + 1.3 * (at % 4) as f64).cos());
-    let value = |k: usize| 0.6 * (1.0 + 1.7 * k as f64).sin();
+    let w = numbered(|k| 0.6 * (1.0 + 1.7 * k as f64).sin());
+    (classifier(network, x.collect()), w)
+}
+
+/// A value for each parameter, by a numbering that has outputs before inputs.
+fn numbered(value: impl Fn(usize) -> f64) -> Vec<f64> {
     let mut w = Vec::new();
     for (first, inputs, outputs) in [(0, 4, 5), (25, 5, 3)] {
         let places = (0..inputs).flat_map(|i| (0..outputs).map(move |o| first + o * inputs + i));
-        w.extend(places.map(value));
+        w.extend(places.map(&value));
         w.extend((0..outputs).map(|o| value(first + inputs * outputs + o)));
     }
-    (classifier(network, x.collect()), w)
+    w
 }
 
 /// Eigenvalues, the largest first.
@@ -365,6 +379,130 @@ fn fisher_matrices() {
         let kernel = Mat::from_fn(N, N, dot);
         let (small, large) = (spectrum(kernel.as_ref()), spectrum(fisher.as_ref()));
         close(&format!("spectra, seed {seed}"), &large[..N], &small, 1e-12);
+    }
+}
+
+/// The Hessian as an operator; its two triangles differ by rounding.
+fn operator(case: &Case, w: &[f64]) -> Dense<f64> {
+    let h = square(&case.hessian(w));
+    let n = w.len();
+    Dense::symmetric(Mat::from_fn(n, n, |i, j| h[(i.max(j), i.min(j))])).expect("symmetric")
+}
+
+/// Five Lanczos steps from a start are the Gauss rule of its spectral distribution.
+#[test]
+fn quadrature_in_numbers() {
+    let (case, w) = golden();
+    let op = operator(&case, &w);
+    let start = numbered(|k| (1.0 + 2.3 * k as f64).sin().signum() / 43f64.sqrt());
+    let mut space = KrylovSpace::new();
+    space.start(&start).expect("a finite start");
+    for _ in 0..5 {
+        assert!(space.extend(&op).expect("finite products"));
+    }
+    let rule = gauss_rule(space.diagonal(), &space.beside()[..4]).expect("a rule");
+    let nodes = [
+        -0.128_524_447_243_52,
+        0.001_442_357_754_56,
+        0.252_437_061_326_57,
+        0.575_536_209_774_36,
+        1.032_383_880_931_54,
+    ];
+    close("nodes", &rule.nodes, &nodes, 1e-11);
+    let moments = [
+        1.0,
+        0.004_048_002_942_087,
+        0.031_863_870_266_09,
+        0.019_121_282_990_92,
+        0.017_073_726_635_85,
+        0.015_763_755_944_12,
+        0.015_332_103_782_63,
+        0.015_291_845_652_83,
+        0.015_483_019_322_55,
+        0.015_810_220_046_69,
+    ];
+    for (degree, expected) in moments.iter().enumerate() {
+        let found = rule.sum(|t| t.powi(degree as i32));
+        assert!((found - expected).abs() < 1e-11, "moment {degree}: {found}");
+    }
+}
+
+/// Random networks and random starts, seeds 0 to 3: moments up to twice the number of steps, less one.
+#[test]
+fn quadrature_of_random_networks() {
+    for seed in 0..4 {
+        let (case, w) = random(seed, [4, 6, 3], Activation::Tanh);
+        let op = operator(&case, &w);
+        for steps in 1..=6 {
+            let options = DensityOptions {
+                probes: 2,
+                steps,
+                dense: 0,
+                ..DensityOptions::default()
+            };
+            let mut run = LanczosQuadrature::start(&op, None, &options, SeedTree::new(seed))
+                .expect("a start");
+            let starts = run.state().vectors.clone();
+            while run.step().expect("finite products") {}
+            let density = run.density().expect("steps");
+            for (z, rule) in starts.chunks_exact(w.len()).zip(&density.rules) {
+                let z = faer::ColRef::from_slice(z);
+                let mut power = z.to_owned();
+                for degree in 0..2 * steps {
+                    let found = rule.sum(|t| t.powi(degree as i32));
+                    let expected = z.transpose() * &power;
+                    assert!((found - expected).abs() < 1e-9, "{seed} {steps} {degree}");
+                    power = op.matrix() * power;
+                }
+            }
+        }
+    }
+}
+
+/// The variance of random quadratic forms, and how often the intervals contain the trace.
+#[test]
+fn trace_estimates_in_numbers() {
+    let (case, w) = golden();
+    let op = operator(&case, &w);
+    let exact = 2.820_752_093_929_33;
+    let estimate = |method, probe, max_products, seed| -> TraceReport {
+        let options = TraceOptions {
+            method,
+            probe,
+            target: 0.0,
+            max_products,
+            ..TraceOptions::default()
+        };
+        let seed = SeedTree::new(seed).child("golden");
+        estimate_trace(&op, &options, seed).expect("an estimate")
+    };
+    let variances = [
+        (Probe::Rademacher, 3.844_335_724_346_98),
+        (Probe::Gaussian, 4.482_894_278_447_51),
+    ];
+    for (probe, variance) in variances {
+        let total = estimate(TraceMethod::Hutchinson, probe, 20_000, 1).total;
+        // Half the interval is t s/√k, and t that of the normal distribution.
+        let found = (total.half_width() / 1.960_1).powi(2) * 20_000.0;
+        assert!((found / variance - 1.0).abs() < 0.05, "{probe:?}: {found}");
+        let error = (total.value - exact).abs() / (variance / 20_000.0).sqrt();
+        assert!(error < 4.0, "{probe:?}: {error} standard errors");
+    }
+    // Seeds 0 to 1,999. The interval of the last is made to be too wide rather than too narrow.
+    let cases = [
+        (TraceMethod::Hutchinson, Probe::Rademacher, 50, 0.93..0.97),
+        (TraceMethod::Hutchinson, Probe::Gaussian, 5, 0.91..0.97),
+        (TraceMethod::XTrace, Probe::Sphere, 20, 0.93..0.995),
+    ];
+    for (method, probe, products, expected) in cases {
+        let hits = (0..2000).filter(|seed| {
+            let report = estimate(method, probe, products, *seed);
+            assert!(!report.exact && report.products == products);
+            report.total.contains(exact)
+        });
+        let part = hits.count() as f64 / 2000.0;
+        println!("{method:?} {probe:?} {products}: {part}");
+        assert!(expected.contains(&part), "{method:?} {probe:?}: {part}");
     }
 }
 

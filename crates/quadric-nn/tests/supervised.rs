@@ -2,11 +2,11 @@
 
 use faer::{Mat, MatRef};
 use quadric_autodiff::{Array, Data};
-use quadric_core::{Objective, Smooth, TwiceSmooth};
+use quadric_core::{Matrix, Model, Objective, Smooth, TwiceSmooth};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{ErrorKind, LinearOperator};
 use quadric_nn::layers::{Dense, dense};
-use quadric_nn::{Examples, Loss, Matrix, Mode, Network, Port, Supervised};
+use quadric_nn::{Examples, Loss, Mode, Network, Port, Supervised};
 
 const EXAMPLES: usize = 7;
 
@@ -121,7 +121,7 @@ fn gauss_newton_against_its_definition() {
         let j = jacobian.subrows(3 * n, 3);
         expected += j.transpose() * &lambda * j / (EXAMPLES - 1) as f64;
     }
-    let found = p.curvature(&x, Matrix::GaussNewton).expect("a matrix");
+    let found = p.matrix(&x, Matrix::GaussNewton).expect("a matrix");
     assert!(found.properties().psd);
     assert!(distance(dense_of(&*found).as_ref(), expected.as_ref()) < 1e-8);
 }

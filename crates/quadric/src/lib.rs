@@ -78,6 +78,7 @@
 
 pub use quadric_autodiff as autodiff;
 pub use quadric_core as core;
+pub use quadric_curvature as curvature;
 pub use quadric_data as data;
 pub use quadric_linalg as linalg;
 pub use quadric_models as models;

@@ -250,6 +250,31 @@ impl<'t> Tensor<'t> {
         self.tracer.emit(Gather { batch: 0 }, &[flat, at])
     }
 
+    /// What a kernel of some size sees of images `(n, h, w, channels)`: `(n, oh, ow, kh kw channels)`, of which the product with
+    /// a kernel `(kh, kw, channels, out)` as a matrix is [`conv2d`](Self::conv2d). All channels are in one group.
+    #[track_caller]
+    pub fn patches(self, size: [usize; 2], windows: Windows) -> Self {
+        let [_, h, w, _] = self.image("patches");
+        let g = Windows {
+            groups: 1,
+            ..windows
+        }
+        .geometry("patches", [h, w], size);
+        let (Some(oh), Some(ow)) = (g.output(0), g.output(1)) else {
+            let message = format!("no window of {size:?} fits on images of {:?}", [h, w]);
+            fail("patches", &message, Location::caller());
+        };
+        let [before, after] = g.padding;
+        let image = self.pad(1, before[0], after[0]).pad(2, before[1], after[1]);
+        let mut seen = Vec::new();
+        for at in 0..size[0] * size[1] {
+            let (y, x) = (at / size[1] * g.dilation[0], at % size[1] * g.dilation[1]);
+            let rows = image.slice_steps(1, y, oh, g.strides[0]);
+            seen.push(rows.slice_steps(2, x, ow, g.strides[1]));
+        }
+        seen[0].concat(&seen[1..], -1)
+    }
+
     /// The mean of each window of images `(n, h, w, channels)`; zeros of the padding count.
     #[track_caller]
     pub fn avg_pool(self, size: [usize; 2], windows: Windows) -> Self {

@@ -16,6 +16,8 @@ struct Opened {
     wrt: Vars,
 }
 
+const BATCH: &str = "batch";
+
 impl Program {
     fn open(&self, what: &str, names: &[&str]) -> Result<Opened> {
         let (graph, inputs, outputs) = self.to_graph();
@@ -30,7 +32,8 @@ impl Program {
                 )
             };
             let var = input.ok_or_else(known)?.var;
-            if !graph.is_float(var) {
+            // Derivatives are by real numbers only; a batch may be one of indices.
+            if what != BATCH && !graph.is_float(var) {
                 return Err(Error::argument(
                     what,
                     name,
@@ -109,7 +112,7 @@ impl Program {
     ///
     /// If a name is no input.
     pub fn batch(&self, names: &[&str], size: usize) -> Result<Self> {
-        let mut o = self.open("batch", names)?;
+        let mut o = self.open(BATCH, names)?;
         let mut pairs = Vec::new();
         for &v in &o.wrt {
             let t = o.graph.type_of(v).with_leading(size);

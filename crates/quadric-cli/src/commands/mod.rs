@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod curvature;
 pub(crate) mod data;
 pub(crate) mod fit;
 pub(crate) mod methods;

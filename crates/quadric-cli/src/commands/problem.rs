@@ -86,6 +86,7 @@ pub(crate) fn read_options(a: &ReadArgs, target: Target) -> Result<ReadOptions> 
     options.labels = a.labels.clone();
     options.columns = a.columns;
     options.sum_duplicates = a.sum_duplicates;
+    options.pad = a.pad;
     options.thousands = a.thousands;
     options.categorical = a.categorical.clone();
     options.header = a.header;

@@ -2,9 +2,13 @@
 
 use crate::array::Kind;
 use quadric_linalg::{Error, Result};
+use std::ops::Range;
 
 /// Longest header that is looked at.
 const LONGEST: usize = 1 << 20;
+
+/// Bytes that say how long the header is.
+pub(super) const PREFIX: usize = 12;
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +29,24 @@ impl Header {
     /// # Errors
     /// `Malformed` for anything that is not an array of plain numbers.
     pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Self> {
+        let header = Self::parse(name, bytes)?;
+        header.check_length(name, bytes.len() as u64)?;
+        Ok(header)
+    }
+
+    /// Where the dictionary begins and where it ends, by the first [`PREFIX`] bytes.
+    ///
+    /// # Errors
+    /// `Malformed` if this is no NPY file, or its header is too long.
+    pub(super) fn extent(name: &str, bytes: &[u8]) -> Result<Range<usize>> {
         let bad = |what: String| Error::malformed(name, what);
         let rest = bytes
             .strip_prefix(b"\x93NUMPY")
             .ok_or_else(|| bad("this is no NPY file".into()))?;
-        let [major, minor, rest @ ..] = rest else {
-            return Err(bad("the NPY header ends too early".into()));
-        };
         let early = || bad("the NPY header ends too early".into());
+        let [major, minor, rest @ ..] = rest else {
+            return Err(early());
+        };
         let (length, width) = match (*major, *minor) {
             (1, 0) => {
                 let length = rest.first_chunk::<2>().ok_or_else(early)?;
@@ -47,8 +61,20 @@ impl Header {
         if length > LONGEST {
             return Err(bad(format!("an NPY header of {length} bytes is refused")));
         }
-        let start = 8 + width + length;
-        let literal = bytes.get(8 + width..start).ok_or_else(early)?;
+        Ok(8 + width..8 + width + length)
+    }
+
+    /// Reads the header at the start of `bytes`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), without a look at what follows.
+    pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
+        let bad = |what: String| Error::malformed(name, what);
+        let extent = Self::extent(name, bytes)?;
+        let start = extent.end;
+        let literal = bytes
+            .get(extent)
+            .ok_or_else(|| bad("the NPY header ends too early".into()))?;
         let fields = Literal {
             bytes: literal,
             at: 0,
@@ -68,33 +94,36 @@ impl Header {
             ))
             .with_hint("save plain numbers: array.astype(\"float64\")")
         })?;
-        let header = Self {
+        Ok(Self {
             kind,
             size,
             big_endian,
             fortran,
             shape,
             start,
-        };
-        header.check_length(name, bytes.len() - start)?;
-        Ok(header)
+        })
     }
 
-    /// Exactly the bytes of all values must follow the header.
-    fn check_length(&self, name: &str, found: usize) -> Result<()> {
+    /// Exactly the bytes of all values must follow the header in a file of this length.
+    ///
+    /// # Errors
+    /// `Malformed` if the file is shorter or longer.
+    pub(super) fn check_length(&self, name: &str, length: u64) -> Result<()> {
+        let found = length.saturating_sub(self.start as u64);
         let bad = |what: String| Err(Error::malformed(name, what));
-        let product = self
-            .shape
-            .iter()
-            .try_fold(self.size, |product, n| product.checked_mul(*n));
-        match product {
+        // Without axes of length 0, so that no product of some of them overflows either.
+        let mut axes = self.shape.iter().filter(|n| **n > 0);
+        let extent = axes.try_fold(self.size, |product, n| product.checked_mul(*n));
+        let expected = extent.map(|all| if self.shape.contains(&0) { 0 } else { all });
+        match expected {
             None => bad(format!("the shape {:?} is beyond all memory", self.shape)),
-            Some(expected) if found < expected => bad(format!(
+            Some(expected) if found < expected as u64 => bad(format!(
                 "the file ends too early: {expected} bytes of values announced, {found} found"
             )),
-            Some(expected) if found > expected => {
-                bad(format!("{} bytes follow the last value", found - expected))
-            }
+            Some(expected) if found > expected as u64 => bad(format!(
+                "{} bytes follow the last value",
+                found - expected as u64
+            )),
             Some(_) => Ok(()),
         }
     }

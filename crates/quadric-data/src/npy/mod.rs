@@ -3,9 +3,12 @@
 mod header;
 #[cfg(feature = "npz")]
 mod npz;
+mod rows;
 
 #[cfg(feature = "npz")]
 pub(crate) use npz::{read as read_npz, write as write_npz};
+
+pub use rows::{NpyRows, Value};
 
 use crate::array::{Array, Kind, data_set, decode};
 use crate::dataset::{self, Dataset};
@@ -37,11 +40,16 @@ pub fn read_npy(path: &Path, limits: &Limits) -> Result<NpyArray> {
 
 /// The bytes of an NPY file of doubles.
 pub fn encode_npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
-    let comma = if shape.len() == 1 { "," } else { "" };
-    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
-    let mut out = preamble("<f8", &format!("({}{comma})", lengths.join(", ")));
+    let mut out = npy_header(shape);
     out.extend(values.iter().flat_map(|v| v.to_le_bytes()));
     out
+}
+
+/// What an NPY file of doubles begins with; the numbers follow row after row, in little-endian order.
+pub fn npy_header(shape: &[usize]) -> Vec<u8> {
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    preamble("<f8", &format!("({}{comma})", lengths.join(", ")))
 }
 
 fn whole(name: &str, bytes: &[u8]) -> Result<NpyArray> {

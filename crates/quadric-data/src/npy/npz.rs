@@ -93,10 +93,7 @@ fn unpack(name: &str, bytes: &[u8], limits: &Limits) -> Result<Members> {
             "two members of the archive have the same name",
         ));
     }
-    let mut allowed = (bytes.len() as u64)
-        .saturating_mul(limits.expansion)
-        .max(source::FREE)
-        .min(limits.bytes);
+    let mut allowed = source::allowed(bytes.len(), limits);
     let mut members = Members::new();
     for i in 0..archive.len() {
         let mut file = archive.by_index(i).map_err(broken)?;

@@ -11,7 +11,7 @@ mod space;
 mod tridiagonal;
 
 pub use cg::{CgOptions, CgReport, CgStop, CgWorkspace, cg, cg_block};
-pub use lanczos::{Eigenpairs, Extreme, LanczosOptions, lanczos, lanczos_bounds};
+pub use lanczos::lanczos_bounds;
 pub use least_squares::{
     LeastSquaresOptions, LeastSquaresReport, LeastSquaresStop, LeastSquaresWorkspace,
 };
@@ -24,7 +24,7 @@ use crate::vector::{norm2, scale};
 use crate::{Error, Result, Scalar};
 
 /// The power of two at or below `norm`, as an exponent; 0 for 0.
-fn exponent(norm: f64) -> i32 {
+pub(crate) fn exponent(norm: f64) -> i32 {
     if norm == 0.0 {
         return 0;
     }
@@ -44,20 +44,20 @@ fn unit<T: Scalar>(rhs: f64, start: f64) -> i32 {
 
 /// Multiplies by powers of two in two halves, since one factor may not be representable.
 #[derive(Clone, Copy, Debug)]
-struct Rescale(f64, f64);
+pub(crate) struct Rescale(f64, f64);
 
 impl Rescale {
     /// Multiplication by 2^`exponent`.
-    fn by(exponent: i32) -> Self {
+    pub(crate) fn by(exponent: i32) -> Self {
         let half = exponent / 2;
         Self(libm::ldexp(1.0, half), libm::ldexp(1.0, exponent - half))
     }
 
-    fn value(self, v: f64) -> f64 {
+    pub(crate) fn value(self, v: f64) -> f64 {
         v * self.0 * self.1
     }
 
-    fn entry<T: Scalar>(self, v: T) -> T {
+    pub(crate) fn entry<T: Scalar>(self, v: T) -> T {
         T::of(self.value(v.to_f64()))
     }
 }
@@ -72,7 +72,7 @@ fn reflection(a: f64, b: f64) -> (f64, f64, f64) {
 }
 
 /// The first entry of a vector that is not finite, as an error about `what`.
-fn require_finite<T: Scalar>(
+pub(crate) fn require_finite<T: Scalar>(
     what: impl std::fmt::Display,
     mut v: impl Iterator<Item = T>,
 ) -> Result<()> {
@@ -86,7 +86,7 @@ fn require_finite<T: Scalar>(
 }
 
 /// A value that a product of the operator gave, if it is finite.
-fn finite(value: f64) -> Result<f64> {
+pub(crate) fn finite(value: f64) -> Result<f64> {
     if value.is_finite() {
         return Ok(value);
     }
@@ -97,7 +97,7 @@ fn finite(value: f64) -> Result<f64> {
 }
 
 /// Scales a vector to norm 1 and returns the norm it had; a zero vector stays.
-fn normalise<T: Scalar>(v: &mut [T]) -> Result<f64> {
+pub(crate) fn normalise<T: Scalar>(v: &mut [T]) -> Result<f64> {
     let norm = finite(norm2(v))?;
     if norm > 0.0 {
         // Through a power of two first: 1 / norm may overflow, or the entries may be subnormal.

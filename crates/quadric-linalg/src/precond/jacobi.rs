@@ -1,11 +1,7 @@
-//! Diagonal (Jacobi) preconditioner, and ways to a diagonal when only products are at hand.
+//! Diagonal (Jacobi) preconditioner.
 
-use crate::random::SeedTree;
 use crate::{Error, ErrorKind, LinearOperator, Properties, Result, Scalar, check_apply};
-use faer::{Mat, MatMut, MatRef};
-
-/// Columns per product while probing.
-const BLOCK: usize = 32;
+use faer::{MatMut, MatRef};
 
 /// P⁻¹ = (diag(A) + shift I)⁻¹.
 #[derive(Clone, Debug)]
@@ -36,7 +32,7 @@ impl<T: Scalar> Jacobi<T> {
         Ok(Self { inverse })
     }
 
-    /// From a diagonal that was only estimated: entries below `floor` times the largest one count as that much, so that
+    /// From a diagonal that was only estimated ([`diagonal`](crate::estimate::diagonal)): entries below `floor` times the largest one count as that much, so that
     /// noise cannot make the preconditioner indefinite.
     ///
     /// # Errors
@@ -72,77 +68,4 @@ impl<T: Scalar> LinearOperator<T> for Jacobi<T> {
     fn properties(&self) -> Properties {
         Properties::PSD
     }
-}
-
-/// The exact diagonal of `op` (n, n), by n products in blocks. For operators that know their diagonal this is wasteful.
-///
-/// # Errors
-/// An operator that is not square, a `diagonal` not of length n, and those of the operator.
-pub fn diagonal_by_probing<T: Scalar>(
-    op: &dyn LinearOperator<T>,
-    diagonal: &mut [T],
-) -> Result<()> {
-    let n = square(op, diagonal)?;
-    let mut unit = Mat::<T>::zeros(n, BLOCK.min(n));
-    let mut image = Mat::<T>::zeros(n, BLOCK.min(n));
-    for start in (0..n).step_by(BLOCK) {
-        let k = BLOCK.min(n - start);
-        unit.as_mut().fill(T::of(0.0));
-        (0..k).for_each(|j| unit[(start + j, j)] = T::of(1.0));
-        op.apply(
-            unit.as_ref().subcols(0, k),
-            image.as_mut().subcols_mut(0, k),
-        )?;
-        (0..k).for_each(|j| diagonal[start + j] = image[(start + j, j)]);
-    }
-    Ok(())
-}
-
-/// An unbiased estimate of the diagonal of `op` (n, n): the mean of v ∘ A v over `probes` random sign vectors (Bekas,
-/// Kokiopoulou, Saad, "An estimator for the diagonal of a matrix", 2007). The variance of entry i is the sum of the squares
-/// of the other entries of row i, divided by `probes`. Use it with [`Jacobi::from_estimate`].
-///
-/// # Errors
-/// No probes, an operator that is not square, a `diagonal` not of length n, and those of the operator.
-pub fn diagonal_by_sampling<T: Scalar>(
-    op: &dyn LinearOperator<T>,
-    probes: usize,
-    seed: SeedTree,
-    diagonal: &mut [T],
-) -> Result<()> {
-    let n = square(op, diagonal)?;
-    if probes == 0 {
-        return Err(Error::argument("probes", probes, "at least 1"));
-    }
-    let mut sign = Mat::<T>::zeros(n, BLOCK.min(probes));
-    let mut image = Mat::<T>::zeros(n, BLOCK.min(probes));
-    let mut sum = vec![0.0; n];
-    for start in (0..probes).step_by(BLOCK) {
-        let k = BLOCK.min(probes - start);
-        for j in 0..k {
-            let mut stream = seed.stream((start + j) as u64);
-            (0..n).for_each(|i| sign[(i, j)] = T::of(stream.sign()));
-        }
-        op.apply(
-            sign.as_ref().subcols(0, k),
-            image.as_mut().subcols_mut(0, k),
-        )?;
-        for j in 0..k {
-            for i in 0..n {
-                sum[i] += sign[(i, j)].to_f64() * image[(i, j)].to_f64();
-            }
-        }
-    }
-    for (d, s) in diagonal.iter_mut().zip(sum) {
-        *d = T::of(s / probes as f64);
-    }
-    Ok(())
-}
-
-fn square<T: Scalar>(op: &dyn LinearOperator<T>, diagonal: &[T]) -> Result<usize> {
-    let n = diagonal.len();
-    if op.shape() != (n, n) {
-        return Err(Error::shape("the operator", op.shape(), (n, n)));
-    }
-    Ok(n)
 }

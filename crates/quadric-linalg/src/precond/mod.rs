@@ -3,5 +3,5 @@
 mod jacobi;
 mod nystrom;
 
-pub use jacobi::{Jacobi, diagonal_by_probing, diagonal_by_sampling};
+pub use jacobi::Jacobi;
 pub use nystrom::NystromPreconditioner;

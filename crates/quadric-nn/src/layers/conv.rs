@@ -1,7 +1,7 @@
 //! Convolutions of images and of sequences.
 
 use super::weight::{add_bias, weight};
-use crate::{Init, Scope};
+use crate::{Init, Scope, Weighted};
 use quadric_autodiff::{Padding, Tensor, Windows};
 
 /// Options of [`conv2d`].
@@ -82,7 +82,14 @@ pub fn conv2d<'t>(
     let inputs = size[0].saturating_mul(size[1]).saturating_mul(inner);
     let shape = [size[0], size[1], inner, outputs];
     let kernel = weight(&scope, &shape, inputs, init, options.weight_norm);
-    let y = x.conv2d(kernel, options.windows);
+    let windows = options.windows;
+    let y = x.conv2d(kernel, windows);
+    let y = if windows.groups > 1 || options.weight_norm {
+        y
+    } else {
+        let patches = || x.patches(size, windows);
+        scope.tap(Weighted::usual(options.bias), patches, y)
+    };
     if options.bias {
         add_bias(&scope, y, inputs, init)
     } else {
@@ -115,9 +122,15 @@ pub fn conv1d<'t>(
         padding: Padding::Zeros([0, before], [0, after]),
         groups: options.groups,
     };
-    // One row of an image.
-    let y = x.expand(1).conv2d(kernel.expand(0), windows);
+    let row = x.expand(1);
+    let y = row.conv2d(kernel.expand(0), windows);
     let y = y.reshape([y.dim(0), y.dim(2), outputs]);
+    let y = if options.groups > 1 || options.weight_norm {
+        y
+    } else {
+        let patches = || row.patches([1, size], windows);
+        scope.tap(Weighted::usual(options.bias), patches, y)
+    };
     if options.bias {
         add_bias(&scope, y, inputs, init)
     } else {

@@ -1,7 +1,7 @@
 //! Dense layers.
 
 use super::weight::{add_bias, weight};
-use crate::{Init, Scope};
+use crate::{Init, Scope, Weighted};
 use quadric_autodiff::Tensor;
 
 /// Options of [`dense`].
@@ -45,6 +45,10 @@ pub fn dense<'t>(
     let y = match x.shape().len() {
         1 => x.expand(0).matmul(w).reshape([outputs]),
         _ => x.matmul(w),
+    };
+    let y = match options.weight_norm {
+        true => y,
+        false => scope.tap(Weighted::usual(options.bias), || x, y),
     };
     if options.bias {
         add_bias(&scope, y, inputs, init)

@@ -4,6 +4,11 @@
 //! and so on, as PyTorch names them. Examples lie along the first axis and channels or features along the last: a batch of
 //! images is `(n, h, w, channels)`, one of sequences `(n, steps, features)`. A matrix of weights is `(inputs, outputs)`, a kernel
 //! `(kh, kw, inputs / groups, outputs)`.
+//!
+//! What goes through layers can be looked at ([`Model::taps`](quadric_core::Model::taps)): dense, convolutional and recurrent
+//! layers tell it of each product with weights ([`Scope::tap`](crate::Scope::tap)), attention being made of dense ones; of a recurrent
+//! layer the products with its inputs and those with its states are two. Weight-normalised layers and convolutions in groups
+//! have no parameter that is the matrix of their product, and embeddings and normalisations multiply with none: they tell nothing.
 
 mod activation;
 mod attention;

@@ -4,7 +4,7 @@
 //! biases to a gate, of which only the sum matters; here there is one.
 
 use super::Activation;
-use crate::{Init, Scope};
+use crate::{Init, Scope, Weighted};
 use quadric_autodiff::Tensor;
 use quadric_core::Role;
 
@@ -28,9 +28,9 @@ pub fn rnn<'t>(
     hidden: usize,
     activation: Activation,
 ) -> Recurrent<'t> {
-    let gates = Gates::new(&scope.within(name), x, hidden, 1);
-    gates.scan(&[gates.start], |inputs, state| {
-        vec![activation.apply(inputs + state[0].matmul(gates.weight))]
+    let gates = Gates::new(scope.within(name), x, hidden, 1);
+    gates.scan(&[gates.start], |inputs, own, _| {
+        vec![activation.apply(inputs + own)]
     })
 }
 
@@ -42,11 +42,12 @@ pub fn rnn<'t>(
 #[track_caller]
 pub fn gru<'t>(scope: &Scope<'t>, name: &str, x: Tensor<'t>, hidden: usize) -> Recurrent<'t> {
     let scope = scope.within(name);
-    let gates = Gates::new(&scope, x, hidden, 3);
+    let gates = Gates::new(scope, x, hidden, 3);
     let init = Init::fan_in_uniform(hidden);
-    let bias = scope.parameter("candidate.bias", &[hidden], Role::Bias, init);
-    gates.scan(&[gates.start], |inputs, state| {
-        let own = state[0].matmul(gates.weight);
+    let bias = gates
+        .scope
+        .parameter("candidate.bias", &[hidden], Role::Bias, init);
+    gates.scan(&[gates.start], |inputs, own, state| {
         let part = |x: Tensor<'t>, i: usize| x.slice(1, i * hidden..(i + 1) * hidden);
         let both = |i: usize| (part(inputs, i) + part(own, i)).sigmoid();
         let (reset, update) = (both(0), both(1));
@@ -61,9 +62,9 @@ pub fn gru<'t>(scope: &Scope<'t>, name: &str, x: Tensor<'t>, hidden: usize) -> R
 /// Parameters: `input.weight` (features, 4 hidden), `hidden.weight` (hidden, 4 hidden), `bias` (4 hidden).
 #[track_caller]
 pub fn lstm<'t>(scope: &Scope<'t>, name: &str, x: Tensor<'t>, hidden: usize) -> Recurrent<'t> {
-    let gates = Gates::new(&scope.within(name), x, hidden, 4);
-    gates.scan(&[gates.start, gates.start], |inputs, state| {
-        let z = inputs + state[0].matmul(gates.weight);
+    let gates = Gates::new(scope.within(name), x, hidden, 4);
+    gates.scan(&[gates.start, gates.start], |inputs, own, state| {
+        let z = inputs + own;
         let part = |i: usize| z.slice(1, i * hidden..(i + 1) * hidden);
         let cell = part(1).sigmoid() * state[1] + part(0).sigmoid() * part(2).tanh();
         vec![part(3).sigmoid() * cell.tanh(), cell]
@@ -72,6 +73,7 @@ pub fn lstm<'t>(scope: &Scope<'t>, name: &str, x: Tensor<'t>, hidden: usize) -> 
 
 /// What all gates of a layer have in common.
 struct Gates<'t> {
+    scope: Scope<'t>,
     /// `x W + b` `(steps, n, gates hidden)`.
     inputs: Tensor<'t>,
     /// `(hidden, gates hidden)`.
@@ -82,7 +84,7 @@ struct Gates<'t> {
 
 impl<'t> Gates<'t> {
     #[track_caller]
-    fn new(scope: &Scope<'t>, x: Tensor<'t>, hidden: usize, gates: usize) -> Self {
+    fn new(scope: Scope<'t>, x: Tensor<'t>, hidden: usize, gates: usize) -> Self {
         let (t, shape) = (scope.tracer(), x.shape());
         if shape.len() != 3 || shape[1] == 0 {
             let message = format!(
@@ -106,28 +108,52 @@ impl<'t> Gates<'t> {
             init.clone(),
         );
         let bias = scope.parameter("bias", &[width], Role::Bias, init);
+        let steps = x.permute(&[1, 0, 2]);
+        let layer = Weighted {
+            weight: "input.weight",
+            transposed: false,
+            bias: Some("bias"),
+        };
+        let product = scope.tap(layer, || steps, steps.matmul(w));
         Self {
-            inputs: x.permute(&[1, 0, 2]).matmul(w) + bias,
+            inputs: product + bias,
             weight,
             start: t.fill(0.0, [shape[0], hidden]),
+            scope,
         }
     }
 
-    /// Steps from some states; the first of them is what the layer shows.
+    /// Steps from some states; the first of them is what the layer shows, and what is multiplied with the weights. A step
+    /// gets its inputs, that product, and the states.
     #[track_caller]
     fn scan(
         &self,
         start: &[Tensor<'t>],
-        step: impl FnOnce(Tensor<'t>, &[Tensor<'t>]) -> Vec<Tensor<'t>>,
+        step: impl FnOnce(Tensor<'t>, Tensor<'t>, &[Tensor<'t>]) -> Vec<Tensor<'t>>,
     ) -> Recurrent<'t> {
         let t = self.inputs.tracer();
-        let (last, stacks) = t.scan(start, &[self.inputs], |state, inputs| {
-            let next = step(inputs[0], state);
+        let probe = self.scope.probe(self.inputs.shape());
+        let slices: Vec<Tensor<'t>> = [self.inputs].into_iter().chain(probe).collect();
+        let (last, stacks) = t.scan(start, &slices, |state, slices| {
+            let own = state[0].matmul(self.weight);
+            let own = slices.get(1).map_or(own, |&probe| own + probe);
+            let next = step(slices[0], own, state);
             let shown = next[0];
             (next, vec![shown])
         });
+        let states = stacks[0];
+        if let Some(probe) = probe {
+            let layer = Weighted {
+                weight: "hidden.weight",
+                transposed: false,
+                bias: None,
+            };
+            let before = states.slice(0, 0..states.dim(0) - 1);
+            let before = start[0].expand(0).concat(&[before], 0);
+            self.scope.record(layer, before, probe);
+        }
         Recurrent {
-            states: stacks[0].permute(&[1, 0, 2]),
+            states: states.permute(&[1, 0, 2]),
             last: last[0],
         }
     }

@@ -11,6 +11,8 @@
 //! - Every number of real type has the precision in which the network is run, whatever the file says. Integers do not wrap
 //!   around: those that are known have 64 bits, and those that are computed from inputs are exact as real numbers are.
 //! - Batch normalisation and dropout obey the [`Mode`](crate::Mode) of the call, not the mode in which the file was exported.
+//! - Products with a parameter, as it is or transposed, can be looked at ([`Model::taps`](quadric_core::Model::taps)): those of
+//!   `Gemm`, `MatMul`, `Einsum` and `Conv` without groups. Recurrent layers and other rearranged weights tell nothing.
 //! - Inputs of integers and truth values are indices; all outputs are real numbers.
 //!
 //! A network that is not understood in every detail is refused.
@@ -27,6 +29,7 @@ mod ports;
 mod proto;
 mod roles;
 mod site;
+mod tap;
 mod tensors;
 #[cfg(test)]
 mod tests;

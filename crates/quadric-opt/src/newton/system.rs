@@ -12,8 +12,9 @@ use quadric_core::{
     ApproximateInverse, BoxOp, Context, Cost, Error, ErrorKind, LinearOperator, Result, Scalar,
     TwiceSmooth, vector,
 };
+use quadric_linalg::estimate::{DiagonalMethod, DiagonalOptions, diagonal};
 use quadric_linalg::krylov::{CgOptions, CgReport, CgStop, CgWorkspace, cg};
-use quadric_linalg::precond::{Jacobi, NystromPreconditioner, diagonal_by_sampling};
+use quadric_linalg::precond::{Jacobi, NystromPreconditioner};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -438,8 +439,13 @@ impl<T: Scalar> System<T> {
                 Ok(inverse.map_or(Loan::Nothing, Loan::Kept))
             }
             Preconditioner::Jacobi => {
-                let mut diagonal = at.gradient.to_vec();
-                diagonal_by_sampling(at.hessian, 32, seed, &mut diagonal)?;
+                let options = DiagonalOptions {
+                    method: DiagonalMethod::Hutchinson,
+                    products: 32,
+                    ..DiagonalOptions::default()
+                };
+                let estimate = diagonal(at.hessian, &options, seed)?.values;
+                let diagonal: Vec<T> = estimate.into_iter().map(T::of).collect();
                 Ok(Loan::ForThisPoint(Box::new(Jacobi::from_estimate(
                     &diagonal, at.mu, 1e-10,
                 )?)))

@@ -1,14 +1,14 @@
 //! `quadric model check`: loss, accuracy, and whether derivatives are what they should be.
 
-use super::{arrays, load, targets};
+use super::{examples, load};
 use crate::args::{Global, ModelCheckArgs, Precision};
 use crate::console;
 use faer::Mat;
-use quadric::autodiff::Array;
-use quadric::core::{Result, Smooth, TwiceSmooth, vector};
+use quadric::core::{Model, Result, Smooth, TwiceSmooth, vector};
+use quadric::data::Value as Number;
 use quadric::linalg::random::SeedTree;
 use quadric::linalg::{LinearOperator, Scalar};
-use quadric::nn::{Examples, Loss, Mode, Network, Supervised};
+use quadric::nn::{Loss, Mode, Network, Supervised};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 const SEED: u64 = 0;
 
 pub(super) fn run(a: &ModelCheckArgs, global: &Global) -> Result<()> {
-    let network = load(&a.file)?;
+    let network = load(&a.file.model, &a.file.reading)?;
     let document = match a.dtype {
         Precision::F32 => check::<f32>(network, a)?,
         Precision::F64 => check::<f64>(network, a)?,
@@ -31,35 +31,17 @@ pub(super) fn run(a: &ModelCheckArgs, global: &Global) -> Result<()> {
     console::print(&text)
 }
 
-fn check<T: Scalar>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
+fn check<T: Scalar + Number>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
     let loss: Loss = a.loss.parse()?;
     let program = network.program(1, Mode::Evaluate)?;
     let target = loss.target(&program.output_type(0).shape[1..])?;
-    let (inputs, count) = arrays::<f64>(&network, &a.data)?;
-    let exact = Examples {
-        count,
-        targets: targets::<f64>(&target, &a.labels, count)?,
-        inputs,
-    };
-    let inputs: Vec<Array<T>> = exact.inputs.iter().map(converted).collect();
-    let targets: Array<T> = converted(&exact.targets);
-    let exact = Supervised::new(network.clone(), loss, exact)?.with_batch(a.batch);
+    let open = || examples(&network, &a.data)?.with_targets(&target, &a.labels);
+    let exact = Supervised::<f64>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
+    let problem = Supervised::<T>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
     let x: Vec<T> = network.initial(0);
-    let accuracy = match &targets {
-        Array::Index(labels) => {
-            let buffers: Vec<T> = network.initial_buffers();
-            let outputs = network.run(&x, &buffers, &inputs, count, a.batch)?;
-            Some(share_right(&outputs[0].values, labels))
-        }
-        Array::Float(_) => None,
-    };
-    let examples = Examples {
-        count,
-        inputs,
-        targets,
-    };
-    let problem = Supervised::new(network, loss, examples)?.with_batch(a.batch);
-    let mut gradient = vec![T::of(0.0); x.len()];
+    let buffers: Vec<T> = network.initial_buffers();
+    let accuracy = network.accuracy(&x, &buffers, &open()?, loss, a.batch)?;
+    let mut gradient = vec![<T as Scalar>::of(0.0); x.len()];
     let value = problem.value_grad(&x, &mut gradient)?;
     let (symmetry, differences) = derivatives(&problem, &exact, &x)?;
     Ok(json!({
@@ -69,29 +51,9 @@ fn check<T: Scalar>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
         "hessian_symmetry": symmetry,
         "hessian_vs_differences": differences,
         "parameters": x.len(),
-        "examples": count,
+        "examples": problem.examples(),
         "seed": SEED,
     }))
-}
-
-/// The share of labels that are where the largest output is.
-fn share_right<T: Scalar>(outputs: &[T], labels: &[i32]) -> f64 {
-    let classes = outputs.len() / labels.len();
-    let right = outputs
-        .chunks_exact(classes)
-        .zip(labels)
-        .filter(|(row, label)| {
-            let best = (0..classes).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-            best as i32 == **label
-        });
-    right.count() as f64 / labels.len() as f64
-}
-
-fn converted<T: Scalar>(array: &Array<f64>) -> Array<T> {
-    match array {
-        Array::Float(v) => Array::Float(v.iter().map(|&v| T::of(v)).collect()),
-        Array::Index(v) => Array::Index(v.clone()),
-    }
 }
 
 /// `|uᵀHv - vᵀHu|` relative to the larger of both, and the distance of `Hv` from central differences of gradients in double

@@ -2,13 +2,14 @@
 
 mod check;
 mod export;
+pub(crate) mod named;
 
-use crate::args::{Global, ModelCommand, ModelFileArgs, ModelRunArgs, NetworkArgs};
+use crate::args::{Global, ModelCommand, ModelFileArgs, ModelReadArgs, ModelRunArgs, NetworkArgs};
 use crate::console;
-use quadric::autodiff::{Array, Kind};
-use quadric::core::{Error, ErrorKind, Overwrite, Result, write_atomically};
-use quadric::data::{Limits, NpyArray, encode_npy, read_npy};
-use quadric::nn::{Mode, Network, Port, onnx};
+use quadric::autodiff::Kind;
+use quadric::core::{Error, Overwrite, Result, write_atomically};
+use quadric::data::npy_header;
+use quadric::nn::{Mode, Network, NpyExamples, Port, Source, onnx};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,7 +25,7 @@ pub(crate) fn run(a: &NetworkArgs, global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(a: &ModelFileArgs) -> Result<Network> {
+pub(crate) fn load(path: &Path, a: &ModelReadArgs) -> Result<Network> {
     let mut options = onnx::Options {
         external_data: a.external_data,
         ..onnx::Options::default()
@@ -41,14 +42,7 @@ fn load(a: &ModelFileArgs) -> Result<Network> {
         };
         options.dims.insert(name.to_owned(), size);
     }
-    onnx::read(&a.model, &options)
-}
-
-/// Lengths of axes as they are written, with `n` for the number of examples.
-fn written(shape: &[usize], axis: usize) -> String {
-    let mut lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
-    lengths.insert(axis.min(lengths.len()), "n".to_owned());
-    format!("({})", lengths.join(", "))
+    onnx::read(path, &options)
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -59,7 +53,7 @@ fn kind(kind: Kind) -> &'static str {
 }
 
 fn inspect(a: &ModelFileArgs, global: &Global) -> Result<()> {
-    let network = load(a)?;
+    let network = load(&a.model, &a.reading)?;
     let program = network.program(1, Mode::Evaluate)?;
     let layout = network.layout();
     let port = |p: &Port| json!({ "name": p.name, "kind": kind(p.kind), "shape": p.shape, "axis": p.axis });
@@ -83,13 +77,13 @@ fn inspect(a: &ModelFileArgs, global: &Global) -> Result<()> {
     }
     let mut text = String::new();
     for p in network.inputs() {
-        let shape = written(&p.shape, p.axis);
         let name = console::printable(&p.name);
-        let _ = writeln!(text, "input       {name}  {} {shape}", kind(p.kind));
+        let _ = writeln!(text, "input       {name}  {} {p}", kind(p.kind));
     }
     for i in 0..program.outputs() {
-        let shape = written(program.output_type(i).shape.get(1..).unwrap_or_default(), 0);
-        let _ = writeln!(text, "output      {shape}");
+        let shape = program.output_type(i).shape.get(1..).unwrap_or_default();
+        let of_one = Port::floats("output", shape.iter().copied());
+        let _ = writeln!(text, "output      {of_one}");
     }
     let _ = writeln!(text, "parameters  {}", layout.len());
     let _ = writeln!(text, "buffers     {}", network.buffers().len());
@@ -108,114 +102,66 @@ fn inspect(a: &ModelFileArgs, global: &Global) -> Result<()> {
 }
 
 fn outputs(a: &ModelRunArgs, global: &Global) -> Result<()> {
-    let network = load(&a.file)?;
-    let (inputs, examples) = arrays(&network, &a.data)?;
+    let network = load(&a.file.model, &a.file.reading)?;
+    let source = examples(&network, &a.data)?;
     let (parameters, buffers) = (network.initial::<f32>(0), network.initial_buffers::<f32>());
-    let all = network.run(&parameters, &buffers, &inputs, examples, a.batch)?;
-    let Some(output) = all.get(a.index) else {
-        let expected = format!("less than the number of outputs, {}", all.len());
+    let program = network.program(1, Mode::Evaluate)?;
+    if a.index >= program.outputs() {
+        let expected = format!("less than the number of outputs, {}", program.outputs());
         return Err(Error::argument("index", a.index, &expected));
-    };
-    let values: Vec<f64> = output.values.iter().map(|&v| f64::from(v)).collect();
+    }
+    let mut shape = program.output_type(a.index).shape.to_vec();
+    if let Some(count) = shape.first_mut() {
+        *count = Source::<f32>::count(&source);
+    }
     let policy = match a.force {
         true => Overwrite::Replace,
         false => Overwrite::Refuse,
     };
-    let bytes = encode_npy(&output.shape, &values);
-    write_atomically(&a.output, policy, |file| file.write_all(&bytes))?;
-    let (path, shape) = (a.output.display().to_string(), &output.shape);
+    let mut failed = None;
+    let written = write_atomically(&a.output, policy, |file| {
+        file.write_all(&npy_header(&shape))?;
+        let done = network.sweep(
+            &parameters,
+            &buffers,
+            &source,
+            None,
+            a.batch,
+            |outputs, _| {
+                let values = outputs[a.index].values.iter().map(|&v| f64::from(v));
+                let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
+                let place = a.output.display();
+                file.write_all(&bytes)
+                    .map_err(|e| Error::io("write", place, e))
+            },
+        );
+        done.map_err(|e| {
+            failed = Some(e);
+            std::io::Error::other("the network was not run")
+        })
+    });
+    // What stopped the network says more than that the file was not written.
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    written?;
+    let path = a.output.display().to_string();
     if global.json {
         return console::print_json(&json!({ "output": path, "shape": shape }));
     }
     console::print(&format!("{} {shape:?}", console::printable(&path)))
 }
 
-/// The inputs of a network from files, in the order of the inputs or as `name=file`, and the number of examples.
-fn arrays<T: quadric::linalg::Scalar>(
-    network: &Network,
-    files: &[String],
-) -> Result<(Vec<Array<T>>, usize)> {
-    let ports = network.inputs();
-    if files.len() != ports.len() {
-        let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
-        let expected = format!("a file for each input: {}", names.join(", "));
-        return Err(Error::argument("data", files.len(), &expected));
-    }
-    let mut examples = None;
-    let mut inputs = Vec::new();
-    for (i, port) in ports.iter().enumerate() {
-        let named = files
-            .iter()
-            .find_map(|f| f.strip_prefix(&format!("{}=", port.name)));
-        let path = named.unwrap_or(&files[i]);
-        let array = read_npy(Path::new(path), &Limits::default())?;
-        let count = fitting(port, &array, path)?;
-        if examples.is_some_and(|n| n != count) {
-            let text = format!(
-                "{path} has {count} examples, others have {}",
-                examples.unwrap_or(0)
-            );
-            return Err(Error::new(ErrorKind::Shape, text));
+/// The inputs of a network from files, in the order of the inputs or as `name=file`.
+pub(crate) fn examples(network: &Network, files: &[String]) -> Result<NpyExamples> {
+    let ports = network.inputs().iter();
+    let mut paths: Vec<&str> = files.iter().map(String::as_str).collect();
+    for (i, port) in ports.enumerate().take(files.len()) {
+        let prefix = format!("{}=", port.name);
+        if let Some(named) = files.iter().find_map(|f| f.strip_prefix(&prefix)) {
+            paths[i] = named;
         }
-        examples = Some(count);
-        inputs.push(of_kind(port, &array, path)?);
     }
-    Ok((inputs, examples.unwrap_or(0)))
-}
-
-/// The number of examples of an array, which has the shape that a port asks for.
-fn fitting(port: &Port, array: &NpyArray, path: &str) -> Result<usize> {
-    let mut rest = array.shape.clone();
-    let has_axis = port.axis < rest.len();
-    let count = if has_axis { rest.remove(port.axis) } else { 0 };
-    if !has_axis || rest != port.shape {
-        let (found, expected) = (&array.shape, written(&port.shape, port.axis));
-        let text = format!(
-            "{path} has shape {found:?}; the input `{}` is {expected}",
-            port.name
-        );
-        return Err(Error::new(ErrorKind::Shape, text));
-    }
-    Ok(count)
-}
-
-/// Numbers as a port takes them.
-fn of_kind<T: quadric::linalg::Scalar>(
-    port: &Port,
-    array: &NpyArray,
-    path: &str,
-) -> Result<Array<T>> {
-    if port.kind == Kind::Float {
-        return Ok(Array::Float(
-            array.values.iter().map(|&v| T::of(v)).collect(),
-        ));
-    }
-    let whole = |v: &f64| v.fract() == 0.0 && v.abs() < f64::from(i32::MAX);
-    if let Some(i) = array.values.iter().position(|v| !whole(v)) {
-        let text = format!("{path}: entry {i} is {}, not an index", array.values[i]);
-        return Err(Error::new(ErrorKind::Data, text));
-    }
-    Ok(Array::Index(
-        array.values.iter().map(|&v| v as i32).collect(),
-    ))
-}
-
-/// The targets of a loss from a file.
-fn targets<T: quadric::linalg::Scalar>(
-    target: &Port,
-    path: &Path,
-    examples: usize,
-) -> Result<Array<T>> {
-    let name = path.display().to_string();
-    let mut array = read_npy(path, &Limits::default())?;
-    // A column of labels is a list of labels.
-    if array.shape.len() == target.shape.len() + 2 && array.shape.last() == Some(&1) {
-        array.shape.pop();
-    }
-    let count = fitting(target, &array, &name)?;
-    if count != examples {
-        let text = format!("{name} has {count} targets for {examples} examples");
-        return Err(Error::new(ErrorKind::Shape, text));
-    }
-    of_kind(target, &array, &name)
+    let paths: Vec<&Path> = paths.into_iter().map(Path::new).collect();
+    NpyExamples::open(network, &paths)
 }

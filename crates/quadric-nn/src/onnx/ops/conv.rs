@@ -3,6 +3,7 @@
 use super::super::known::Answer;
 use super::super::site::{Site, sizes};
 use super::{Entry, Results, entry, one};
+use crate::Weighted;
 use quadric_autodiff::{Padding, Tensor, Windows};
 
 pub(super) const TABLE: &[Entry] = &[
@@ -289,6 +290,14 @@ fn as_kernel<'t>(kernel: Tensor<'t>, [h, w]: [usize; 2]) -> Tensor<'t> {
         .permute(&[2, 3, 1, 0])
 }
 
+/// What windows see, `(n, oh, ow, positions channels)`, in the order channels, positions.
+fn channels_first(seen: Tensor<'_>, channels: usize) -> Tensor<'_> {
+    let shape = seen.shape();
+    let (places, all) = (shape[..3].iter().product(), shape[3]);
+    let split = seen.reshape([places, all / channels.max(1), channels]);
+    split.transpose().reshape(shape)
+}
+
 fn conv<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let (x, kernel) = (s.floats(0)?, s.floats(1)?);
     let (shape, size) = (x.shape(), kernel.shape());
@@ -298,9 +307,27 @@ fn conv<'t>(s: &Site<'_, 't>) -> Results<'t> {
         return super::volume::conv(s, x, kernel);
     }
     let frame = Frame::new(s, &shape[2..], &size[2..], false)?;
-    let images = as_images(x)?;
+    let (images, windows) = (as_images(x)?, frame.windows(groups(s)?));
     let kernel = as_kernel(kernel, frame.kernel);
-    let result = images.conv2d(kernel, frame.windows(groups(s)?));
+    let result = images.conv2d(kernel, windows);
+    let result = match s.used(1) {
+        Some(used) if windows.groups == 1 => {
+            let layer = Weighted {
+                weight: used.name,
+                transposed: !used.exchanged,
+                bias: s.used_bias(2, result.dim(-1)),
+            };
+            let inputs = || {
+                let seen = images.patches(frame.kernel, windows);
+                match used.exchanged {
+                    true => seen,
+                    false => channels_first(seen, images.dim(-1)),
+                }
+            };
+            s.scope.tap(layer, inputs, result)
+        }
+        _ => result,
+    };
     one(from_images(with_bias(s, result)?, shape.len()))
 }
 

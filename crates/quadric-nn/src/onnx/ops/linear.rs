@@ -5,6 +5,7 @@ use super::super::site::Site;
 use super::super::value::signed;
 use super::layout::count;
 use super::{Entry, Results, entry, one};
+use crate::Weighted;
 use quadric_autodiff::Tensor;
 
 pub(super) const TABLE: &[Entry] = &[
@@ -28,11 +29,36 @@ fn gemm<'t>(s: &Site<'_, 't>) -> Results<'t> {
             x
         })
     };
-    let product = matrix(0, "transA")?.matmul(matrix(1, "transB")?);
-    let product = product * s.float("alpha", 1.0)?;
+    let (a, alpha) = (matrix(0, "transA")?, s.float("alpha", 1.0)?);
+    let beta = s.float("beta", 1.0)?;
+    let product = a.matmul(matrix(1, "transB")?) * alpha;
+    let (columns, turned) = (product.dim(1), s.flag("transB", false)?);
+    let bias = s.used_bias(2, columns).filter(|_| beta == 1.0);
+    let product = tap(s, turned, bias, a * alpha, product);
     match s.optional_floats(2)? {
         None => one(product),
-        Some(c) => one(product + (c * s.float("beta", 1.0)?).broadcast_to(product.shape())),
+        Some(c) => one(product + (c * beta).broadcast_to(product.shape())),
+    }
+}
+
+/// Tells of a product with a matrix that is a parameter, as input 1 or `turned`.
+fn tap<'t>(
+    s: &Site<'_, 't>,
+    turned: bool,
+    bias: Option<&str>,
+    inputs: Tensor<'t>,
+    product: Tensor<'t>,
+) -> Tensor<'t> {
+    match s.used(1) {
+        Some(used) if used.shape.len() == 2 => {
+            let layer = Weighted {
+                weight: used.name,
+                transposed: used.exchanged != turned,
+                bias,
+            };
+            s.scope.tap(layer, || inputs, product)
+        }
+        _ => product,
     }
 }
 
@@ -45,6 +71,8 @@ fn matmul<'t>(s: &Site<'_, 't>) -> Results<'t> {
     let a = if is_row { a.expand(0) } else { a };
     let b = if is_column { b.expand(-1) } else { b };
     let product = a.matmul(b);
+    let bias = s.bias_behind(product.dim(-1));
+    let product = tap(s, false, bias, a, product);
     let mut shape = product.shape();
     if is_column {
         shape.pop();
@@ -239,7 +267,29 @@ fn einsum<'t>(s: &Site<'_, 't>) -> Results<'t> {
             "no term of `{equation}` has the axis `{l}` of the result"
         ));
     }
-    one(contract(operands, &output)?)
+    let layer = is_layer(&operands, &output);
+    let product = contract(operands, &output)?;
+    one(match layer {
+        false => product,
+        true => tap(
+            s,
+            false,
+            s.bias_behind(product.dim(-1)),
+            s.floats(0)?,
+            product,
+        ),
+    })
+}
+
+/// Whether the last axis of the first of two terms, and only that, is multiplied with the first axis of a matrix.
+fn is_layer(operands: &[Lettered<'_>], output: &[char]) -> bool {
+    let [x, w] = operands else { return false };
+    match (&x.letters[..], &w.letters[..]) {
+        ([rows @ .., inner], [first, outer]) => {
+            inner == first && !rows.contains(inner) && output == [rows, &[*outer]].concat()
+        }
+        _ => false,
+    }
 }
 
 /// The product of all operands, summed over what the output does not have.

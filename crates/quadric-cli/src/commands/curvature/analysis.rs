@@ -1,0 +1,330 @@
+//! The analysis of one model: matrix after matrix, then what needs the eigenvectors.
+
+use super::saved::{Checkpoint, Found};
+use super::shown::Bar;
+use super::subject::Subject;
+use crate::args::{CurvatureArgs, CurvatureMatrix};
+use faer::Mat;
+use quadric::core::{
+    BoxOp, Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, Smooth, vector,
+};
+use quadric::curvature::{
+    Block, Saved, Spectrum, SpectrumOptions, alignment, blocks, gradient_noise, line, plane,
+    spectrum, steps,
+};
+use quadric::data::Value as Number;
+use quadric::linalg::estimate::{Density, DensityOptions, Kernel};
+use quadric::nn::{Loss, Supervised};
+use quadric::report::{self, Curvature, Landscape};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Points of a density that is drawn, of a line, and of one side of a plane.
+const POINTS: [usize; 3] = [400, 21, 11];
+
+pub(super) struct Analysis<'a, T> {
+    pub(super) args: &'a CurvatureArgs,
+    pub(super) subject: &'a Subject<T>,
+    pub(super) loss: Loss,
+    pub(super) interrupt: &'a AtomicBool,
+    pub(super) bar: &'a Bar,
+    /// Analyses of models before.
+    pub(super) finished: &'a [Curvature],
+}
+
+/// All that the numbers depend on.
+pub(super) fn key(a: &CurvatureArgs) -> String {
+    format!(
+        "{:?}",
+        (
+            (
+                &a.models, &a.weights, &a.data, &a.labels, &a.loss, a.examples
+            ),
+            (
+                &a.matrix,
+                a.top,
+                a.bottom,
+                a.tolerance,
+                a.trace,
+                a.trace_products
+            ),
+            (
+                a.density, a.steps, a.layers, a.radius, a.damping, a.dtype, a.seed
+            ),
+            (&a.named.reading.dim, a.named.reading.external_data),
+            (&a.named.sizes, &a.named.activation, a.torch),
+        )
+    )
+}
+
+type Begun<T> = (Curvature, Saved<T>, Vec<T>);
+
+impl<T: Scalar + Number> Analysis<'_, T> {
+    pub(super) fn run(
+        &self,
+        begun: Option<Begun<T>>,
+        mut checkpoint: Option<&mut Checkpoint>,
+    ) -> Result<Curvature> {
+        let (started, x) = (Instant::now(), &self.subject.parameters);
+        let problem = self.subject.problem(self.args, self.loss)?;
+        let mut gradient = vec![<T as Scalar>::of(0.0); x.len()];
+        let loss = problem.value_grad(x, &mut gradient)?;
+        quadric::curvature::check_repeats(&problem, x, loss, &gradient)?;
+        let (mut all, mut saved, mut vectors) = match begun {
+            Some(begun) => begun,
+            None => {
+                let all = Curvature {
+                    model: self.subject.name.clone(),
+                    parameters: x.len() as u64,
+                    examples: problem.examples() as u64,
+                    loss,
+                    accuracy: self.subject.accuracy(self.args, self.loss)?,
+                    gradient_norm: vector::norm2(&gradient),
+                    gradient_equivalents: 1.0,
+                    ..Curvature::default()
+                };
+                (all, Saved::default(), Vec::new())
+            }
+        };
+        if !loss.is_finite() {
+            let text = format!("the loss of {} is {loss}", self.subject.name);
+            return Err(Error::new(ErrorKind::NonFinite, text));
+        }
+        let before = all.seconds;
+        let work = problem.gradient_work()?;
+        for &matrix in &self.args.matrix {
+            if slot(&mut all, matrix).is_some() {
+                continue;
+            }
+            let op = self.matrix(&problem, matrix)?;
+            let found = self.spectrum(
+                &*op,
+                matrix,
+                (std::mem::take(&mut saved), &all, &vectors),
+                checkpoint.as_deref_mut(),
+                &blocks(problem.layout()),
+            )?;
+            all.gradient_equivalents += found.products as f64 * op.cost().product / work + 1.0;
+            if matrix == self.args.matrix[0] {
+                vectors = columns(&found.vectors);
+            }
+            *slot(&mut all, matrix) = Some(self.shown(&found)?);
+            all.seconds = before + started.elapsed().as_secs_f64();
+        }
+        self.directions(&problem, &gradient, &vectors, &mut all)?;
+        if self.args.matrix.contains(&CurvatureMatrix::Covariance) {
+            let noise = gradient_noise(&problem, x, &gradient, self.args.seed)?;
+            all.noise_scale = Some(noise.simple_scale).filter(|s| s.is_finite());
+        }
+        all.seconds = before + started.elapsed().as_secs_f64();
+        Ok(all)
+    }
+
+    fn matrix<'p>(
+        &self,
+        problem: &'p Supervised<T>,
+        matrix: CurvatureMatrix,
+    ) -> Result<BoxOp<'p, T>> {
+        let matrix = match matrix {
+            CurvatureMatrix::Hessian => Matrix::Hessian,
+            CurvatureMatrix::Ggn => Matrix::GaussNewton,
+            CurvatureMatrix::Fisher => Matrix::Fisher,
+            CurvatureMatrix::Covariance => Matrix::Covariance,
+        };
+        problem.matrix(&self.subject.parameters, matrix)
+    }
+
+    fn options(&self) -> SpectrumOptions {
+        let a = self.args;
+        let density = DensityOptions {
+            probes: a.density,
+            steps: a.steps,
+            ..DensityOptions::default()
+        };
+        SpectrumOptions {
+            top: a.top,
+            bottom: a.bottom,
+            tolerance: a.tolerance,
+            trace: a.trace,
+            trace_products: a.trace_products,
+            density: (a.density > 0).then_some(density),
+            layer_tops: a.layers,
+            seed: a.seed,
+            ..SpectrumOptions::default()
+        }
+    }
+
+    fn spectrum(
+        &self,
+        op: &dyn LinearOperator<T>,
+        matrix: CurvatureMatrix,
+        (saved, all, vectors): (Saved<T>, &Curvature, &[T]),
+        mut checkpoint: Option<&mut Checkpoint>,
+        layers: &[Block],
+    ) -> Result<Spectrum<T>> {
+        let name = matrix.name();
+        let mut failed = None;
+        let found = spectrum(op, layers, &self.options(), saved, &mut |at| {
+            let part = format!("{}: {name}, {}", self.subject.name, at.phase.name());
+            self.bar.tell(&part, at.products, at.of);
+            let stopped = self.interrupt.load(Ordering::SeqCst);
+            if let Some(checkpoint) = checkpoint.as_deref_mut().filter(|c| c.is_due() || stopped) {
+                let mut found = Found {
+                    finished: self.finished.to_vec(),
+                    current: all.clone(),
+                    saved: (at.save)(),
+                    vectors: vectors.to_vec(),
+                };
+                failed = checkpoint.write(&mut found).err();
+            }
+            match stopped || failed.is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        match (failed, found) {
+            (Some(failed), _) => Err(failed),
+            (None, Err(e)) if e.kind() == ErrorKind::Stopped => Err(match self.args.checkpoint {
+                Some(_) => e.with_hint("the same command goes on from the checkpoint"),
+                None => e.with_hint("with --checkpoint FILE it would go on from there"),
+            }),
+            (None, found) => found,
+        }
+    }
+
+    /// What is found, as the report has it.
+    fn shown(&self, found: &Spectrum<T>) -> Result<report::Spectrum> {
+        let pairs = |all: &[quadric::curvature::Eigenvalue]| {
+            let pair = |e: &quadric::curvature::Eigenvalue| report::Eigenvalue {
+                value: e.value,
+                residual: e.residual,
+                converged: e.converged,
+            };
+            all.iter().map(pair).collect()
+        };
+        let trace = found.trace.map(|t| report::Trace {
+            value: t.value.value,
+            low: t.value.low,
+            high: t.value.high,
+            level: t.value.level,
+            products: t.products as u64,
+        });
+        let layer = |l: &quadric::curvature::BlockSpectrum| report::Layer {
+            name: l.block.name.clone(),
+            parameters: l.block.range.len() as u64,
+            trace: l.trace.value,
+            low: l.trace.low,
+            high: l.trace.high,
+            top: l.top.map(|t| t.value),
+        };
+        let largest = found.top.first().map_or(0.0, |e| e.value);
+        let damping = self.args.damping.unwrap_or(0.01 * largest);
+        let of_density = |d: &Density| d.effective_dimension(damping).ok().map(|e| e.total.value);
+        let density = found.density.as_ref().filter(|_| damping > 0.0);
+        Ok(report::Spectrum {
+            top: pairs(&found.top),
+            bottom: pairs(&found.bottom),
+            trace: trace.filter(|t| t.low.is_finite() && t.high.is_finite()),
+            layers: found.layers.iter().map(layer).collect(),
+            effective_dimension: density.and_then(of_density),
+            density: found.density.as_ref().map(drawn).transpose()?,
+            condition: None,
+        })
+    }
+
+    /// The share of the gradient in the top eigenvectors of the first matrix, and the loss along these.
+    fn directions(
+        &self,
+        problem: &Supervised<T>,
+        gradient: &[T],
+        vectors: &[T],
+        all: &mut Curvature,
+    ) -> Result<()> {
+        let (x, n) = (&self.subject.parameters, gradient.len());
+        let count = vectors.len() / n.max(1);
+        if count == 0 {
+            return Ok(());
+        }
+        let block = faer::MatRef::from_column_major_slice(vectors, n, count);
+        all.gradient_alignment = Some(alignment(gradient, block)?);
+        if self.args.radius == 0.0 {
+            return Ok(());
+        }
+        let vector = |j: usize| &vectors[j * n..(j + 1) * n];
+        let first = slot(all, self.args.matrix[0]).as_ref();
+        let values: Vec<f64> =
+            first.map_or(Vec::new(), |m| m.top.iter().map(|e| e.value).collect());
+        let along = steps(self.args.radius, POINTS[1])?;
+        let mut landscape = Landscape::default();
+        for (j, curvature) in values.iter().enumerate().take(2) {
+            let found = line(problem, x, vector(j), &along)?;
+            let slope = vector::dot(gradient, vector(j));
+            let model = along
+                .iter()
+                .map(|t| all.loss + t * slope + t * t * curvature / 2.0);
+            landscape.lines.push(report::Line {
+                direction: format!("eigenvector {}", j + 1),
+                values: found.values.iter().map(|&v| finite(v)).collect(),
+                model: model.collect(),
+                steps: found.steps,
+            });
+        }
+        if count > 1 {
+            let along = steps(self.args.radius, POINTS[2])?;
+            let found = plane(problem, x, [vector(0), vector(1)], &along)?;
+            let row = |row: &Vec<f64>| row.iter().map(|&v| finite(v)).collect();
+            landscape.plane = Some(report::Plane {
+                directions: ["eigenvector 1".to_owned(), "eigenvector 2".to_owned()],
+                values: found.values.iter().map(row).collect(),
+                first: found.first,
+                second: found.second,
+            });
+        }
+        all.landscape = Some(landscape);
+        Ok(())
+    }
+}
+
+fn finite(v: f64) -> Option<f64> {
+    Some(v).filter(|v| v.is_finite())
+}
+
+fn columns<T: Scalar>(vectors: &Mat<T>) -> Vec<T> {
+    let columns = vectors.col_iter();
+    columns
+        .flat_map(|c| c.iter().copied().collect::<Vec<T>>())
+        .collect()
+}
+
+/// The place of a matrix in a report.
+fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spectrum> {
+    match matrix {
+        CurvatureMatrix::Hessian => &mut all.hessian,
+        CurvatureMatrix::Ggn => &mut all.ggn,
+        CurvatureMatrix::Fisher => &mut all.fisher,
+        CurvatureMatrix::Covariance => &mut all.covariance,
+    }
+}
+
+/// A density as atoms and as a curve. A spectrum that is one point has no curve.
+fn drawn(density: &Density) -> Result<report::Density> {
+    let atoms = density.atoms();
+    let ends = density.extremes().filter(|(low, high)| high > low);
+    let (grid, pdf) = match ends {
+        Some(_) => {
+            let grid = density.grid(POINTS[0])?;
+            let pdf = density.pdf(&grid, Kernel::Gaussian { sigma: None })?;
+            (grid, pdf)
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    Ok(report::Density {
+        nodes: atoms.iter().map(|a| a.0).collect(),
+        weights: atoms.iter().map(|a| a.1).collect(),
+        grid,
+        pdf,
+        low: Vec::new(),
+        high: Vec::new(),
+    })
+}

@@ -1,0 +1,135 @@
+//! `quadric curvature`: what the Hessian of a network, and matrices like it, look like.
+
+mod analysis;
+mod saved;
+mod shown;
+mod subject;
+
+use crate::args::{CurvatureArgs, CurvatureMatrix, Global, Precision};
+use crate::console;
+use analysis::Analysis;
+use quadric::core::{Result, Scalar};
+use quadric::data::Value as Number;
+use quadric::nn::Loss;
+use quadric::report::{
+    self, Checkpoint as Moment, Curvature, Evolution, curvature_text, evolution_text,
+};
+use saved::{Checkpoint, Found};
+use serde_json::json;
+use shown::Bar;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+pub(crate) fn run(a: &CurvatureArgs, global: &Global, interrupt: &AtomicBool) -> Result<ExitCode> {
+    let all = match a.dtype {
+        Precision::F32 => analyses::<f32>(a, global, interrupt)?,
+        Precision::F64 => analyses::<f64>(a, global, interrupt)?,
+    };
+    show(a, global, &all)?;
+    let converged = all.iter().all(|(_, c)| is_converged(c));
+    Ok(ExitCode::from(if converged { 0 } else { 4 }))
+}
+
+/// Whether every eigenvalue that was asked for converged.
+fn is_converged(c: &Curvature) -> bool {
+    let matrices = [&c.hessian, &c.ggn, &c.fisher, &c.covariance];
+    let pairs = |m: &report::Spectrum| m.top.iter().chain(&m.bottom).all(|e| e.converged);
+    matrices.into_iter().flatten().all(pairs)
+}
+
+/// The analyses of all models, with the names of these.
+fn analyses<T: Scalar + Number>(
+    a: &CurvatureArgs,
+    global: &Global,
+    interrupt: &AtomicBool,
+) -> Result<Vec<(String, Curvature)>> {
+    let loss: Loss = a.loss.parse()?;
+    let subjects = subject::subjects::<T>(a)?;
+    let checkpoint = a.checkpoint.clone().map(|path| {
+        let key = analysis::key(a);
+        Checkpoint::new(path, a.checkpoint_every, key)
+    });
+    let mut checkpoint = checkpoint.transpose()?;
+    let found = match &checkpoint {
+        Some(checkpoint) => checkpoint.read::<T>()?,
+        None => None,
+    };
+    let (mut finished, mut begun) = match found {
+        Some(Found {
+            finished,
+            current,
+            saved,
+            vectors,
+        }) => (finished, Some((current, saved, vectors))),
+        None => (Vec::new(), None),
+    };
+    if begun.is_some() && !global.json && !global.quiet {
+        console::note("going on from the checkpoint");
+    }
+    let bar = Bar::new(global);
+    for subject in subjects.iter().skip(finished.len()) {
+        let analysis = Analysis {
+            args: a,
+            subject,
+            loss,
+            interrupt,
+            bar: &bar,
+            finished: &finished,
+        };
+        let done = analysis.run(begun.take(), checkpoint.as_mut())?;
+        finished.push(done);
+    }
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.remove();
+    }
+    let names = subjects.iter().map(|s| s.name.clone());
+    Ok(names.zip(finished).collect())
+}
+
+fn show(a: &CurvatureArgs, global: &Global, all: &[(String, Curvature)]) -> Result<()> {
+    let terminal = std::io::stdout().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    if let [(_, only)] = all {
+        if let Some(path) = &a.output {
+            report::write_curvature(path, only, a.force)?;
+        }
+        match global.json {
+            true => console::print_json(&json!(only))?,
+            false => console::print(&curvature_text(only, None, colour)?)?,
+        }
+    } else {
+        let checkpoint = |(name, report): &(String, Curvature)| Moment {
+            name: name.clone(),
+            step: None,
+            report: report.clone(),
+        };
+        let evolution = Evolution {
+            title: "Curvature".to_owned(),
+            subtitle: format!("{} models", all.len()),
+            checkpoints: all.iter().map(checkpoint).collect(),
+        };
+        if let Some(path) = &a.output {
+            report::write_evolution(path, &evolution, a.force)?;
+        }
+        match global.json {
+            true => console::print_json(&json!({ "models": evolution.checkpoints }))?,
+            false => console::print(&evolution_text(&evolution, None, colour)?)?,
+        }
+    }
+    if let Some(path) = a.output.as_ref().filter(|_| !global.json && !global.quiet) {
+        console::note(&format!("wrote {}", path.display()));
+    }
+    Ok(())
+}
+
+impl CurvatureMatrix {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hessian => "Hessian",
+            Self::Ggn => "Gauss-Newton",
+            Self::Fisher => "Fisher",
+            Self::Covariance => "covariance",
+        }
+    }
+}

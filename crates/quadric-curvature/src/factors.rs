@@ -1,0 +1,359 @@
+//! Kronecker factors of the blocks of a Fisher matrix that belong to the layers of a network (Martens, Grosse, arXiv 1503.05671).
+//!
+//! The weights of a layer and its bias are one matrix (outputs, inputs + 1), whose entries lie row after row; in this order the
+//! block of the layer is close to `B ⊗ A`, for the mean square A of its inputs, with a 1 behind them, and that B of the
+//! derivatives by its outputs.
+
+use crate::gather::Rows;
+use crate::place::Place;
+use crate::{Factored, Spectral};
+use faer::{Mat, MatRef};
+use quadric_core::{Backward, Layout, Matrix, Model, Tap, Targets};
+use quadric_linalg::algebra::{Kronecker, KroneckerEigen};
+use quadric_linalg::dense::{product, symmetric_eigen};
+use quadric_linalg::{Error, ErrorKind, Result, Scalar};
+
+/// What is done with layers that use their weights at many positions of an example (Eschenhagen et al., arXiv 2311.00636).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Sharing {
+    /// Every position is an example of its own: for a loss at each position. In deep linear networks it is then exact.
+    #[default]
+    Expand,
+    /// Inputs and derivatives are summed over the positions first: for a loss of what is averaged over them.
+    Reduce,
+}
+
+/// The factors of a layer.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Where its parameters lie.
+    pub place: Place,
+    /// The mean square of the inputs, the 1 of the bias last (inputs + 1, inputs + 1), or without bias (inputs, inputs).
+    pub a: Mat<f64>,
+    /// The mean square of the derivatives (outputs, outputs).
+    pub b: Mat<f64>,
+}
+
+/// The factors of all layers of a model that multiply with weights.
+#[derive(Clone, Debug)]
+pub struct Factors {
+    layers: Vec<Layer>,
+    dim: usize,
+    matrix: Matrix,
+    sharing: Sharing,
+}
+
+/// Sums over examples for a layer.
+struct Sums {
+    place: Place,
+    a: Mat<f64>,
+    b: Mat<f64>,
+    /// Examples and rows of the inputs in A.
+    examples: usize,
+    rows: usize,
+}
+
+/// The walks over the examples that give a matrix, and by what the sum of the squares of its gradients is multiplied.
+fn walks<T: Scalar>(model: &dyn Model<T>, matrix: Matrix) -> Result<(Vec<Backward>, f64)> {
+    let weight = model.weight()?;
+    let gradient = Backward::Gradient;
+    match matrix {
+        Matrix::Fisher => Ok((vec![Backward::Fisher], 1.0 / weight)),
+        Matrix::SampledFisher { draws: 0, .. } => {
+            Err(Error::argument("draws", 0, "at least one draw"))
+        }
+        Matrix::SampledFisher { draws, seed } => {
+            let walk = |draw| gradient(Targets::Sampled { draw, seed });
+            let scale = 1.0 / (weight * draws as f64);
+            Ok(((0..draws).map(walk).collect(), scale))
+        }
+        Matrix::EmpiricalFisher => {
+            let scale = model.examples() as f64 / (weight * weight);
+            Ok((vec![gradient(Targets::Data)], scale))
+        }
+        Matrix::Hessian | Matrix::GaussNewton | Matrix::Covariance => Err(Error::argument(
+            "matrix",
+            format!("{matrix:?}"),
+            "a Fisher matrix: exact, sampled or empirical",
+        )),
+    }
+}
+
+impl Factors {
+    /// The factors of a Fisher matrix at a point.
+    ///
+    /// # Errors
+    /// A matrix that is no Fisher matrix, those of the model, entries that are not finite, and a layer that is reduced although
+    /// its weights are used in several places.
+    pub fn new<T: Scalar>(
+        model: &dyn Model<T>,
+        x: &[T],
+        matrix: Matrix,
+        sharing: Sharing,
+    ) -> Result<Self> {
+        let (walks, scale) = walks(model, matrix)?;
+        let layout = model.layout();
+        let mut sums: Vec<Sums> = Vec::new();
+        for (i, &walk) in walks.iter().enumerate() {
+            model.taps(x, walk, &mut |tap| {
+                let at = match sums.iter().position(|s| s.place.weight() == tap.weight) {
+                    Some(at) => at,
+                    None => {
+                        sums.push(Sums::new(layout, &tap)?);
+                        sums.len() - 1
+                    }
+                };
+                sums[at].place.check(layout, &tap)?;
+                sums[at].add(&tap, sharing, i == 0);
+                Ok(())
+            })?;
+        }
+        let examples = model.examples();
+        let layers = sums
+            .into_iter()
+            .map(|s| s.layer(layout, examples, sharing, scale));
+        Ok(Self {
+            layers: layers.collect::<Result<_>>()?,
+            dim: layout.len(),
+            matrix,
+            sharing,
+        })
+    }
+
+    /// The layers, in the order of the evaluation.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The parameters of the model.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// `B ⊗ A` in the block of each layer, and 0 elsewhere.
+    ///
+    /// # Errors
+    /// None that depends on the caller.
+    pub fn operator<T: Scalar>(&self) -> Result<Factored<T>> {
+        let blocks = self.layers.iter().map(|l| {
+            let cast = |m: &Mat<f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| T::of(m[(i, j)]));
+            let block = Kronecker::symmetric(cast(&l.b), cast(&l.a), true)?;
+            Ok((l.place.clone(), Box::new(block) as _))
+        });
+        Ok(Factored::new(blocks.collect::<Result<_>>()?, self.dim, 0.0))
+    }
+
+    /// The eigenvectors and eigenvalues of the operator.
+    ///
+    /// # Errors
+    /// An iteration that does not converge.
+    pub fn spectral(&self) -> Result<Spectral> {
+        let blocks = self.layers.iter().map(|l| {
+            let block = Kronecker::symmetric(l.b.clone(), l.a.clone(), true)?;
+            Ok((l.place.clone(), block.eigen()?))
+        });
+        Ok(Spectral::new(blocks.collect::<Result<_>>()?, self.dim))
+    }
+
+    /// The same eigenvectors with the curvature along them for eigenvalues: the best in the basis (George et al.,
+    /// arXiv 1806.03884). Their sum in the block of a layer is the trace of that block of the matrix itself.
+    ///
+    /// # Errors
+    /// Those of the model, and a layer whose weights are used in several places.
+    pub fn corrected<T: Scalar>(&self, model: &dyn Model<T>, x: &[T]) -> Result<Spectral> {
+        let spectral = self.spectral()?;
+        let (walks, scale) = walks(model, self.matrix)?;
+        let mut sums: Vec<Mat<f64>> = Vec::new();
+        for (_, block) in spectral.blocks() {
+            let (p, q) = (block.values().nrows(), block.values().ncols());
+            sums.push(Mat::zeros(p, q));
+        }
+        let mut examples = vec![0; sums.len()];
+        for walk in &walks {
+            model.taps(x, *walk, &mut |tap| {
+                let blocks = spectral.blocks();
+                let found = blocks.iter().position(|b| b.0.weight() == tap.weight);
+                let at = found.ok_or_else(|| {
+                    let text = "the model has a layer that has no factors";
+                    Error::new(ErrorKind::Argument, text)
+                })?;
+                let (place, block) = &blocks[at];
+                place.check(model.layout(), &tap)?;
+                examples[at] += tap.inputs.nrows() / tap.shared;
+                add_squares(&tap, place, block, &mut sums[at]);
+                Ok(())
+            })?;
+        }
+        let mut corrected = Vec::new();
+        for (i, (place, block)) in spectral.blocks().iter().enumerate() {
+            if examples[i] != model.examples() * walks.len() {
+                return Err(used_often(model.layout(), place));
+            }
+            let values = Mat::from_fn(sums[i].nrows(), sums[i].ncols(), |r, c| {
+                scale * sums[i][(r, c)]
+            });
+            corrected.push((place.clone(), block.with_values(values)?));
+        }
+        Ok(Spectral::new(corrected, self.dim))
+    }
+
+    /// What was done with layers that use their weights at many positions.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// Inverses of `(A + π √γ I)` and `(B + √γ / π I)` with `π² = mean eigenvalue of A / that of B`, which split the damping γ
+    /// between the factors; 1/γ in layers one of whose factors is 0, and for parameters of no layer.
+    ///
+    /// # Errors
+    /// A damping that is not positive and finite, or an iteration that does not converge.
+    pub fn split_inverse<T: Scalar>(&self, damping: f64, split: Split) -> Result<Factored<T>> {
+        crate::spectral::check_damping(damping)?;
+        let blocks = self.layers.iter().map(|l| {
+            let (b, a) = (
+                symmetric_eigen(l.b.as_ref())?,
+                symmetric_eigen(l.a.as_ref())?,
+            );
+            let mean =
+                |v: &[f64]| v.iter().map(|v| v.max(0.0)).sum::<f64>() / v.len().max(1) as f64;
+            let (of_a, of_b, root) = (mean(&a.values), mean(&b.values), damping.sqrt());
+            let is_flat = of_a == 0.0 || of_b == 0.0;
+            let ratio = match split {
+                Split::Trace if !is_flat => (of_a / of_b).sqrt(),
+                _ => 1.0,
+            };
+            let values = Mat::from_fn(b.values.len(), a.values.len(), |i, j| {
+                if is_flat {
+                    return 1.0 / damping;
+                }
+                let (b, a) = (b.values[i].max(0.0), a.values[j].max(0.0));
+                1.0 / ((b + root / ratio) * (a + root * ratio))
+            });
+            let block = KroneckerEigen::new(b.vectors, a.vectors, values)?;
+            Ok((l.place.clone(), block))
+        });
+        Spectral::new(blocks.collect::<Result<_>>()?, self.dim).operator_with(1.0 / damping)
+    }
+}
+
+/// How the damping is divided between the two factors of a layer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Split {
+    /// In proportion to the mean eigenvalues of the factors.
+    #[default]
+    Trace,
+    /// The same to both.
+    Plain,
+}
+
+fn used_often(layout: &Layout, place: &Place) -> Error {
+    let name = &layout.segments()[place.weight()].name;
+    let text = format!("`{name}` is used in several places, whose products belong together");
+    Error::new(ErrorKind::Capability, text)
+}
+
+/// Adds `(Vᵀ G U)²` entry by entry, for the gradients G of all examples and blocks of a tap.
+fn add_squares<T: Scalar>(
+    tap: &Tap<'_, T>,
+    place: &Place,
+    block: &KroneckerEigen<f64>,
+    sums: &mut Mat<f64>,
+) {
+    let ((v, u), n) = (block.vectors(), tap.inputs.nrows());
+    let times = |m: Mat<f64>, by: MatRef<'_, f64>| {
+        let mut out = Mat::zeros(n, by.ncols());
+        product(m.as_ref(), by, out.as_mut());
+        out
+    };
+    let inputs = times(Rows::All.of_inputs(tap, place.has_bias()), u);
+    let mut inside = Mat::zeros(v.nrows(), u.nrows());
+    for &gradients in tap.gradients {
+        let gradients = times(Rows::All.of_block(tap, gradients), v);
+        for first in (0..n).step_by(tap.shared) {
+            let [d, a] = [&gradients, &inputs].map(|m| m.subrows(first, tap.shared));
+            product(d.transpose(), a, inside.as_mut());
+            for j in 0..inside.ncols() {
+                for i in 0..inside.nrows() {
+                    sums[(i, j)] += inside[(i, j)] * inside[(i, j)];
+                }
+            }
+        }
+    }
+}
+
+impl Sums {
+    fn new<T: Scalar>(layout: &Layout, tap: &Tap<'_, T>) -> Result<Self> {
+        let place = Place::new(layout, tap)?;
+        let (p, q) = place.shape();
+        Ok(Self {
+            place,
+            a: Mat::zeros(q, q),
+            b: Mat::zeros(p, p),
+            examples: 0,
+            rows: 0,
+        })
+    }
+
+    /// Adds the squares of what goes through the layer; `inputs` says whether those of the inputs are not yet there.
+    fn add<T: Scalar>(&mut self, tap: &Tap<'_, T>, sharing: Sharing, inputs: bool) {
+        let rows = match sharing {
+            Sharing::Expand => Rows::All,
+            Sharing::Reduce => Rows::Summed,
+        };
+        if inputs {
+            self.examples += tap.inputs.nrows() / tap.shared;
+            self.rows += tap.inputs.nrows();
+            add_square(&rows.of_inputs(tap, self.place.has_bias()), &mut self.a);
+        }
+        for &block in tap.gradients {
+            add_square(&rows.of_block(tap, block), &mut self.b);
+        }
+    }
+
+    fn layer(
+        self,
+        layout: &Layout,
+        examples: usize,
+        sharing: Sharing,
+        scale: f64,
+    ) -> Result<Layer> {
+        let per_input = match sharing {
+            Sharing::Expand => 1.0 / self.rows.max(1) as f64,
+            Sharing::Reduce if self.examples != examples => {
+                return Err(used_often(layout, &self.place));
+            }
+            Sharing::Reduce => {
+                let shared = self.rows as f64 / examples as f64;
+                1.0 / (examples as f64 * shared * shared)
+            }
+        };
+        let name = &layout.segments()[self.place.weight()].name;
+        let scaled = |m: &Mat<f64>, by: f64, what: &str| {
+            // Both triangles are the same bits.
+            let scaled = Mat::from_fn(m.nrows(), m.ncols(), |i, j| by * m[(i.max(j), i.min(j))]);
+            let bad = (0..m.ncols()).find_map(|j| {
+                let i = (0..m.nrows()).find(|&i| !scaled[(i, j)].is_finite())?;
+                Some((i, j))
+            });
+            match bad {
+                None => Ok(scaled),
+                Some(at) => {
+                    let what = format!("the factor {what} of `{name}`");
+                    Err(Error::non_finite(&what, at, scaled[at]))
+                }
+            }
+        };
+        Ok(Layer {
+            a: scaled(&self.a, per_input, "A")?,
+            b: scaled(&self.b, scale, "B")?,
+            place: self.place,
+        })
+    }
+}
+
+/// Adds `Xᵀ X`.
+fn add_square(x: &Mat<f64>, sum: &mut Mat<f64>) {
+    let mut square = Mat::zeros(x.ncols(), x.ncols());
+    product(x.transpose(), x.as_ref(), square.as_mut());
+    *sum += square;
+}
