@@ -277,12 +277,16 @@ fn options_out_of_range_are_named() {
     let general = Dense::new(Mat::<f64>::identity(3, 3));
     let error = eigenpairs(&general, &base, SeedTree::new(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Capability);
-    // Products run out: what there is, and nothing claimed.
+}
+
+#[test]
+fn products_that_run_out_leave_nothing_claimed() {
+    let op = Diagonal((0..200).map(f64::from).collect::<Vec<_>>());
     let few = EigenOptions {
         count: 2,
         max_products: 40,
         tolerance: 1e-12,
-        ..base
+        ..EigenOptions::default()
     };
     let pairs = eigenpairs(&op, &few, SeedTree::new(0)).unwrap();
     assert!(!pairs.is_converged() && pairs.products <= 40 && !pairs.complete);
@@ -364,7 +368,8 @@ fn a_saved_search_goes_on_with_the_same_bits() {
     broken(&|s| s.numbers[0] = f64::NAN);
     broken(&|s| s.counters.truncate(3));
     broken(&|s| s.counters[0] += 1);
-    for entry in 3..18 {
+    broken(&|s| s.counters[2] = u64::MAX << 32 | 0x8000_0000);
+    for entry in 3..19 {
         broken(&|s| s.counters[entry] = u64::MAX);
     }
     let other = EigenOptions {
@@ -372,6 +377,29 @@ fn a_saved_search_goes_on_with_the_same_bits() {
         ..options
     };
     assert!(Search::load(&last, &other, seed).is_err());
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let values = hessian_like(20_011);
+    let run = |threads, method| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let options = EigenOptions {
+            count: 3,
+            tolerance: 1e-3,
+            method,
+            ..EigenOptions::default()
+        };
+        pool.install(|| find(&values, &options, 6))
+    };
+    for method in [EigenMethod::Auto, EigenMethod::Lobpcg] {
+        let (one, three) = (run(1, method), run(3, method));
+        assert!(one.is_converged());
+        assert_eq!((one.values, one.vectors), (three.values, three.vectors));
+    }
 }
 
 #[test]

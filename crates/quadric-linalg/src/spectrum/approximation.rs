@@ -4,7 +4,7 @@
 //! products with random vectors that are made orthonormal in between), 5.1 (SVD) and 5.3 (eigenvalues); for positive
 //! semidefinite operators [`NystromPreconditioner`], which needs a single pass.
 
-use super::basis::{Draws, Unit, overlaps, rotate, split};
+use super::basis::{Draws, Unit, columns, overlaps, rotate, split};
 use super::{Eigenpairs, check_operator};
 use crate::algebra::LowRank;
 use crate::dense::{Svd, svd, symmetric_eigen};
@@ -64,7 +64,7 @@ impl<T: Scalar> EigenApproximation<T> {
         let mut draws = Draws::new(seed);
         let mut unit = Unit::default();
         let mut q = random(n, k, &mut draws)?;
-        let mut image = vec![T::of(0.0); n * k];
+        let mut image = columns(n, k)?;
         for _ in 0..passes {
             unit.apply(op, &q, &mut image, n)?;
             split(&[], &mut image, k, 0.0, k, &mut draws, n)?;
@@ -186,7 +186,7 @@ pub fn randomized_svd<T: Scalar>(
     let k = check_rank(rank, passes, m.min(n))?;
     let mut draws = Draws::new(seed);
     let mut right = random(n, k, &mut draws)?;
-    let mut left = vec![T::of(0.0); m * k];
+    let mut left = columns(m, k)?;
     let turned = Transposed(op);
     let (mut unit, mut back) = (Unit::default(), Unit::default());
     for pass in 0..passes {
@@ -227,7 +227,7 @@ impl<T: Scalar> LinearOperator<T> for Transposed<'_, T> {
 
 /// Random orthonormal columns (n, k).
 fn random<T: Scalar>(n: usize, k: usize, draws: &mut Draws) -> Result<Vec<T>> {
-    let mut q = vec![T::of(0.0); n * k];
+    let mut q = columns(n, k)?;
     split(&[], &mut q, 0, 0.0, k, draws, n)?;
     Ok(q)
 }

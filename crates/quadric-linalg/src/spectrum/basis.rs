@@ -34,6 +34,21 @@ impl Draws {
     }
 }
 
+/// A buffer of `k` zero columns of length n.
+pub(super) fn columns<T: Scalar>(n: usize, k: usize) -> Result<Vec<T>> {
+    let mut buffer = Vec::new();
+    let size = n.saturating_mul(k);
+    buffer.try_reserve_exact(size).map_err(|e| {
+        Error::new(
+            ErrorKind::Resource,
+            format!("no memory for {k} vectors of length {n}"),
+        )
+        .with_source(e)
+    })?;
+    buffer.resize(size, T::of(0.0));
+    Ok(buffer)
+}
+
 /// The columns (n, k) of a buffer.
 pub(super) fn view<T>(v: &[T], n: usize) -> MatRef<'_, T> {
     MatRef::from_column_major_slice(v, n, v.len() / n)

@@ -25,21 +25,8 @@ pub(super) fn dense<T: Scalar>(
         ));
     }
     options.check_products(n + count)?;
-    let mut matrix = Mat::<T>::zeros(n, n);
-    op.dense(matrix.as_mut())?;
-    for j in 0..n {
-        require_finite("the operator", matrix.col_as_slice(j).iter().copied())?;
-    }
-    let largest = (0..n).fold(0.0, |m: f64, j| m.max(max_abs(matrix.col_as_slice(j))));
-    let (down, up) = (
-        Rescale::by(-exponent(largest)),
-        Rescale::by(exponent(largest)),
-    );
-    let scaled = Mat::from_fn(n, n, |i, j| down.value(matrix[(i, j)].to_f64()));
-    let limit = (1e3 * T::EPSILON.sqrt()).min(0.05);
-    if (0..n).any(|j| (0..j).any(|i| (scaled[(i, j)] - scaled[(j, i)]).abs() > limit)) {
-        return Err(super::not_symmetric());
-    }
+    let (scaled, unit) = written(op)?;
+    let (down, up) = (Rescale::by(-unit), Rescale::by(unit));
     let eigen = symmetric_eigen(scaled.as_ref())?;
     let mut wanted = order(options.which, &eigen.values);
     wanted.truncate(count);
@@ -72,4 +59,25 @@ pub(super) fn dense<T: Scalar>(
         products: n + count,
         norm: up.value(norm),
     })
+}
+
+/// The matrix of the operator in units of 2 to the returned power, in which its largest entry is near 1.
+fn written<T: Scalar>(op: &dyn LinearOperator<T>) -> Result<(Mat<f64>, i32)> {
+    let n = op.shape().0;
+    let mut matrix = Mat::<T>::zeros(n, n);
+    op.dense(matrix.as_mut())?;
+    let mut largest = 0.0f64;
+    for j in 0..n {
+        let column = matrix.col_as_slice(j);
+        require_finite("the operator", column.iter().copied())?;
+        largest = largest.max(max_abs(column));
+    }
+    let unit = exponent(largest);
+    let down = Rescale::by(-unit);
+    let scaled = Mat::from_fn(n, n, |i, j| down.value(matrix[(i, j)].to_f64()));
+    let limit = (1e3 * T::EPSILON.sqrt()).min(0.05);
+    if (0..n).any(|j| (0..j).any(|i| (scaled[(i, j)] - scaled[(j, i)]).abs() > limit)) {
+        return Err(super::not_symmetric());
+    }
+    Ok((scaled, unit))
 }

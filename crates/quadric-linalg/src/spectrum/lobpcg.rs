@@ -6,7 +6,7 @@
 //! in LOBPCG", J. Comput. Phys. 218 (2006)): R is orthogonalised against X and P, and P is taken orthogonal to X in coordinates.
 //! Images are rotated along, so a step multiplies R alone, and of R only what has not converged.
 
-use super::basis::{Draws, Unit, load, overlaps, residual, rotate, split};
+use super::basis::{Draws, Unit, columns, load, overlaps, residual, rotate, split};
 use super::select::{Edge, order};
 use super::{EigenOptions, Eigenpairs, Help, Measured, Progress, Which, not_symmetric};
 use crate::dense::{product, symmetric_eigen, thin_qr};
@@ -108,8 +108,8 @@ impl<'a, T: Scalar> Block<'a, T> {
             n,
             width,
             directions: 0,
-            basis: vec![T::of(0.0); 3 * width * n],
-            images: vec![T::of(0.0); 3 * width * n],
+            basis: columns(n, 3 * width)?,
+            images: columns(n, 3 * width)?,
             h: Mat::zeros(0, 0),
             draws: Draws::new(seed),
             unit: Unit::default(),

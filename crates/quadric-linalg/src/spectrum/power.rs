@@ -5,7 +5,7 @@
 //! until `|λ_old - λ| / (|λ_old| + 1e-6)` is below the tolerance. The rule and the absolute 1e-6 are those of the original; they
 //! say nothing about the error, so a last product measures the residuals, and only these decide what counts as converged.
 
-use super::basis::{Draws, Unit, split};
+use super::basis::{Draws, Unit, columns, split};
 use super::{EigenOptions, Eigenpairs, Help, Measured, Progress, Which};
 use crate::krylov::finite;
 use crate::random::SeedTree;
@@ -39,34 +39,16 @@ pub(super) fn power<T: Scalar>(
     }
     options.check_products(2 * count)?;
     let mut draws = Draws::new(seed);
-    let (mut v, mut w) = (vec![T::of(0.0); n * count], vec![T::of(0.0); n * count]);
-    // The original knows no units: its 1e-6 is one of the operator.
-    let mut unit = Unit(Some(0));
+    let (mut v, mut w) = (columns(n, count)?, columns(n, count)?);
     let (mut products, mut values) = (0, Vec::<f64>::new());
     for pair in 0..count {
         let share = (options.max_products - count - products) / (count - pair);
         let (found, rest) = v.split_at_mut(pair * n);
-        let (v, w) = (&mut rest[..n], &mut w[..n]);
-        draws.fill(v);
-        scale((norm2(v) + GUARD).recip(), v);
-        let mut old: Option<f64> = None;
-        for _ in 0..share {
-            for u in found.chunks_exact(n) {
-                axpy(-dot(u, v), u, v);
-            }
-            scale((norm2(v) + GUARD).recip(), v);
-            unit.apply(op, v, w, n)?;
-            products += 1;
-            let value = finite(dot(v, w))?;
-            v.copy_from_slice(w);
-            scale((norm2(v) + GUARD).recip(), v);
-            let change = old.map_or(f64::INFINITY, |o| (o - value).abs() / (o.abs() + GUARD));
-            old = Some(value);
-            if change < options.tolerance {
-                break;
-            }
-        }
-        values.extend(old);
+        draws.fill(&mut rest[..n]);
+        let block = (&mut rest[..n], &mut w[..n]);
+        let (value, spent) = iterate(op, found, block, share, options.tolerance)?;
+        products += spent;
+        values.push(value);
         if let Some(watch) = &mut help.watch {
             let progress = Progress {
                 products,
@@ -88,4 +70,35 @@ pub(super) fn power<T: Scalar>(
         products: products + count,
         ..measured.pairs(options, &v, measured.norm(), unit)
     })
+}
+
+/// The iteration for one pair from a random v, with room for its image; returns the value and the products, at most `most`.
+fn iterate<T: Scalar>(
+    op: &dyn LinearOperator<T>,
+    found: &[T],
+    (v, w): (&mut [T], &mut [T]),
+    most: usize,
+    tolerance: f64,
+) -> Result<(f64, usize)> {
+    let n = v.len();
+    // The original knows no units: its 1e-6 is one of the operator.
+    let mut unit = Unit(Some(0));
+    let mut old = 0.0f64;
+    scale((norm2(v) + GUARD).recip(), v);
+    for product in 1..=most {
+        for u in found.chunks_exact(n) {
+            axpy(-dot(u, v), u, v);
+        }
+        scale((norm2(v) + GUARD).recip(), v);
+        unit.apply(op, v, w, n)?;
+        let value = finite(dot(v, w))?;
+        v.copy_from_slice(w);
+        scale((norm2(v) + GUARD).recip(), v);
+        let change = (old - value).abs() / (old.abs() + GUARD);
+        old = value;
+        if product > 1 && change < tolerance {
+            return Ok((value, product));
+        }
+    }
+    Ok((old, most))
 }

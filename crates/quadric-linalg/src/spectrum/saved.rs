@@ -53,6 +53,7 @@ impl<T: Scalar> Search<T> {
             self.found.len(),
             self.products,
             self.steps,
+            self.calm,
             stage,
             left,
             self.refuted,
@@ -81,24 +82,22 @@ impl<T: Scalar> Search<T> {
             return Err(malformed("too few counters"));
         };
         let sizes: Option<Vec<usize>> = sizes.iter().map(|v| usize::try_from(*v).ok()).collect();
-        let sizes: Option<[usize; 15]> = sizes.and_then(|v| v.try_into().ok());
+        let sizes: Option<[usize; 16]> = sizes.and_then(|v| v.try_into().ok());
         let (LAYOUT, Some(sizes)) = (*layout, sizes) else {
             return Err(malformed("counters of another layout"));
         };
         let [n, count, which, width, start, m, pending, have, found, ..] = sizes;
-        let [.., products, steps, stage, left, refuted, complete] = sizes;
-        if (count, which, width) != (options.count, which_number(options.which), options.width()) {
-            return Err(Error::argument(
-                "options",
-                format!("{} pairs in blocks of {}", options.count, options.width()),
-                &format!("the {count} pairs, end and blocks of {width} of the saved search"),
-            ));
-        }
-        options.check_start(start)?;
+        let [.., products, steps, calm, stage, left, refuted, complete] = sizes;
+        check_options(options, n, (count, which, width), start)?;
         let fits = m <= options.room(start) && pending <= options.widest(start) && pending > 0;
         let measured = stage == 2 && m == 0 && pending == count && have == count;
-        let counts = [products, steps, left].iter().all(|v| *v <= MOST);
-        if !counts || refuted > 3 || complete > 1 {
+        let counts = [products, steps, calm, left].iter().all(|v| *v <= MOST);
+        let exponent = (unit >> 32 != 0).then_some(*unit as u32 as i32);
+        if !counts
+            || refuted > 3
+            || complete > 1
+            || exponent.is_some_and(|e| !(-2000..=2000).contains(&e))
+        {
             return Err(malformed("counts out of range"));
         }
         if !fits || have > count || !(found == 0 || found == count) || !(stage < 2 || measured) {
@@ -119,23 +118,47 @@ impl<T: Scalar> Search<T> {
         search.v[..saved.vectors.len()].copy_from_slice(&saved.vectors);
         (search.cols, search.pending) = (m, pending);
         search.draws.used = *draws;
-        search.unit = Unit((unit >> 32 != 0).then_some(*unit as u32 as i32));
+        search.unit = Unit(exponent);
         search.products = products;
-        search.steps = steps;
+        (search.steps, search.calm) = (steps, calm);
         search.stage = [Stage::Pairs, Stage::Copies(left), Stage::Done][stage];
         (search.refuted, search.complete) = (refuted, complete != 0);
-        let mut rest = saved.numbers.iter().copied();
-        search.norm = rest.next().unwrap_or_default();
-        search.coupling = Mat::zeros(pending, m);
-        for j in 0..m {
-            (0..m).for_each(|i| search.h[(i, j)] = rest.next().unwrap_or_default());
-            (0..pending).for_each(|i| search.coupling[(i, j)] = rest.next().unwrap_or_default());
-        }
-        let mut list = |k: usize| rest.by_ref().take(k).collect::<Vec<f64>>();
-        search.drift = list(m);
-        (search.values, search.residuals, search.found) = (list(have), list(have), list(found));
+        search.load_numbers(&saved.numbers, have, found);
         Ok(search)
     }
+
+    /// The numbers in the order of [`Search::save`]; there are as many as that takes.
+    fn load_numbers(&mut self, numbers: &[f64], have: usize, found: usize) {
+        let (m, pending) = (self.cols, self.pending);
+        self.norm = numbers[0];
+        self.coupling = Mat::zeros(pending, m);
+        for (j, column) in numbers[1..].chunks_exact(m + pending).take(m).enumerate() {
+            (0..m).for_each(|i| self.h[(i, j)] = column[i]);
+            (0..pending).for_each(|i| self.coupling[(i, j)] = column[m + i]);
+        }
+        let mut rest = numbers[1 + m * (m + pending)..].iter().copied();
+        let mut list = |k: usize| rest.by_ref().take(k).collect::<Vec<f64>>();
+        self.drift = list(m);
+        (self.values, self.residuals, self.found) = (list(have), list(have), list(found));
+    }
+}
+
+/// Options for which a saved search can go on: those it was saved with, as far as its sizes follow from them.
+fn check_options(
+    options: &EigenOptions,
+    n: usize,
+    (count, which, width): (usize, usize, usize),
+    start: usize,
+) -> Result<()> {
+    options.check_range(n)?;
+    if (count, which, width) != (options.count, which_number(options.which), options.width()) {
+        return Err(Error::argument(
+            "options",
+            format!("{} pairs in blocks of {}", options.count, options.width()),
+            &format!("the {count} pairs, end and blocks of {width} of the saved search"),
+        ));
+    }
+    options.check_start(start)
 }
 
 fn which_number(which: Which) -> usize {

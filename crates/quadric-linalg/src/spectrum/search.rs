@@ -10,7 +10,7 @@
 //! longer part of P. The last product multiplies the wanted Ritz vectors; if their residuals are not what the estimates said,
 //! the search goes on from them, and nothing was lost.
 
-use super::basis::{Draws, Split, Unit, load, rotate, split};
+use super::basis::{Draws, Split, Unit, columns, load, rotate, split};
 use super::select::{Edge, crowded, order};
 use super::{EigenOptions, Eigenpairs, Measured, Progress, not_symmetric};
 use crate::dense::symmetric_eigen;
@@ -56,6 +56,8 @@ pub struct Search<T> {
     pub(super) products: usize,
     /// Products with blocks since the search began, or began anew.
     pub(super) steps: usize,
+    /// Steps in a row in which no wanted value moved by more than the tolerance.
+    pub(super) calm: usize,
     pub(super) stage: Stage,
     /// Ends of the search that did not bear out their estimates.
     pub(super) refuted: usize,
@@ -120,8 +122,8 @@ impl<T: Scalar> Search<T> {
             options: *options,
             n,
             start,
-            v: vec![T::of(0.0); n * (room + widest)],
-            w: vec![T::of(0.0); n * widest],
+            v: columns(n, room + widest)?,
+            w: columns(n, widest)?,
             room,
             widest,
             cols: 0,
@@ -133,6 +135,7 @@ impl<T: Scalar> Search<T> {
             unit: Unit::default(),
             products: 0,
             steps: 0,
+            calm: 0,
             stage: Stage::Pairs,
             refuted: 0,
             complete: false,
@@ -332,13 +335,16 @@ impl<T: Scalar> Search<T> {
         let allowed = if locked { 2.0 * target } else { target };
         let mut moves = before.iter().zip(&self.values).map(|(a, b)| (a - b).abs());
         let still = before.len() == count && moves.all(|m| m <= target);
+        self.calm = if still { self.calm + 1 } else { 0 };
+        // A value that has not emerged from a random start looks like a small one that stays.
+        let settled = self.calm > usize::from(self.options.verify);
         let near = &order[have..order.len().min(count + 2 * self.options.width())];
         let edge = Edge::new(which, &self.values);
         let clear = near
             .iter()
             .all(|j| !edge.is_passed_by(ritz.values[*j], ritz.residuals[*j], target));
         let waiting = matches!(self.stage, Stage::Copies(left) if left > 0);
-        still
+        settled
             && clear
             && !waiting
             && order.len() > count
@@ -377,12 +383,13 @@ impl<T: Scalar> Search<T> {
         }
         let slack = (2.0 * target).max(100.0 * T::EPSILON * self.norm);
         let edge = Edge::new(self.options.which, &self.values);
-        let crowded = crowded(edge, &self.values, self.options.width(), slack);
+        let width = self.options.width();
+        let crowded = width == 1 || crowded(edge, &self.values, width, slack);
         let mut moves = self.found.iter().zip(&self.values);
         let same = !self.found.is_empty() && moves.all(|(a, b)| (a - b).abs() <= slack);
         self.complete = !crowded || same;
         let ends = self.complete || !self.options.verify;
-        if ends || !self.can_afford(self.options.width()) {
+        if ends || !self.can_afford(width) {
             self.stage = Stage::Done;
             return Ok(());
         }
@@ -393,7 +400,7 @@ impl<T: Scalar> Search<T> {
     fn look_for_copies(&mut self) -> Result<()> {
         let (n, count) = (self.n, self.options.count);
         self.stage = Stage::Copies(self.steps);
-        self.steps = 0;
+        (self.steps, self.calm) = (0, 0);
         self.found.clone_from(&self.values);
         self.drift.clone_from(&self.residuals);
         for j in 0..count {
