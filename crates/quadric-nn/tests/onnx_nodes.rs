@@ -14,7 +14,6 @@ const REFUSED: &[(&str, &str)] = &[
         "does not belong to a signal or an image",
     ),
     ("maxpool_2d_uint8", "does not hold real numbers"),
-    ("maxpool_with_argmax", "its output 1 is not supported"),
     ("training_dropout", "other random numbers are drawn"),
     ("cast", "is NaN; every value must be finite"),
     ("isinf", "is NaN; every value must be finite"),

@@ -109,30 +109,30 @@ impl Names {
 }
 
 /// The nodes that the outputs need, by number in the file.
-fn needed(graph: &proto::Graph) -> Vec<usize> {
+fn needed(nodes: &[proto::Node], outputs: &[proto::ValueInfo]) -> Vec<usize> {
     let makes = |(i, n)| {
         let node: &proto::Node = n;
         node.outputs.iter().map(move |o| (o.as_str(), i))
     };
-    let makers: HashMap<&str, usize> = graph.nodes.iter().enumerate().flat_map(makes).collect();
-    let mut kept = vec![false; graph.nodes.len()];
-    let mut open: Vec<&str> = graph.outputs.iter().map(|o| o.name.as_str()).collect();
+    let makers: HashMap<&str, usize> = nodes.iter().enumerate().flat_map(makes).collect();
+    let mut kept = vec![false; nodes.len()];
+    let mut open: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     while let Some(name) = open.pop() {
         if let Some(&i) = makers.get(name)
             && !kept[i]
         {
             kept[i] = true;
-            open.extend(graph.nodes[i].inputs.iter().map(String::as_str));
+            open.extend(nodes[i].inputs.iter().map(String::as_str));
         }
     }
     (0..kept.len()).filter(|&i| kept[i]).collect()
 }
 
 /// Refuses, all at once, nodes that nothing here computes.
-fn check_supported(graph: &proto::Graph, kept: &[usize]) -> Result<()> {
+fn check_supported(nodes: &[proto::Node], kept: &[usize]) -> Result<()> {
     let mut wrong = Vec::new();
     for &i in kept {
-        let node = &graph.nodes[i];
+        let node = &nodes[i];
         let entry = ops::find(&node.op);
         if !is_standard(&node.domain) {
             wrong.push(format!(
@@ -161,16 +161,16 @@ fn check_supported(graph: &proto::Graph, kept: &[usize]) -> Result<()> {
 
 /// The nodes, with what they read found among `names`.
 fn nodes(
-    graph: &proto::Graph,
+    nodes: &[proto::Node],
     kept: &[usize],
     names: &mut Names,
     directory: &Directory,
 ) -> Result<Vec<Node>> {
-    let makes = |&i: &usize| graph.nodes[i].outputs.iter().map(move |o| (o.as_str(), i));
+    let makes = |&i: &usize| nodes[i].outputs.iter().map(move |o| (o.as_str(), i));
     let makers: HashMap<&str, usize> = kept.iter().flat_map(makes).collect();
-    let mut nodes = Vec::new();
+    let mut own = Vec::new();
     for &i in kept {
-        let node = &graph.nodes[i];
+        let node = &nodes[i];
         let label = label(i, node);
         let find = |name: &String| {
             if name.is_empty() {
@@ -181,7 +181,7 @@ fn nodes(
                 malformed(match makers.get(name.as_str()) {
                     Some(&j) => format!(
                         "{label} reads `{name}`, which only {} makes later: there is a cycle, or the nodes are not in order",
-                        self::label(j, &graph.nodes[j])
+                        self::label(j, &nodes[j])
                     ),
                     None => format!("{label} reads `{name}`, which no node, input or initializer makes"),
                 })
@@ -202,7 +202,7 @@ fn nodes(
                 return Err(malformed(text));
             }
         }
-        nodes.push(Node {
+        own.push(Node {
             outputs: outputs.map_err(|e| e.context(&label))?,
             entry: ops::find(&node.op).expect("checked before"),
             label,
@@ -210,7 +210,7 @@ fn nodes(
             attributes,
         });
     }
-    Ok(nodes)
+    Ok(own)
 }
 
 impl Graph {
@@ -228,12 +228,9 @@ impl Graph {
         let opset = opset(model)?;
         let inlined = match model.functions.is_empty() {
             true => None,
-            false => Some(proto::Graph {
-                nodes: inline::nodes(model, graph, opset)?,
-                ..graph.clone()
-            }),
+            false => Some(inline::nodes(model, graph, opset)?),
         };
-        let graph = inlined.as_ref().unwrap_or(graph);
+        let written = inlined.as_deref().unwrap_or(&graph.nodes);
         if !graph.sparse_initializers.is_empty() {
             return Err(Error::new(
                 ErrorKind::Data,
@@ -243,8 +240,8 @@ impl Graph {
         if graph.outputs.is_empty() {
             return Err(malformed("the graph has no outputs"));
         }
-        let kept = needed(graph);
-        check_supported(graph, &kept)?;
+        let kept = needed(written, &graph.outputs);
+        check_supported(written, &kept)?;
         let mut names = Names::default();
         let mut initial = Vec::new();
         for tensor in &graph.initializers {
@@ -254,7 +251,7 @@ impl Graph {
         let is_input = |i: &&proto::ValueInfo| !names.ids.contains_key(&i.name);
         let inputs: Vec<&proto::ValueInfo> = graph.inputs.iter().filter(is_input).collect();
         let inputs = ports::inputs(&inputs, options, |name| names.define(name))?;
-        let nodes = nodes(graph, &kept, &mut names, directory)?;
+        let nodes = nodes(written, &kept, &mut names, directory)?;
         let mut outputs = Vec::new();
         for output in &graph.outputs {
             let found = names.ids.get(&output.name).copied();

@@ -2,11 +2,13 @@
 
 use super::graph::{is_standard, label};
 use super::proto;
+use prost::Message;
 use quadric_linalg::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 
-/// Nodes that a model may have when its functions are written out, and how deep functions may call each other.
+/// Nodes that a model may have when its functions are written out, their bytes, and how deep functions may call each other.
 const LARGEST: usize = 1 << 18;
+const LARGEST_BYTES: usize = 1 << 28;
 const DEEPEST: usize = 64;
 
 /// Domain, name and overload.
@@ -26,6 +28,8 @@ struct Inliner<'a> {
     /// The version of the standard operators.
     opset: i64,
     nodes: Vec<proto::Node>,
+    /// Of the nodes that functions have made.
+    bytes: usize,
     calls: usize,
 }
 
@@ -44,6 +48,7 @@ pub(super) fn nodes(
         functions: HashMap::new(),
         opset,
         nodes: Vec::new(),
+        bytes: 0,
         calls: 0,
     };
     for f in &model.functions {
@@ -74,8 +79,10 @@ impl<'a> Inliner<'a> {
     }
 
     fn push(&mut self, node: proto::Node) -> Result<()> {
-        if self.nodes.len() == LARGEST {
-            let text = format!("its functions are more than {LARGEST} nodes when written out");
+        if self.nodes.len() == LARGEST || self.bytes > LARGEST_BYTES {
+            let text = format!(
+                "its functions are more than {LARGEST} nodes or {LARGEST_BYTES} bytes when written out"
+            );
             return Err(Error::new(ErrorKind::Resource, text));
         }
         self.nodes.push(node);
@@ -117,7 +124,10 @@ impl<'a> Inliner<'a> {
                 ..node.clone()
             };
             match self.find(&inner) {
-                None => self.push(inner)?,
+                None => {
+                    self.bytes += inner.encoded_len();
+                    self.push(inner)?;
+                }
                 Some(g) => self.call(g, &inner, depth + 1)?,
             }
         }

@@ -223,11 +223,15 @@ impl Frame {
         Lists::new(s, input, kernel, rounds_up)?.frame(0..input.len())
     }
 
+    /// How many entries lie from the first of a window to the last.
+    pub(super) fn reach(&self, i: usize) -> usize {
+        (self.kernel[i] - 1) * self.dilation[i] + 1
+    }
+
     /// For the engine, which takes as much padding as the windows need.
     pub(super) fn windows(&self, groups: usize) -> Windows {
         let needed = |i: usize| {
-            let reach = (self.kernel[i] - 1) * self.dilation[i] + 1;
-            let end = (self.output[i] - 1) * self.strides[i] + reach;
+            let end = (self.output[i] - 1) * self.strides[i] + self.reach(i);
             end.saturating_sub(self.input[i] + self.before[i])
         };
         Windows {

@@ -1,8 +1,8 @@
 //! Pooling.
 
-use super::super::known::Answer;
+use super::super::known::{Answer, Element, small};
 use super::super::site::{Site, sizes};
-use super::super::value::signed;
+use super::super::value::{Value, signed};
 use super::conv::{Frame, Lists, as_images, from_images};
 use super::layout::count;
 use super::reduce::root;
@@ -59,6 +59,9 @@ pub(super) const TABLE: &[Entry] = &[
     }),
 ];
 
+/// Positions up to which single precision is exact.
+const LARGEST_PLACE: usize = 1 << 24;
+
 /// Of the norm in which entries are summed.
 fn degree(s: &Site<'_, '_>) -> Answer<f64> {
     match s.int("p", 2)? {
@@ -87,8 +90,70 @@ fn max_pool<'t>(s: &Site<'_, 't>) -> Results<'t> {
         return super::volume::max_pool(s, x);
     }
     let frame = frame(s, x)?;
-    let pooled = as_images(x)?.max_pool(frame.kernel, frame.windows(1));
-    one(from_images(pooled, x.shape().len()))
+    let images = as_images(x)?;
+    let pooled = images.max_pool(frame.kernel, frame.windows(1));
+    let rank = x.shape().len();
+    let mut results = vec![from_images(pooled, rank).into()];
+    if s.node.outputs.get(1).copied().flatten().is_some() {
+        let columns_first = s.flag("storage_order", false)?;
+        let places = places(images.detach(), pooled.detach(), &frame, columns_first)?;
+        results.push(Value::Real(from_images(places, rank), Element::Integer));
+    }
+    Ok(results)
+}
+
+/// Where in the flat array `(n, c, h, w)`, or `(n, c, w, h)`, the first of the largest entries of each window is.
+fn places<'t>(
+    images: Tensor<'t>,
+    pooled: Tensor<'t>,
+    frame: &Frame,
+    columns_first: bool,
+) -> Answer<Tensor<'t>> {
+    let (t, shape) = (images.tracer(), images.shape());
+    let [n, h, w, channels] = [shape[0], shape[1], shape[2], shape[3]];
+    if count(&shape) > LARGEST_PLACE {
+        return Err(format!(
+            "positions among {} entries are not exact in single precision",
+            count(&shape)
+        ));
+    }
+    let padded = (0..2).fold(images, |x, i| {
+        let axis = i as isize + 1;
+        let fill = |n: usize| {
+            let mut shape = x.shape();
+            shape[i + 1] = n;
+            t.fill(f64::NEG_INFINITY, shape)
+        };
+        let end = (frame.output[i] - 1) * frame.strides[i] + frame.reach(i);
+        let after = end.saturating_sub(frame.input[i] + frame.before[i]);
+        fill(frame.before[i]).concat(&[x, fill(after)], axis)
+    });
+    let mut found = pooled.fill_like(0.0);
+    let mut places = found;
+    let [ky, kx] = frame.kernel;
+    small(&[frame.output[0], frame.output[1], ky, kx])?;
+    for tap in (0..ky).flat_map(|y| (0..kx).map(move |x| [y, x])) {
+        let start = [0, 1].map(|i| tap[i] * frame.dilation[i]);
+        let seen = (0..2).fold(padded, |x, i| {
+            x.slice_steps(i as isize + 1, start[i], frame.output[i], frame.strides[i])
+        });
+        let here = |i: usize, at: usize| {
+            let along = (at * frame.strides[i] + start[i]) as f64;
+            along - frame.before[i] as f64
+        };
+        let [oh, ow] = frame.output;
+        let place = |at: usize| match [here(0, at / ow), here(1, at % ow)] {
+            [y, x] if columns_first => x * h as f64 + y,
+            [y, x] => y * w as f64 + x,
+        };
+        let table: Vec<f64> = (0..oh * ow).map(place).collect();
+        let first = seen.equal(pooled) * (1.0 - found);
+        places = places + first * t.constant(&table, [oh, ow, 1]);
+        found = found + first;
+    }
+    let image = t.iota([n]).to_float().reshape([n, 1, 1, 1]) * channels as f64;
+    let plane = (image + t.iota([channels]).to_float()) * (h * w) as f64;
+    Ok(places + plane)
 }
 
 /// The sums of the windows of images `(n, h, w, c)`.
@@ -127,8 +192,8 @@ fn average_pool<'t>(s: &Site<'_, 't>) -> Results<'t> {
     }
     let frame = frame(s, x)?;
     let with_padding = s.flag("count_include_pad", false)?;
-    super::super::known::small(&[frame.output[0], frame.kernel[0]])?;
-    super::super::known::small(&[frame.output[1], frame.kernel[1]])?;
+    small(&[frame.output[0], frame.kernel[0]])?;
+    small(&[frame.output[1], frame.kernel[1]])?;
     let [rows, columns] = [0, 1].map(|axis| counts(&frame, axis, with_padding));
     let t = s.tracer();
     let rows = t.constant(&rows, [rows.len(), 1, 1]);

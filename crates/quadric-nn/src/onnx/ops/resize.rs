@@ -72,7 +72,7 @@ fn changes(s: &Site<'_, '_>) -> Answer<Vec<Change>> {
         }
         _ => return Err("takes either scales or sizes".to_owned()),
     };
-    let fits = |&(to, scale): &(usize, f64)| to <= 1 << 20 && scale > 0.0 && scale.is_finite();
+    let fits = |&(to, scale): &(usize, f64)| to <= 1 << 16 && scale > 0.0 && scale.is_finite();
     if lengths.len() != from.len() || from.contains(&0) || !lengths.iter().all(fits) {
         return Err(format!(
             "{lengths:?} are no lengths and scales for {from:?}"

@@ -1,6 +1,6 @@
 //! Entries of an array that others replace, or are combined with.
 
-use super::super::known::{Answer, small};
+use super::super::known::{ALLOWANCE, Answer, small};
 use super::super::site::{self, Site};
 use super::super::value::{Value, signed};
 use super::layout::count;
@@ -12,9 +12,6 @@ pub(super) const TABLE: &[Entry] = &[
     entry("ScatterElements", &["axis", "reduction"], scatter_elements),
     entry("ScatterND", &["reduction"], scatter_nd),
 ];
-
-/// How often an entry may be combined with others, each time by an operation of its own.
-const ROUNDS: usize = 64;
 
 /// A combination of two entries, and what leaves the other as it is.
 type Combination = (for<'t> fn(Tensor<'t>, Tensor<'t>) -> Tensor<'t>, f64);
@@ -51,7 +48,14 @@ fn scattered<'t>(s: &Site<'_, 't>, at: &[usize]) -> Results<'t> {
         let both = Value::concat(s.tracer(), &[data, updates], 0)?;
         return one(both.take(s.tracer(), 0, &from)?.reshape(&shape)?);
     };
-    let combined = combined(s, (&data, &updates), at, combination)?;
+    let combined = match s.text("reduction", "none")? {
+        "add" => {
+            let rows: Vec<i32> = at.iter().map(|&i| i as i32).collect();
+            let rows = s.tracer().index_constant(&rows, [at.len()]);
+            data.real(s.tracer()) + updates.real(s.tracer()).scatter_add(rows, n)
+        }
+        _ => combined(s, (&data, &updates), at, combination)?,
+    };
     one(Value::Real(combined, data.element()).reshape(&shape)?)
 }
 
@@ -69,8 +73,11 @@ fn combined<'t>(
     let mut seen = vec![0; n];
     for (i, &to) in at.iter().enumerate() {
         if seen[to] == rounds.len() {
-            if rounds.len() == ROUNDS {
-                return Err(format!("an entry has more than {ROUNDS} updates"));
+            if (rounds.len() + 1).saturating_mul(n) > ALLOWANCE {
+                let count = rounds.len();
+                return Err(format!(
+                    "{n} entries are too many for more than {count} updates of one"
+                ));
             }
             // Where there is no update, what lies behind them all.
             rounds.push(vec![at.len(); n]);

@@ -7,6 +7,9 @@ use super::pool::{counts, lists, sums};
 use super::{Results, one};
 use quadric_autodiff::Tensor;
 
+/// Entries of a window along the depth, each of which takes operations of its own.
+const DEEPEST: usize = 1024;
+
 /// How windows lie along the depth, the first of two axes, and on the images.
 struct Windows {
     depth: Frame,
@@ -18,6 +21,11 @@ impl Windows {
         // Along an axis alone the other one of a pair is trivial, and comes first.
         let turned = |[a, b]: [usize; 2]| [b, a];
         let depth = lists.frame(0..1)?;
+        if lists.kernel[0] > DEEPEST {
+            return Err(format!(
+                "a window that is deeper than {DEEPEST} entries is not supported"
+            ));
+        }
         Ok(Self {
             depth: Frame {
                 input: turned(depth.input),
@@ -44,7 +52,7 @@ impl Windows {
             output,
             ..
         } = self.depth;
-        let end = (output[0] - 1) * strides[0] + (kernel[0] - 1) * dilation[0] + 1;
+        let end = (output[0] - 1) * strides[0] + self.depth.reach(0);
         let after = end.saturating_sub(input[0] + before[0]);
         let fill = |n: usize| {
             let mut shape = x.shape();

@@ -283,3 +283,62 @@ fn functions_that_do_not_fit_are_refused() {
     model.graph.as_mut().expect("a graph").initializers = vec![integers("unread", &[1])];
     assert!(read_model(&model).is_ok());
 }
+
+#[test]
+fn volumes_are_convolved_as_the_definition_says() {
+    let ints = |name: &str, values: &[i64]| proto::Attribute {
+        name: name.to_owned(),
+        kind: attribute::INTS,
+        ints: values.to_vec(),
+        ..proto::Attribute::default()
+    };
+    // Two groups of a channel each; the depth moves by 2, the width is dilated.
+    let (x, kernel) = (waves(2 * 5 * 3 * 4), waves(4 * 2 * 2 * 2));
+    let single: Vec<f32> = kernel.iter().map(|&v| v as f32).collect();
+    let conv = with(
+        node("Conv", &["x", "w", "b"], &["y"]),
+        &[
+            ints("strides", &[2, 1, 1]),
+            ints("dilations", &[1, 1, 2]),
+            ints("pads", &[1, 0, 0, 0, 1, 1]),
+            int("group", 2),
+        ],
+    );
+    let graph = proto::Graph {
+        nodes: vec![conv],
+        initializers: vec![
+            floats("w", &single, &[4, 1, 2, 2, 2]),
+            floats("b", &[0.5, -1.0, 2.0, 3.0], &[4]),
+        ],
+        inputs: vec![batch("x", data::FLOAT, &[-1, 2, 5, 3, 4])],
+        outputs: vec![output("y")],
+        ..proto::Graph::default()
+    };
+    let network = read_graph(graph).expect("supported");
+    let found = outputs(&network, Mode::Evaluate, 1, &[Data::Float(&x)]).expect("inputs fit");
+    let at = |c: usize, z: usize, y: usize, x_at: usize| {
+        // Zeros around: one before the depth, one behind the height and width.
+        let inside = (1..6).contains(&z) && y < 3 && x_at < 4;
+        if inside {
+            x[((c * 5 + z - 1) * 3 + y) * 4 + x_at]
+        } else {
+            0.0
+        }
+    };
+    let mut expected = Vec::new();
+    for (o, bias) in [0.5, -1.0, 2.0, 3.0].into_iter().enumerate() {
+        for (z, y, x_at) in
+            (0..3).flat_map(|z| (0..3).flat_map(move |y| (0..3).map(move |x| (z, y, x))))
+        {
+            let tap = |k: usize| {
+                let (kz, ky, kx) = (k / 4, k / 2 % 2, k % 2);
+                f64::from(single[o * 8 + k]) * at(o / 2, 2 * z + kz, y + ky, x_at + 2 * kx)
+            };
+            expected.push(bias + (0..8).map(tap).sum::<f64>());
+        }
+    }
+    assert_eq!(found[0].len(), expected.len());
+    for (f, e) in found[0].iter().zip(&expected) {
+        assert!((f - e).abs() < 1e-12, "{f} is not {e}");
+    }
+}

@@ -4,9 +4,44 @@ use super::super::known::Answer;
 use super::nodes::int;
 use super::symbolic::{Length, Signature};
 use super::value::{Tensors, Value};
+use quadric_autodiff::Operation;
+
+/// What an operation makes of its arguments that only arranges them.
+pub(super) fn value(
+    tensors: &mut Tensors,
+    operation: &Operation<'_>,
+    args: &[Value],
+    signature: &Signature,
+) -> Answer<Value> {
+    Ok(match operation {
+        Operation::Broadcast(axes) => Value {
+            axes: args[0].axes.iter().map(|&a| axes[a]).collect(),
+            signature: signature.clone(),
+            ..args[0].clone()
+        },
+        Operation::Permute(axes) => {
+            let place = |a: usize| axes.iter().position(|&b| b == a).unwrap_or(a);
+            Value {
+                axes: args[0].axes.iter().map(|&a| place(a)).collect(),
+                signature: signature.clone(),
+                ..args[0].clone()
+            }
+        }
+        Operation::Reshape => reshape(tensors, &args[0], signature)?,
+        Operation::Slice { starts, steps } => slice(tensors, &args[0], starts, steps, signature)?,
+        Operation::Pad {
+            before,
+            between,
+            after,
+        } => pad(tensors, &args[0], [before, between, after], signature)?,
+        Operation::Concat(axis) => concat(tensors, args, *axis, signature)?,
+        Operation::Reverse(axes) => reverse(tensors, &args[0], axes, signature)?,
+        _ => unreachable!("only arrangements come here"),
+    })
+}
 
 /// The same entries under other lengths.
-pub(super) fn reshape(tensors: &mut Tensors, x: &Value, signature: &Signature) -> Answer<Value> {
+fn reshape(tensors: &mut Tensors, x: &Value, signature: &Signature) -> Answer<Value> {
     let (from, to) = (&x.signature.lengths, &signature.lengths);
     let growing = |l: &Length| matches!(l, Length::Batch(_));
     let copied = |i: usize| growing(&to[i]) && from.get(i) == Some(&to[i]);
@@ -47,7 +82,7 @@ fn sliced(tensors: &mut Tensors, name: &str, slices: &[(usize, i64, i64, i64)]) 
     tensors.nodes.add("Slice", &inputs, vec![])
 }
 
-pub(super) fn slice(
+fn slice(
     tensors: &mut Tensors,
     x: &Value,
     starts: &[usize],
@@ -79,7 +114,7 @@ pub(super) fn slice(
     Ok(Value::with_axes(name, signature, order))
 }
 
-pub(super) fn reverse(
+fn reverse(
     tensors: &mut Tensors,
     x: &Value,
     axes: &[usize],
@@ -96,7 +131,7 @@ pub(super) fn reverse(
     Ok(Value::with_axes(name, signature, order))
 }
 
-pub(super) fn concat(
+fn concat(
     tensors: &mut Tensors,
     parts: &[Value],
     axis: usize,
@@ -113,7 +148,7 @@ pub(super) fn concat(
 }
 
 /// Zeros before, between and behind the entries.
-pub(super) fn pad(
+fn pad(
     tensors: &mut Tensors,
     x: &Value,
     [before, between, after]: [&[usize]; 3],

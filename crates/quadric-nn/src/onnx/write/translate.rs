@@ -100,50 +100,21 @@ impl Translation<'_, '_> {
         let args = args?;
         let tensors = &mut *self.tensors;
         let value = match &step.operation {
-            Operation::Fill(bits) => {
-                let name = tensors.number(f64::from_bits(*bits));
-                Value::with_axes(name, &signature, Vec::new())
+            Operation::Fill(_) | Operation::Floats(_) | Operation::Indices(_) | Operation::Iota => {
+                constant(tensors, &step.operation, &signature)?
             }
-            Operation::Floats(bits) => {
-                let shape = fixed(&signature.lengths)?;
-                let values = bits.iter().map(|&b| f64::from_bits(b));
-                Value::whole(tensors.nodes.reals(&shape, values), &signature)
-            }
-            Operation::Indices(values) => {
-                let shape = fixed(&signature.lengths)?;
-                let values: Vec<i64> = values.iter().map(|&v| i64::from(v)).collect();
-                Value::whole(tensors.nodes.integers(&shape, &values), &signature)
-            }
-            Operation::Iota => iota(tensors, &signature)?,
             Operation::Unary(f) => unary(tensors, *f, &args[0], &signature),
             Operation::Binary(f) => binary(tensors, *f, [&args[0], &args[1]], &signature),
             Operation::Select => tensors.select([&args[0], &args[1], &args[2]], &signature),
             Operation::Real => tensors.real(&args[0], &signature),
             Operation::Detach => args[0].clone(),
-            Operation::Broadcast(axes) => Value {
-                axes: args[0].axes.iter().map(|&a| axes[a]).collect(),
-                signature,
-                ..args[0].clone()
-            },
-            Operation::Permute(axes) => {
-                let place = |a: usize| axes.iter().position(|&b| b == a).unwrap_or(a);
-                Value {
-                    axes: args[0].axes.iter().map(|&a| place(a)).collect(),
-                    signature,
-                    ..args[0].clone()
-                }
-            }
-            Operation::Reshape => arrange::reshape(tensors, &args[0], &signature)?,
-            Operation::Slice { starts, steps } => {
-                arrange::slice(tensors, &args[0], starts, steps, &signature)?
-            }
-            Operation::Pad {
-                before,
-                between,
-                after,
-            } => arrange::pad(tensors, &args[0], [before, between, after], &signature)?,
-            Operation::Concat(axis) => arrange::concat(tensors, &args, *axis, &signature)?,
-            Operation::Reverse(axes) => arrange::reverse(tensors, &args[0], axes, &signature)?,
+            Operation::Broadcast(_)
+            | Operation::Reshape
+            | Operation::Permute(_)
+            | Operation::Slice { .. }
+            | Operation::Pad { .. }
+            | Operation::Concat(_)
+            | Operation::Reverse(_) => arrange::value(tensors, &step.operation, &args, &signature)?,
             Operation::Sum(axes) => reduce(tensors, "ReduceSum", &args[0], axes, &signature)?,
             Operation::Max(axes) => reduce(tensors, "ReduceMax", &args[0], axes, &signature)?,
             Operation::CumulativeSum { axis, from_end } => {
@@ -187,6 +158,9 @@ impl Translation<'_, '_> {
         else {
             unreachable!("only scans come here")
         };
+        if length == 0 {
+            return Err("it has no steps".to_owned());
+        }
         let body = &self.program.bodies[&number];
         let args: Answer<Vec<Value>> = step.arguments.iter().map(|&v| self.value(v)).collect();
         let args = args?;
@@ -215,32 +189,30 @@ impl Translation<'_, '_> {
                 *sum = Some(sum.take().map_or_else(|| term.clone(), added));
             }
             for (stack, part) in stacked.iter_mut().zip(parts) {
-                let name = self.tensors.whole(part)?;
-                let axes = self.tensors.nodes.list(&[0]);
-                let name = self.tensors.nodes.add("Unsqueeze", &[&name, &axes], vec![]);
-                stack.push(name);
+                stack.push(stacked_part(self.tensors, part)?);
             }
         }
-        let nothing = || "it has no steps".to_owned();
         for sum in summed {
-            carried.push(sum.ok_or_else(nothing)?);
+            carried.extend(sum);
         }
         for (mut names, &v) in stacked.into_iter().zip(&step.results[carries + sums..]) {
             if from_end {
                 names.reverse();
             }
-            if names.is_empty() {
-                return Err(nothing());
-            }
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let name = self
-                .tensors
-                .nodes
-                .add("Concat", &names, vec![int("axis", 0)]);
+            let along = vec![int("axis", 0)];
+            let name = self.tensors.nodes.add("Concat", &names, along);
             carried.push(Value::whole(name, self.signature(v)));
         }
         Ok(carried)
     }
+}
+
+/// A tensor with one more axis in front.
+fn stacked_part(tensors: &mut Tensors, part: &Value) -> Answer<String> {
+    let name = tensors.whole(part)?;
+    let axes = tensors.nodes.list(&[0]);
+    Ok(tensors.nodes.add("Unsqueeze", &[&name, &axes], vec![]))
 }
 
 /// One slice along the first axis.
@@ -262,6 +234,32 @@ pub(super) fn fixed(lengths: &[Length]) -> Answer<Vec<usize>> {
         Length::Batch(_) => Err("an axis grows with the number of examples".to_owned()),
     };
     lengths.iter().map(fixed).collect()
+}
+
+/// A value that is known.
+fn constant(
+    tensors: &mut Tensors,
+    operation: &Operation<'_>,
+    signature: &Signature,
+) -> Answer<Value> {
+    Ok(match operation {
+        Operation::Fill(bits) => {
+            let name = tensors.number(f64::from_bits(*bits));
+            Value::with_axes(name, signature, Vec::new())
+        }
+        Operation::Floats(bits) => {
+            let shape = fixed(&signature.lengths)?;
+            let values = bits.iter().map(|&b| f64::from_bits(b));
+            Value::whole(tensors.nodes.reals(&shape, values), signature)
+        }
+        Operation::Indices(values) => {
+            let shape = fixed(&signature.lengths)?;
+            let values: Vec<i64> = values.iter().map(|&v| i64::from(v)).collect();
+            Value::whole(tensors.nodes.integers(&shape, &values), signature)
+        }
+        Operation::Iota => iota(tensors, signature)?,
+        _ => unreachable!("only constants come here"),
+    })
 }
 
 fn iota(tensors: &mut Tensors, signature: &Signature) -> Answer<Value> {
