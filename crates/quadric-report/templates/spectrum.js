@@ -34,7 +34,10 @@ const spectrum = (() => {
 
   // The lowest density that is drawn: so many decades below the highest one.
   const DECADES = 7;
-  const floorOf = (pdfs) => most(pdfs.flat()) * 10 ** -DECADES;
+  const floorOf = (pdfs) => {
+    const peak = most(pdfs.flat());
+    return (peak > 0 && Number.isFinite(peak) ? peak : 1) * 10 ** -DECADES;
+  };
 
   // A density as curves: its band, if it has one, and itself. What is lower than `floor` is drawn there.
   function curves(density, map, floor, paint, name) {

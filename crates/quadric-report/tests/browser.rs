@@ -7,7 +7,10 @@ mod common;
 #[path = "common/curvature.rs"]
 mod curvature;
 
-use quadric_report::{Report, render, render_curvature, render_evolution};
+use quadric_report::{
+    Case, Comparison, Contender, Report, Trial, render, render_comparison, render_curvature,
+    render_evolution,
+};
 use std::path::Path;
 use std::process::Command;
 
@@ -468,4 +471,43 @@ fn an_evolution_is_drawn() {
     assert_eq!(value["x"], serde_json::json!([0, 1, 2, 3, 4, 5]));
     let ticks = value["ticks"].to_string();
     assert!(ticks.contains("epoch 15"), "{ticks}");
+}
+
+#[test]
+fn a_comparison_is_drawn() {
+    let Some(browser) = browser() else { return };
+    let contender = |name: &str, factor: u64| Contender {
+        name: name.to_owned(),
+        trials: (1..=4)
+            .map(|i| Trial {
+                status: "converged".to_owned(),
+                evaluations: Some(factor * i),
+                seconds: Some(1e-3 * factor as f64),
+                ..Trial::default()
+            })
+            .collect(),
+        ..Contender::default()
+    };
+    let comparison = Comparison {
+        title: "Problems".to_owned(),
+        problems: vec![Case::default(); 4],
+        contenders: vec![contender("one", 10), contender("two", 30)],
+        ..Comparison::default()
+    };
+    let look = "
+        const lines = () => plots.map((plot) => plot.querySelectorAll('.scatterlayer .trace .lines path').length);
+        const out = { ids: plots.map((plot) => plot.id), before: lines(), download: document.getElementById('json').href.slice(0, 5) };
+        entries[1].click();
+        out.hidden = lines();
+        return out;";
+    let html = render_comparison(&comparison).unwrap();
+    let value = open(browser, &html, &driver(look));
+    let value = value.quiet().value();
+    assert_eq!(
+        value["ids"],
+        serde_json::json!(["by_evaluations", "by_seconds", "data_profile"])
+    );
+    assert_eq!(value["before"], serde_json::json!([2, 2, 2]));
+    assert_eq!(value["hidden"], serde_json::json!([1, 1, 1]));
+    assert_eq!(value["download"], "blob:");
 }

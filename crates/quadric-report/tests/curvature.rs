@@ -103,6 +103,19 @@ fn the_sentences_are_true() {
         "{}",
         all[3]
     );
+    // Only the Hessian bounds the steps of gradient descent.
+    let fisher = Curvature {
+        fisher: Some(spectrum(Vec::new())),
+        ..Curvature::default()
+    };
+    let all = findings(&fisher);
+    assert!(
+        all[0].starts_with(
+            "The sharpest direction of the Fisher has curvature 40.000 ± 0.020. The next"
+        ),
+        "{}",
+        all[0]
+    );
     let none = of(Spectrum {
         top: vec![eigenvalue(-1.0, 0.1, true)],
         ..Spectrum::default()
@@ -280,9 +293,4 @@ fn the_text_fits_the_terminal() {
         12,
         "{text}"
     );
-    println!(
-        "{}",
-        curvature_text(&made::analysis(), None, false).unwrap()
-    );
-    println!("{text}");
 }

@@ -15,7 +15,7 @@ pub fn findings(c: &Curvature) -> Vec<String> {
     let mut all = Vec::new();
     if let Some((i, matrix)) = c.main() {
         let name = MATRICES[i].1;
-        all.extend(sharpest(name, matrix));
+        all.extend(sharpest(i, matrix));
         if i == 0 {
             all.extend(negative(matrix));
         }
@@ -65,8 +65,9 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
-fn sharpest(name: &str, matrix: &Spectrum) -> Option<String> {
-    let first = matrix.top.first()?;
+/// The sharpest directions; the Hessian also bounds the steps of gradient descent.
+fn sharpest(kind: usize, matrix: &Spectrum) -> Option<String> {
+    let (name, first) = (MATRICES[kind].1, matrix.top.first()?);
     let value = with_error(first);
     let Some(step) = matrix.largest_step() else {
         return Some(format!(
@@ -78,11 +79,15 @@ fn sharpest(name: &str, matrix: &Spectrum) -> Option<String> {
     } else {
         " (not converged)"
     };
-    let step = number_raised(step);
-    let mut text = format!(
-        "The sharpest direction of the {name} has curvature {value}{doubt}; steps of gradient descent up to 2/λ₁ = {step} \
-         are stable along it."
-    );
+    let stable = match kind {
+        0 => format!(
+            "; steps of gradient descent up to 2/λ₁ = {} are stable along it",
+            number_raised(step)
+        ),
+        _ => String::new(),
+    };
+    let mut text =
+        format!("The sharpest direction of the {name} has curvature {value}{doubt}{stable}.");
     let next: Vec<String> = matrix.top[1..]
         .iter()
         .take(4)
