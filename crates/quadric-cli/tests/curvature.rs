@@ -29,9 +29,11 @@ fn data(q: &Quadric, network: &Network, count: usize) -> Examples<f64> {
     let mut stream = SeedTree::new(4).child("data").stream(0);
     let port = &network.inputs()[0];
     let shape = [&[count], &port.shape[..]].concat();
-    let x: Vec<f64> = (0..shape.iter().product())
-        .map(|_| stream.normal())
-        .collect();
+    let draw = |_| match port.kind {
+        Kind::Float => stream.normal(),
+        Kind::Index => stream.below(4) as f64,
+    };
+    let x: Vec<f64> = (0..shape.iter().product()).map(draw).collect();
     let program = network.program(1, Mode::Evaluate).unwrap();
     let classes = *program.output_type(0).shape.last().unwrap();
     let y: Vec<i32> = (0..count).map(|i| (i % classes) as i32).collect();
