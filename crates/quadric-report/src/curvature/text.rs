@@ -95,33 +95,37 @@ pub(super) fn value(e: Option<&Eigenvalue>) -> String {
 }
 
 fn matrices(c: &Curvature, width: usize, colour: bool) -> String {
-    let mut grid = Grid::new(&[
+    let mut heads = vec![
         ("matrix", true),
         ("largest", false),
         ("smallest", false),
         ("trace", false),
         ("interval", false),
         ("eff. dim.", false),
-        ("condition", false),
-    ]);
+    ];
+    let conditions = c.matrices().any(|(_, m)| m.condition.is_some());
+    if conditions {
+        heads.push(("condition", false));
+    }
+    let mut grid = Grid::new(&heads);
     for (i, m) in c.matrices() {
         let trace = m.trace.map(|t| t.value);
         let interval = m.trace.map_or_else(
             || "-".to_owned(),
             |t| format!("{} to {}", number(t.low), number(t.high)),
         );
-        grid.row(
-            "",
-            vec![
-                MATRICES[i].1.to_owned(),
-                value(m.top.first()),
-                value(m.bottom.first()),
-                optional(trace),
-                interval,
-                optional(m.effective_dimension),
-                optional(m.condition),
-            ],
-        );
+        let mut row = vec![
+            MATRICES[i].1.to_owned(),
+            value(m.top.first()),
+            value(m.bottom.first()),
+            optional(trace),
+            interval,
+            optional(m.effective_dimension),
+        ];
+        if conditions {
+            row.push(optional(m.condition));
+        }
+        grid.row("", row);
     }
     grid.text(width, colour)
 }

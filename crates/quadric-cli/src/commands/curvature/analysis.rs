@@ -229,7 +229,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             layers: found.layers.iter().map(layer).collect(),
             effective_dimension: density.and_then(of_density),
             density: found.density.as_ref().map(drawn).transpose()?,
-            condition: None,
+            condition: found.density.as_ref().and_then(condition),
         })
     }
 
@@ -305,6 +305,17 @@ fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spe
         CurvatureMatrix::Fisher => &mut all.fisher,
         CurvatureMatrix::Covariance => &mut all.covariance,
     }
+}
+
+/// The largest by the smallest eigenvalue in magnitude, if all are known and none is zero to rounding.
+fn condition(density: &Density) -> Option<f64> {
+    let sizes = || density.known.iter().map(|v| v.abs());
+    let (least, most) = (
+        sizes().fold(f64::INFINITY, f64::min),
+        sizes().fold(0.0, f64::max),
+    );
+    let is_regular = density.exact && least > 1e-12 * most;
+    is_regular.then(|| most / least)
 }
 
 /// A density as atoms and as a curve. A spectrum that is one point has no curve.
