@@ -54,7 +54,10 @@ struct Sums {
 }
 
 /// The walks over the examples that give a matrix, and by what the sum of the squares of its gradients is multiplied.
-fn walks<T: Scalar>(model: &dyn Model<T>, matrix: Matrix) -> Result<(Vec<Backward>, f64)> {
+pub(crate) fn walks<T: Scalar>(
+    model: &dyn Model<T>,
+    matrix: Matrix,
+) -> Result<(Vec<Backward>, f64)> {
     let weight = model.weight()?;
     let gradient = Backward::Gradient;
     match matrix {
@@ -246,7 +249,7 @@ pub enum Split {
     Plain,
 }
 
-fn used_often(layout: &Layout, place: &Place) -> Error {
+pub(crate) fn used_often(layout: &Layout, place: &Place) -> Error {
     let name = &layout.segments()[place.weight()].name;
     let text = format!("`{name}` is used in several places, whose products belong together");
     Error::new(ErrorKind::Capability, text)
