@@ -2,11 +2,16 @@
 
 mod factors;
 mod forms;
+mod generalisation;
 mod golden;
+mod influence;
+mod laplace;
 
 use faer::{Mat, MatRef};
 use quadric_autodiff::{Array, Kind};
+use quadric_core::FiniteSum;
 use quadric_curvature::Place;
+use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::{ErrorKind, LinearOperator, Result};
 use quadric_nn::layers::{Activation, Conv2d, Dense, EncoderLayer, conv2d, dense, gru};
 use quadric_nn::models::{EncoderClassifier, encoder_classifier, mlp};
@@ -18,6 +23,61 @@ fn waves(n: usize, phase: f64) -> Vec<f64> {
     (0..n)
         .map(|i| (phase + 1.7 * i as f64 + 0.01 * (i * i) as f64).sin())
         .collect()
+}
+
+/// Linear regression, its features with a 1 behind each, and its targets.
+fn regression(n: usize, features: usize, others: bool) -> (Problem, Mat<f64>, Vec<f64>) {
+    let network = Network::new([Port::floats("x", [features])], |scope, x| {
+        vec![dense(scope, "fc", x[0], 1, &Dense::default())]
+    });
+    let phase = if others { 2.9 } else { 0.7 };
+    let (x, noise) = (waves(n * features, phase), waves(n, 3.0 * phase));
+    let target = |i: usize| 0.5 + x[i * features] - 0.7 * x[i * features + 1] + 0.6 * noise[i];
+    let y: Vec<f64> = (0..n).map(target).collect();
+    let phi = Mat::from_fn(n, features + 1, |i, j| match j < features {
+        true => x[i * features + j],
+        false => 1.0,
+    });
+    let examples = Examples {
+        count: n,
+        inputs: vec![Array::Float(x)],
+        targets: Array::Float(y.clone()),
+    };
+    let problem = Supervised::new(network.expect("a network"), Loss::Squared, examples);
+    (problem.expect("a problem"), phi, y)
+}
+
+/// Events whose logits depend on two features, with errors.
+fn logistic(n: usize, phase: f64) -> Problem {
+    let network = Network::new([Port::floats("x", [2])], |scope, x| {
+        vec![dense(scope, "fc", x[0], 1, &Dense::default())]
+    });
+    let x = waves(2 * n, phase);
+    let event = |i: usize| x[2 * i] - 0.5 * x[2 * i + 1] + 0.8 * (5.0 * i as f64).cos() > 0.1;
+    let events = (0..n).map(|i| f64::from(u8::from(event(i)))).collect();
+    let examples = Examples {
+        count: n,
+        inputs: vec![Array::Float(x.clone())],
+        targets: Array::Float(events),
+    };
+    let problem = Supervised::new(network.expect("a network"), Loss::Bernoulli, examples);
+    problem.expect("a problem")
+}
+
+/// The minimiser of a convex loss plus `l2/2 |x|²`, by Newton's method.
+fn minimised<P: FiniteSum<f64> + ?Sized>(problem: &P, l2: f64, mut x: Vec<f64>) -> Vec<f64> {
+    let problem = problem.as_twice_smooth().expect("a Hessian");
+    for _ in 0..30 {
+        let mut g = vec![0.0; x.len()];
+        problem.value_grad(&x, &mut g).expect("finite");
+        g.iter_mut().zip(&x).for_each(|(g, x)| *g += l2 * x);
+        let h = matrix(&*problem.hessian(&x).expect("a matrix"));
+        let shifted = h + l2 * Mat::<f64>::identity(x.len(), x.len());
+        let factor = EquilibratedCholesky::new(shifted.as_ref(), 0.0).expect("convex");
+        factor.solve_vector_in_place(&mut g);
+        x.iter_mut().zip(&g).for_each(|(x, g)| *x -= g);
+    }
+    x
 }
 
 /// Inputs that are waves, targets that fit the loss, and a point that is nowhere special.
