@@ -26,31 +26,42 @@ impl<T: Scalar> Factored<T> {
     }
 }
 
+/// `Y <- rest X`, but in the coordinates of each block its product with theirs.
+pub(crate) fn apply_blocks<'a, T: Scalar, P: Iterator<Item = usize> + Clone>(
+    blocks: impl Iterator<Item = (P, &'a (dyn LinearOperator<T> + 'a))>,
+    rest: f64,
+    x: MatRef<'_, T>,
+    mut y: MatMut<'_, T>,
+) -> Result<()> {
+    let k = x.ncols();
+    for j in 0..k {
+        for i in 0..x.nrows() {
+            y[(i, j)] = T::of(rest * x[(i, j)].to_f64());
+        }
+    }
+    for (positions, block) in blocks {
+        let n = block.shape().0;
+        let (mut own, mut product) = (Mat::zeros(n, k), Mat::zeros(n, k));
+        for (at, from) in positions.clone().enumerate() {
+            (0..k).for_each(|j| own[(at, j)] = x[(from, j)]);
+        }
+        block.apply(own.as_ref(), product.as_mut())?;
+        for (at, to) in positions.enumerate() {
+            (0..k).for_each(|j| y[(to, j)] = product[(at, j)]);
+        }
+    }
+    Ok(())
+}
+
 impl<T: Scalar> LinearOperator<T> for Factored<T> {
     fn shape(&self) -> (usize, usize) {
         (self.dim, self.dim)
     }
 
-    fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
+    fn apply(&self, x: MatRef<'_, T>, y: MatMut<'_, T>) -> Result<()> {
         check_apply(self.shape(), &x, &y)?;
-        let k = x.ncols();
-        for j in 0..k {
-            for i in 0..self.dim {
-                y[(i, j)] = T::of(self.rest * x[(i, j)].to_f64());
-            }
-        }
-        for (place, block) in &self.blocks {
-            let n = block.shape().0;
-            let (mut own, mut product) = (Mat::zeros(n, k), Mat::zeros(n, k));
-            for (at, from) in place.positions().enumerate() {
-                (0..k).for_each(|j| own[(at, j)] = x[(from, j)]);
-            }
-            block.apply(own.as_ref(), product.as_mut())?;
-            for (at, to) in place.positions().enumerate() {
-                (0..k).for_each(|j| y[(to, j)] = product[(at, j)]);
-            }
-        }
-        Ok(())
+        let blocks = self.blocks.iter();
+        apply_blocks(blocks.map(|(p, b)| (p.positions(), &**b)), self.rest, x, y)
     }
 
     fn properties(&self) -> Properties {
@@ -94,6 +105,11 @@ impl FactoredEigen {
     /// The blocks, each on the entries of its layer's matrix row after row.
     pub fn blocks(&self) -> &[(Place, KroneckerEigen<f64>)] {
         &self.blocks
+    }
+
+    /// The order of the matrix.
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     /// A function of the matrix: that of all eigenvalues, `f(0)` for parameters of no layer.

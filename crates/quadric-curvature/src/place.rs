@@ -85,7 +85,7 @@ impl Place {
     }
 
     /// The position of each entry of the matrix, row after row, in the flat vector.
-    pub fn positions(&self) -> impl Iterator<Item = usize> + use<> {
+    pub fn positions(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         let (outputs, inputs, transposed) = (self.outputs, self.inputs, self.transposed);
         let (weights, biases) = (self.weights.start, self.biases.start);
         let columns = self.shape().1;
