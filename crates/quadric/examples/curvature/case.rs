@@ -68,29 +68,32 @@ pub(crate) fn make(name: &str, folder: &Path, tiny: bool) -> Result<()> {
     let layout = network.layout().segments().iter();
     let layout: Vec<Value> = layout.map(|s| json!([s.name, s.shape])).collect();
     // What the peers and the referee may spend on a network of this size.
-    let (reference, ladder, columns, seeds) = match (name, tiny) {
+    let (reference, ladder, products, columns, seeds) = match (name, tiny) {
         (_, true) => (
             json!({ "trace": 10, "starts": 2, "steps": 10 }),
             vec![4, 8],
+            400,
             4,
             2,
         ),
         ("mlp", _) => (
             json!({ "trace": 300, "starts": 64, "steps": 120 }),
             vec![10, 20, 40, 80],
+            4000,
             16,
             6,
         ),
         _ => (
             json!({ "trace": 60, "starts": 0, "steps": 0 }),
             Vec::new(),
+            4000,
             4,
             3,
         ),
     };
     let about = json!({
         "network": name, "tiny": tiny, "data": data, "layout": layout,
-        "reference": reference, "ladder": ladder, "columns": columns, "seeds": seeds,
+        "reference": reference, "ladder": ladder, "products": products, "columns": columns, "seeds": seeds,
     });
     let write = |file: &str, bytes: &[u8]| {
         write_atomically(&folder.join(file), Overwrite::Replace, |out| {

@@ -114,7 +114,7 @@ impl Run<'_> {
         };
         let accurate = TraceOptions {
             target: 0.01 * DEVIATIONS,
-            max_products: 10_000,
+            max_products: self.case.about["products"].as_u64().unwrap_or(0) as usize,
             ..TraceOptions::default()
         };
         for (quantity, options) in [
