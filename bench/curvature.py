@@ -33,6 +33,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh  # no
 torch.set_num_threads(THREADS)
 torch.manual_seed(SEED)
 CASE = json.loads((FOLDER / "case.json").read_text())
+EFFORT = CASE["effort"]
 PAIRS, BLOCK = 5, 16
 
 
@@ -147,7 +148,7 @@ def columns(product, block):
 
 
 def reference():
-    path, effort = FOLDER / "reference.json", CASE["reference"]
+    path, effort = FOLDER / "reference.json", EFFORT["reference"]
     files = [FOLDER / n for n in ("case.json", "weights.safetensors", "x.npy", "labels.npy")]
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
     if path.exists() and json.loads(path.read_text())["digest"] == digest:
@@ -161,11 +162,14 @@ def reference():
     k = effort["trace"]
     q = np.linalg.qr(columns(product, rng.standard_normal((n, k))))[0]
     inner = np.sum(q * columns(product, q))
-    z = rng.choice([-1.0, 1.0], (n, k))
-    z -= q @ (q.T @ z)
-    rest = np.sum(z * columns(product, z), 0)
-    error = float(rest.std(ddof=1) / math.sqrt(k))
-    del q, z
+    rest = []
+    for _ in range(effort["forms"]):
+        z = rng.choice([-1.0, 1.0], n)
+        z -= q @ (q.T @ z)
+        rest.append(z @ product(z))
+    rest = np.array(rest)
+    error = float(rest.std(ddof=1) / math.sqrt(len(rest)))
+    del q
     atoms = []
     for _ in range(effort["starts"]):
         v = rng.standard_normal(n)
@@ -362,7 +366,7 @@ def run_pyhessian():
         forms = operator().trace(maxIter=100, tol=-math.inf)
         spread = np.std(forms, ddof=1) / abs(np.mean(forms))
         peer.found(quantity, max(2, math.ceil((spread / 0.01) ** 2)))
-    count = min(peer.plan[quantity], CASE["products"])
+    count = min(peer.plan[quantity], EFFORT["products"])
     trace(quantity, f"{count} products", count == peer.plan[quantity], maxIter=count, tol=-math.inf)
 
     def density(quantity, rung, steps, starts):
@@ -370,7 +374,7 @@ def run_pyhessian():
         peer.line(quantity, seconds, peer.products, rung, atoms=merged(list(zip(*rules))))
 
     density("density, default", "", 100, 1)
-    for steps in CASE["ladder"]:
+    for steps in EFFORT["ladder"]:
         density("density of 16 starts", f"{steps} steps", steps, BLOCK)
 
 
@@ -397,7 +401,7 @@ def run_curvlinops():
         def _matmat(self, block):
             width = block[0].shape[-1]
             peer.products += width
-            parts = zip(*(b.split(CASE["columns"], -1) for b in block))
+            parts = zip(*(b.split(EFFORT["columns"], -1) for b in block))
             done = [self.op._matmat([p.contiguous() for p in part]) for part in parts]
             return [torch.cat(part, -1) for part in zip(*done)]
 
@@ -454,16 +458,15 @@ def run_curvlinops():
         peer.line(quantity, seconds, peer.products, rung, atoms=merged(rules))
 
     density("density, default", "", 100, 1)
-    for steps in CASE["ladder"]:
+    for steps in EFFORT["ladder"]:
         density("density of 16 starts", f"{steps} steps", steps, BLOCK)
 
 
 def search_trace(estimators, operator, truth, n):
-    """The estimator and the number of products, in steps of half an octave, at which errors come down to one per cent in the
-    root of the mean square; none if it takes more than is allowed."""
-    seeds = CASE["seeds"]
-    counts = sorted({12 * round(2 ** (i / 2)) for i in range(20)})
-    for count in (c for c in counts if c < min(n, CASE["products"])):
+    """The estimator and the number of products at which errors come down to one per cent in the root of the mean square; none if
+    no number of the ladder does."""
+    seeds = EFFORT["seeds"]
+    for count in (c for c in EFFORT["counts"] if c < n):
         for name, f in estimators.items():
             errors = [float(f(operator(), num_matvecs=count)) / truth - 1 for _ in range(seeds)]
             if np.sqrt(np.mean(np.square(errors))) <= 0.01:

@@ -16,8 +16,9 @@ const PACKAGES: [&str; 4] = [
     "curvlinops-for-pytorch==3.0.1",
 ];
 const PEERS: [&str; 2] = ["pyhessian", "curvlinops"];
-/// The networks, and how often everything is measured, ours and the peers' in turn: fewer times where a peer takes minutes.
-const NETWORKS: [(&str, usize); 2] = [("mlp", 5), ("resnet", 3)];
+/// The networks, the numbers of threads, and how often everything is measured, ours and the peers' in turn: less where a peer
+/// takes minutes.
+const NETWORKS: [(&str, &[usize], usize); 2] = [("mlp", &[1, 2], 5), ("resnet", &[2], 3)];
 /// The largest error, relative to the largest eigenvalue, that passes for 1e-3: single precision rounds.
 const PAIRS: f64 = 1.05e-3;
 /// An error of a trace that a standard error of one per cent makes unlikely.
@@ -31,7 +32,7 @@ pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
     build_example("curvature")?;
     if size == Size::Tiny {
         // The peers are a gigabyte to install.
-        for (network, _) in NETWORKS {
+        for (network, ..) in NETWORKS {
             if let Some(folder) = make(network, &["--tiny"])? {
                 ours(&folder, 1, 0)?;
             }
@@ -43,7 +44,7 @@ pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
         return Ok(Vec::new());
     };
     let mut rows = Vec::new();
-    for (network, rounds) in NETWORKS {
+    for (network, threads, rounds) in NETWORKS {
         if !only.is_empty() && !only.iter().any(|o| o == network) {
             continue;
         }
@@ -51,7 +52,7 @@ pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
             continue;
         };
         lines(peer(&python, "reference", &folder, 2, 0))?;
-        for threads in [1, 2] {
+        for &threads in threads {
             let measured = Measured::new(&python, &folder, threads, rounds)?;
             rows.extend(measured.rows(network));
         }
@@ -340,4 +341,50 @@ fn products(gradients: &Value) -> String {
 
 fn number(value: &Value, shown: impl Fn(f64) -> String) -> String {
     value.as_f64().map_or(String::new(), shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(peer: Option<&str>, quantity: &str, rung: &str, numbers: [f64; 3], met: bool) -> Value {
+        let [seconds, products, error] = numbers;
+        json!({
+            "peer": peer, "quantity": quantity, "rung": rung, "seconds": seconds, "products": products,
+            "error": error, "met": met, "gflop": 1.0, "version": "1",
+        })
+    }
+
+    #[test]
+    fn the_cheapest_setting_that_is_accurate_enough_counts() {
+        let (top, density) = ("top 5 to 1e-3", "density of 16 starts");
+        let lines = vec![
+            line(None, top, "", [1.0, 40.0, 1e-4], true),
+            line(Some("A"), top, "loose", [2.0, 60.0, 1e-2], false),
+            line(Some("A"), top, "tight", [9.0, 300.0, 9e-4], true),
+            line(Some("B"), top, "", [0.5, 20.0, 2e-3], true),
+            line(None, density, "4", [1.0, 64.0, 0.5], true),
+            line(None, density, "8", [2.0, 128.0, 0.2], true),
+            line(Some("A"), density, "4", [3.0, 64.0, 0.6], true),
+            line(Some("A"), density, "8", [6.0, 128.0, 0.3], true),
+            line(Some("B"), density, "8", [7.0, 128.0, 0.25], true),
+        ];
+        let measured = Measured {
+            lines,
+            threads: 1,
+            rate: 10.0,
+        };
+        let row = measured.row("mlp", top, "A");
+        assert_eq!(row["ratio"], 9.0);
+        assert_eq!(row["gradients_ratio"], 7.5);
+        assert_eq!(row["limit_ratio"], 0.1);
+        assert!(measured.row("mlp", top, "B")["ratio"].is_null());
+        // All reach 0.3, ours only at eight steps.
+        let row = measured.row("mlp", density, "A");
+        assert_eq!(
+            (row["ratio"].as_f64(), &row["ours_setting"]),
+            (Some(3.0), &json!("8"))
+        );
+        assert!(table(&measured.rows("mlp")).contains("| never |"));
+    }
 }

@@ -114,7 +114,7 @@ impl Run<'_> {
         };
         let accurate = TraceOptions {
             target: 0.01 * DEVIATIONS,
-            max_products: self.case.about["products"].as_u64().unwrap_or(0) as usize,
+            max_products: self.case.about["effort"]["products"].as_u64().unwrap_or(0) as usize,
             ..TraceOptions::default()
         };
         for (quantity, options) in [
@@ -155,7 +155,10 @@ impl Run<'_> {
             ..DensityOptions::default()
         };
         self.density("density, default", "", &default)?;
-        let ladder = self.case.about["ladder"].as_array().into_iter().flatten();
+        let ladder = self.case.about["effort"]["ladder"]
+            .as_array()
+            .into_iter()
+            .flatten();
         for steps in ladder.filter_map(Value::as_u64) {
             let options = DensityOptions {
                 probes: BLOCK,
