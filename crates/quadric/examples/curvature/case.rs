@@ -67,24 +67,8 @@ pub(crate) fn make(name: &str, folder: &Path, tiny: bool) -> Result<()> {
         .map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", folder.display())))?;
     let layout = network.layout().segments().iter();
     let layout: Vec<Value> = layout.map(|s| json!([s.name, s.shape])).collect();
-    // What the peers and the referee may spend on a network of this size.
-    let effort = match (name, tiny) {
-        (_, true) => json!({
-            "reference": { "trace": 10, "forms": 20, "starts": 2, "steps": 10 },
-            "ladder": [4, 8], "counts": [12, 24, 48], "products": 400, "columns": 4, "seeds": 2,
-        }),
-        ("mlp", _) => json!({
-            "reference": { "trace": 200, "forms": 1500, "starts": 64, "steps": 120 },
-            "ladder": [10, 20, 40, 80], "products": 4000, "columns": 16, "seeds": 6,
-            "counts": [12, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768, 1152],
-        }),
-        _ => json!({
-            "reference": { "trace": 60, "forms": 120, "starts": 0, "steps": 0 },
-            "ladder": [], "counts": [48, 96, 192, 384], "products": 1000, "columns": 4, "seeds": 2,
-        }),
-    };
     let about = json!({
-        "network": name, "tiny": tiny, "data": data, "layout": layout, "effort": effort,
+        "network": name, "tiny": tiny, "data": data, "layout": layout, "effort": effort(name, tiny),
     });
     let write = |file: &str, bytes: &[u8]| {
         write_atomically(&folder.join(file), Overwrite::Replace, |out| {
@@ -116,6 +100,25 @@ pub(crate) fn make(name: &str, folder: &Path, tiny: bool) -> Result<()> {
         json!({ "network": name, "data": data, "parameters": network.layout().len() })
     );
     Ok(())
+}
+
+/// What everybody may spend on a network of this size.
+fn effort(name: &str, tiny: bool) -> Value {
+    match (name, tiny) {
+        (_, true) => json!({
+            "reference": { "trace": 10, "forms": 20, "starts": 2, "steps": 10 },
+            "ladder": [4, 8], "counts": [12, 24, 48], "products": 400, "columns": 4, "seeds": 2,
+        }),
+        ("mlp", _) => json!({
+            "reference": { "trace": 200, "forms": 1500, "starts": 64, "steps": 120 },
+            "ladder": [10, 20, 40, 80], "products": 4000, "columns": 16, "seeds": 6,
+            "counts": [12, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768, 1152],
+        }),
+        _ => json!({
+            "reference": { "trace": 60, "forms": 120, "starts": 0, "steps": 0 },
+            "ladder": [], "counts": [48, 96, 192, 384], "products": 1000, "columns": 4, "seeds": 2,
+        }),
+    }
 }
 
 /// What a folder holds.
