@@ -12,15 +12,20 @@ const NETWORKS: [&str; 4] = ["mlp", "resnet", "lstm", "transformer"];
 /// Odd, for the median; ours and the peers' processes alternate, and each gives the median of five runs at least.
 const ROUNDS: usize = 3;
 
-/// The networks, or those that are named.
-pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
+/// Builds the example that measures ours.
+pub(super) fn build() -> Result {
     let package = ["--package", "quadric-cli", "--package", "quadric-autodiff"];
     let build = [
         &["build", "--release"],
         &package[..],
         &["--example", "autodiff"],
     ];
-    tools::cargo(&build.concat())?;
+    tools::cargo(&build.concat())
+}
+
+/// The networks, or those that are named.
+pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
+    build()?;
     if size == Size::Tiny {
         // The peers are a gigabyte to install.
         for network in NETWORKS {
@@ -57,7 +62,7 @@ fn compare(network: &str, threads: usize, python: &Path) -> Result<Vec<Value>> {
     let mut measured = Measured::default();
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
-        rates.extend(ours("gemm", threads, &[])?);
+        rates.extend(rate(threads)?);
         measured.own.extend(ours(network, threads, &[])?);
         if network == "mlp" {
             measured.own.extend(ours(network, threads, &["16"])?);
@@ -129,7 +134,7 @@ impl Measured {
 }
 
 /// Different values of a key, in order.
-fn names(lines: &[Value], key: &str) -> Vec<String> {
+pub(super) fn names(lines: &[Value], key: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in lines.iter().filter_map(|l| l[key].as_str()) {
         if !names.iter().any(|n| n == name) {
@@ -139,9 +144,14 @@ fn names(lines: &[Value], key: &str) -> Vec<String> {
     names
 }
 
-fn middle<'a>(lines: impl Iterator<Item = &'a Value>, key: &str) -> f64 {
+pub(super) fn middle<'a>(lines: impl Iterator<Item = &'a Value>, key: &str) -> f64 {
     let mut values: Vec<f64> = lines.filter_map(|l| l[key].as_f64()).collect();
     median(&mut values)
+}
+
+/// The rate of a large matrix product of ours, `gflops`.
+pub(super) fn rate(threads: usize) -> Result<Vec<Value>> {
+    ours("gemm", threads, &[])
 }
 
 fn ours(network: &str, threads: usize, options: &[&str]) -> Result<Vec<Value>> {
@@ -152,7 +162,7 @@ fn ours(network: &str, threads: usize, options: &[&str]) -> Result<Vec<Value>> {
 }
 
 /// Lines of JSON that a program prints.
-fn lines(mut command: Command) -> Result<Vec<Value>> {
+pub(super) fn lines(mut command: Command) -> Result<Vec<Value>> {
     let shown = tools::shown(&command);
     println!("$ {shown}");
     let output = command

@@ -2,6 +2,7 @@
 
 mod autodiff;
 mod contestant;
+mod curvature;
 mod glm;
 mod jobs;
 mod minimize;
@@ -52,6 +53,11 @@ const SUITES: &[Suite] = &[
         name: "autodiff",
         measure: autodiff::measure,
         table: autodiff::table,
+    },
+    Suite {
+        name: "curvature",
+        measure: curvature::measure,
+        table: curvature::table,
     },
     Suite {
         name: "scale",
