@@ -38,7 +38,7 @@ pub(crate) struct PyhessianArgs {
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) width: usize,
     /// The rate of the first epochs.
-    #[arg(long, value_name = "RATE", default_value_t = 0.05)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.02)]
     pub(crate) rate: f64,
     /// Train on so many of the examples. Default: all.
     #[arg(long, value_name = "N")]

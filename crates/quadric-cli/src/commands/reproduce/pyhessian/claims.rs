@@ -46,8 +46,10 @@ pub(super) struct Claim {
     pub(super) verdict: Verdict,
 }
 
-/// All claims, for the ends of the trainings.
+/// All claims, for the ends of the trainings. A network that has not learned the digits says nothing about minima.
 pub(super) fn claims(ends: &[Measured], depths: &[usize]) -> Vec<Claim> {
+    let trained = ends.iter().filter(|m| m.is_trained()).cloned();
+    let ends: &[Measured] = &trained.collect::<Vec<_>>();
     let mut depths = depths.to_vec();
     depths.sort_unstable();
     depths.dedup();
@@ -200,6 +202,7 @@ mod tests {
             last: true,
             diverged: None,
             report: Some(Curvature {
+                accuracy: Some(1.0),
                 hessian: Some(hessian),
                 ..Curvature::default()
             }),
@@ -227,6 +230,9 @@ mod tests {
         // A negative trace is no curvature to compare, and one depth shows no growth.
         ends[0] = end(8, true, &[-1.0], -2.0);
         let found = verdicts(&ends);
+        ends.iter_mut()
+            .for_each(|m| m.report.iter_mut().for_each(|r| r.accuracy = Some(0.5)));
+        assert_eq!(verdicts(&ends), [Verdict::Open; 3]);
         assert_eq!(found[..2], [Verdict::Open; 2]);
         assert_eq!(claims(&ends, &[14])[1].verdict, Verdict::Open);
     }

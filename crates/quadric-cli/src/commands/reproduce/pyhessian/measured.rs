@@ -4,6 +4,9 @@ use quadric::report::{Curvature, Spectrum};
 use serde::Serialize;
 use std::fmt;
 
+/// The share of right answers of a network that has learned the digits.
+const TRAINED: f64 = 0.9;
+
 /// A residual network with or without its batch normalisation and residual connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Variant {
@@ -72,6 +75,12 @@ impl Measured {
 
     pub(super) fn trace(&self) -> Option<f64> {
         Some(self.hessian()?.trace?.value)
+    }
+
+    /// Whether most of the digits are classified right.
+    pub(super) fn is_trained(&self) -> bool {
+        let accuracy = self.report.as_ref().and_then(|r| r.accuracy);
+        accuracy.is_some_and(|a| a >= TRAINED)
     }
 
     /// Whether all eigenvalues that were looked for were found.

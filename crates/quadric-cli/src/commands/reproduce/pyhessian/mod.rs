@@ -187,6 +187,12 @@ fn table(ends: &[Measured]) -> String {
         if open {
             text += "  not all eigenvalues converged";
         }
+        let stuck = of()
+            .filter(|m| m.report.is_some() && !m.is_trained())
+            .count();
+        if stuck > 0 {
+            text += &format!("  {stuck} not trained: left out below");
+        }
         if diverged > 0 {
             text += &format!("  {diverged} diverged");
         }
