@@ -1,12 +1,14 @@
 //! The command line: every option is a documented field, and the field names are the keys of `--config` files.
 
 mod networks;
+mod reproduce;
 
 use clap::{Args, Parser, Subcommand};
 pub(crate) use networks::{
     CurvatureArgs, CurvatureMatrix, ModelCheckArgs, ModelCommand, ModelExportArgs, ModelFileArgs,
     ModelReadArgs, ModelRunArgs, NamedArgs, NetworkArgs, Precision,
 };
+pub(crate) use reproduce::{PyhessianArgs, ReproduceArgs, System};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Model(NetworkArgs),
     /// Eigenvalues, traces and densities of the Hessian of a network and of matrices like it.
     Curvature(Box<CurvatureArgs>),
+    /// Run the experiment of a paper again at laptop size, with what the paper claims beside what is measured.
+    Reproduce(ReproduceArgs),
     /// Turn trace files into one HTML page.
     Report(ReportArgs),
     /// List the methods and their options.

@@ -1,6 +1,7 @@
 //! The `quadric` command: results on stdout, everything else on stderr.
 
 mod args;
+mod bar;
 mod commands;
 mod console;
 mod model_file;
@@ -69,6 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Data(a) => commands::data::run(&a, &global),
         Command::Model(a) => commands::model::run(&a, &global),
         Command::Curvature(a) => commands::curvature::run(&a, &global, &interrupt),
+        Command::Reproduce(a) => commands::reproduce::run(&a, &global, &interrupt),
         Command::Report(a) => commands::report::run(&a, &global),
         Command::Methods(a) => commands::methods::run(&a, &global),
         Command::Completions(a) => commands::completions::run(&a),

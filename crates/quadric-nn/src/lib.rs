@@ -17,7 +17,7 @@
 //!
 //! [`layers`] and [`models`] are made of such functions; [`Loss`] turns outputs and targets into losses, [`Weights`] reads and
 //! writes parameters, [`onnx`] reads networks of other programs,
-//! and [`Supervised`] makes a network and examples a problem.
+//! [`Supervised`] makes a network and examples a problem, and [`Training`] trains a network by plain stochastic gradients.
 
 mod files;
 mod init;
@@ -28,6 +28,7 @@ mod network;
 pub mod onnx;
 mod run;
 mod supervised;
+mod training;
 mod weights;
 
 pub use files::NpyExamples;
@@ -36,4 +37,5 @@ pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced, Weighted};
 pub use run::Output;
 pub use supervised::{Examples, Rows, Selected, Source, Supervised};
+pub use training::{SgdOptions, Training};
 pub use weights::{AxisOrder, Weights};

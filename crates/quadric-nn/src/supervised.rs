@@ -357,7 +357,7 @@ impl<T: Scalar> Supervised<T> {
 }
 
 /// What the targets of a network are, and the number of classes.
-fn targets_of(network: &Network, loss: Loss) -> Result<(Port, usize)> {
+pub(crate) fn targets_of(network: &Network, loss: Loss) -> Result<(Port, usize)> {
     let program = network.program(1, Mode::Evaluate)?;
     let output = &program.output_type(0).shape;
     let target = loss.target(&output[1..])?;

@@ -56,7 +56,6 @@ fn accuracy(folder: &Path) -> Result<(), Failed> {
     let loss = Loss::CROSS_ENTROPY;
     let found = network.accuracy(&weights.parameters, &weights.buffers, &examples, loss, 250)?;
     let found = found.ok_or("there are labels")?;
-    println!("{found}");
     if (found - 0.9173).abs() > 1e-9 {
         return Err(format!("{found} of the images are classified right, not 0.9173").into());
     }

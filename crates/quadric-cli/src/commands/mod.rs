@@ -11,4 +11,5 @@ pub(crate) mod model;
 pub(crate) mod predict;
 pub(crate) mod problem;
 pub(crate) mod report;
+pub(crate) mod reproduce;
 pub(crate) mod solve;

@@ -51,6 +51,9 @@ pub(super) fn written<T: Scalar>(
     Ok((dense, watched.products()))
 }
 
+/// Vectors of a product in the search for eigenpairs, and so the multiplicity that it sees at once.
+const BLOCK: usize = 4;
+
 /// An analysis at work.
 pub(super) struct Run<'a, 'w, T: Scalar> {
     op: &'a dyn LinearOperator<T>,
@@ -184,6 +187,8 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             which: wanted.which,
             tolerance: self.options.tolerance,
             max_products: self.options.eigen_products,
+            // Wider blocks are no cheaper for a vector, and take more of them.
+            block: (!self.exact).then_some(BLOCK),
             method: match self.exact {
                 true => EigenMethod::Dense,
                 false => EigenMethod::Auto,

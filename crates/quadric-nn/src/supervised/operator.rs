@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 const WIDTH: usize = 32;
 
 /// A map at a point: a sum over examples, or one row or column for each.
-pub(super) struct Mapped<'p, T> {
+pub(super) struct Mapped<'p, T: Scalar> {
     problem: &'p Supervised<T>,
     x: Vec<T>,
     forward: Map,
@@ -29,7 +29,8 @@ pub(super) struct Mapped<'p, T> {
 
 /// Programs that have been prepared at the point, by the first example of their batch, and rooms for vectors.
 struct Kept<T> {
-    programs: HashMap<(Job, usize), Executable<T>>,
+    /// With the number of examples they are for.
+    programs: HashMap<(Job, usize), (usize, Executable<T>)>,
     bytes: usize,
     rooms: Vec<Rooms<T>>,
 }
@@ -98,7 +99,7 @@ impl<'p, T: Scalar> Mapped<'p, T> {
         let known = self.kept().programs.remove(&(job, start));
         let is_known = known.is_some();
         let mut executable = match known {
-            Some(executable) => executable,
+            Some((_, executable)) => executable,
             None => problem.take(job, n)?,
         };
         let keys = problem.keys(job, start, n);
@@ -111,10 +112,10 @@ impl<'p, T: Scalar> Mapped<'p, T> {
         let mut kept = self.kept();
         let bytes = executable.memory();
         if is_known {
-            kept.programs.insert((job, start), executable);
+            kept.programs.insert((job, start), (n, executable));
         } else if kept.bytes + bytes <= problem.shared.memory {
             kept.bytes += bytes;
-            kept.programs.insert((job, start), executable);
+            kept.programs.insert((job, start), (n, executable));
         } else {
             drop(kept);
             problem.give_back(job, n, executable);
@@ -208,6 +209,16 @@ impl<'p, T: Scalar> Mapped<'p, T> {
     }
 }
 
+/// Other operators need not compile the programs again.
+impl<T: Scalar> Drop for Mapped<'_, T> {
+    fn drop(&mut self) {
+        let programs = std::mem::take(&mut self.kept().programs);
+        for ((job, _), (n, executable)) in programs {
+            self.problem.give_back(job, n, executable);
+        }
+    }
+}
+
 /// The columns of a block, one after the other.
 fn gather<T: Scalar>(x: MatRef<'_, T>, into: &mut Vec<T>) {
     into.clear();
@@ -268,7 +279,7 @@ impl<T: Scalar> LinearOperator<T> for Mapped<'_, T> {
 }
 
 /// `A - g gᵀ`.
-pub(super) struct Centred<'p, T> {
+pub(super) struct Centred<'p, T: Scalar> {
     pub(super) uncentred: Mapped<'p, T>,
     pub(super) mean: Vec<T>,
 }

@@ -1,9 +1,10 @@
 //! The analysis of one model: matrix after matrix, then what needs the eigenvectors.
 
+use super::document;
 use super::saved::{Checkpoint, Found};
-use super::shown::Bar;
 use super::subject::Subject;
 use crate::args::{CurvatureArgs, CurvatureMatrix};
+use crate::bar::Bar;
 use faer::Mat;
 use quadric::core::{
     BoxOp, Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, Smooth, vector,
@@ -13,15 +14,15 @@ use quadric::curvature::{
     spectrum, steps,
 };
 use quadric::data::Value as Number;
-use quadric::linalg::estimate::{Density, DensityOptions, Kernel};
+use quadric::linalg::estimate::DensityOptions;
 use quadric::nn::{Loss, Supervised};
 use quadric::report::{self, Curvature, Landscape};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Points of a density that is drawn, of a line, and of one side of a plane.
-const POINTS: [usize; 3] = [400, 21, 11];
+/// Points of a line, and of one side of a plane.
+const POINTS: [usize; 2] = [21, 11];
 
 pub(super) struct Analysis<'a, T> {
     pub(super) args: &'a CurvatureArgs,
@@ -109,7 +110,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             if matrix == self.args.matrix[0] {
                 vectors = columns(&found.vectors);
             }
-            *slot(&mut all, matrix) = Some(self.shown(&found)?);
+            *slot(&mut all, matrix) = Some(document::spectrum(&found, self.args.damping)?);
             all.seconds = before + started.elapsed().as_secs_f64();
         }
         self.directions(&problem, &gradient, &vectors, &mut all)?;
@@ -193,46 +194,6 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         }
     }
 
-    /// What is found, as the report has it.
-    fn shown(&self, found: &Spectrum<T>) -> Result<report::Spectrum> {
-        let pairs = |all: &[quadric::curvature::Eigenvalue]| {
-            let pair = |e: &quadric::curvature::Eigenvalue| report::Eigenvalue {
-                value: e.value,
-                residual: e.residual,
-                converged: e.converged,
-            };
-            all.iter().map(pair).collect()
-        };
-        let trace = found.trace.map(|t| report::Trace {
-            value: t.value.value,
-            low: t.value.low,
-            high: t.value.high,
-            level: t.value.level,
-            products: t.products as u64,
-        });
-        let layer = |l: &quadric::curvature::BlockSpectrum| report::Layer {
-            name: l.block.name.clone(),
-            parameters: l.block.range.len() as u64,
-            trace: l.trace.value,
-            low: l.trace.low,
-            high: l.trace.high,
-            top: l.top.map(|t| t.value),
-        };
-        let largest = found.top.first().map_or(0.0, |e| e.value);
-        let damping = self.args.damping.unwrap_or(0.01 * largest);
-        let of_density = |d: &Density| d.effective_dimension(damping).ok().map(|e| e.total.value);
-        let density = found.density.as_ref().filter(|_| damping > 0.0);
-        Ok(report::Spectrum {
-            top: pairs(&found.top),
-            bottom: pairs(&found.bottom),
-            trace: trace.filter(|t| t.low.is_finite() && t.high.is_finite()),
-            layers: found.layers.iter().map(layer).collect(),
-            effective_dimension: density.and_then(of_density),
-            density: found.density.as_ref().map(drawn).transpose()?,
-            condition: found.density.as_ref().and_then(condition),
-        })
-    }
-
     /// The share of the gradient in the top eigenvectors of the first matrix, and the loss along these.
     fn directions(
         &self,
@@ -255,7 +216,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         let first = slot(all, self.args.matrix[0]).as_ref();
         let values: Vec<f64> =
             first.map_or(Vec::new(), |m| m.top.iter().map(|e| e.value).collect());
-        let along = steps(self.args.radius, POINTS[1])?;
+        let along = steps(self.args.radius, POINTS[0])?;
         let mut landscape = Landscape::default();
         for (j, curvature) in values.iter().enumerate().take(2) {
             let found = line(problem, x, vector(j), &along)?;
@@ -271,7 +232,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             });
         }
         if count > 1 {
-            let along = steps(self.args.radius, POINTS[2])?;
+            let along = steps(self.args.radius, POINTS[1])?;
             let found = plane(problem, x, [vector(0), vector(1)], &along)?;
             let row = |row: &Vec<f64>| row.iter().map(|&v| finite(v)).collect();
             landscape.plane = Some(report::Plane {
@@ -305,37 +266,4 @@ fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spe
         CurvatureMatrix::Fisher => &mut all.fisher,
         CurvatureMatrix::Covariance => &mut all.covariance,
     }
-}
-
-/// The largest by the smallest eigenvalue in magnitude, if all are known and none is zero to rounding.
-fn condition(density: &Density) -> Option<f64> {
-    let sizes = || density.known.iter().map(|v| v.abs());
-    let (least, most) = (
-        sizes().fold(f64::INFINITY, f64::min),
-        sizes().fold(0.0, f64::max),
-    );
-    let is_regular = density.exact && least > 1e-12 * most;
-    is_regular.then(|| most / least)
-}
-
-/// A density as atoms and as a curve. A spectrum that is one point has no curve.
-fn drawn(density: &Density) -> Result<report::Density> {
-    let atoms = density.atoms();
-    let ends = density.extremes().filter(|(low, high)| high > low);
-    let (grid, pdf) = match ends {
-        Some(_) => {
-            let grid = density.grid(POINTS[0])?;
-            let pdf = density.pdf(&grid, Kernel::Gaussian { sigma: None })?;
-            (grid, pdf)
-        }
-        None => (Vec::new(), Vec::new()),
-    };
-    Ok(report::Density {
-        nodes: atoms.iter().map(|a| a.0).collect(),
-        weights: atoms.iter().map(|a| a.1).collect(),
-        grid,
-        pdf,
-        low: Vec::new(),
-        high: Vec::new(),
-    })
 }

@@ -1,11 +1,12 @@
 //! `quadric curvature`: what the Hessian of a network, and matrices like it, look like.
 
 mod analysis;
+pub(super) mod document;
 mod saved;
-mod shown;
 mod subject;
 
 use crate::args::{CurvatureArgs, CurvatureMatrix, Global, Precision};
+use crate::bar::Bar;
 use crate::console;
 use analysis::Analysis;
 use quadric::core::{Result, Scalar};
@@ -16,7 +17,6 @@ use quadric::report::{
 };
 use saved::{Checkpoint, Found};
 use serde_json::json;
-use shown::Bar;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;

@@ -18,8 +18,8 @@ const SEED: u64 = 0;
 pub(super) fn run(a: &ModelCheckArgs, global: &Global) -> Result<()> {
     let network = load(&a.file.model, &a.file.reading)?;
     let document = match a.dtype {
-        Precision::F32 => check::<f32>(network, a)?,
-        Precision::F64 => check::<f64>(network, a)?,
+        Precision::F32 => check::<f32>(&network, a)?,
+        Precision::F64 => check::<f64>(&network, a)?,
     };
     if global.json {
         return console::print_json(&document);
@@ -31,11 +31,11 @@ pub(super) fn run(a: &ModelCheckArgs, global: &Global) -> Result<()> {
     console::print(&text)
 }
 
-fn check<T: Scalar + Number>(network: Network, a: &ModelCheckArgs) -> Result<Value> {
+fn check<T: Scalar + Number>(network: &Network, a: &ModelCheckArgs) -> Result<Value> {
     let loss: Loss = a.loss.parse()?;
     let program = network.program(1, Mode::Evaluate)?;
     let target = loss.target(&program.output_type(0).shape[1..])?;
-    let open = || examples(&network, &a.data)?.with_targets(&target, &a.labels);
+    let open = || examples(network, &a.data)?.with_targets(&target, &a.labels);
     let exact = Supervised::<f64>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
     let problem = Supervised::<T>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
     let x: Vec<T> = network.initial(0);

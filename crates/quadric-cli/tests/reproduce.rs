@@ -1,0 +1,87 @@
+//! `quadric reproduce`: the list, a tiny run with its page, refusals.
+
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+mod support;
+
+use serde_json::Value;
+use support::Quadric;
+
+#[test]
+fn systems_are_listed() {
+    let q = Quadric::new();
+    let (code, list) = q.json(&["reproduce"]);
+    assert_eq!(code, 0, "{list:#}");
+    assert_eq!(list["systems"][0]["name"], "pyhessian");
+    let output = q.run(&["reproduce"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("arXiv 1912.07145"), "{text}");
+}
+
+#[test]
+fn a_tiny_run_of_pyhessian() {
+    let q = Quadric::new();
+    let sizes = ["--epochs", "1", "--seeds", "1", "--depths", "8"];
+    let few = [
+        "--width",
+        "2",
+        "--examples",
+        "64",
+        "--hessian-examples",
+        "16",
+    ];
+    let run = [&["reproduce", "pyhessian"], &sizes[..], &few].concat();
+    let (code, found) = q.json(&[&run[..], &["--output", "page.html"]].concat());
+    // Eigenvalues may be left open, and the document says so.
+    assert!([0, 4].contains(&code), "{found:#}");
+
+    let measured = found["measured"].as_array().unwrap();
+    // Four networks, before and after the epoch.
+    assert_eq!(measured.len(), 8);
+    let mut all_converged = true;
+    for m in measured {
+        assert!(m.get("diverged").is_none(), "{m:#}");
+        let hessian = &m["report"]["hessian"];
+        let number = |v: &Value| v.as_f64().unwrap();
+        let (top, bottom) = (&hessian["top"][0], &hessian["bottom"][0]);
+        assert!(number(&top["value"]) > number(&bottom["value"]), "{m:#}");
+        // The trace is a sum of eigenvalues, each between the ends.
+        let parameters = number(&m["report"]["parameters"]);
+        let mean = number(&hessian["trace"]["value"]) / parameters;
+        assert!(mean < number(&top["value"]) && mean > number(&bottom["value"]));
+        let pairs = hessian["top"].as_array().unwrap().iter();
+        all_converged &= pairs.chain([bottom]).all(|e| e["converged"] == true);
+        assert_eq!(hessian.get("density").is_some(), m["last"] == true);
+    }
+    assert_eq!(code == 0, all_converged);
+    let claims = found["claims"].as_array().unwrap();
+    assert_eq!(claims.len(), 3);
+    // One depth shows no growth with depth.
+    assert_eq!(claims[1]["verdict"], "open");
+    let page = std::fs::read_to_string(q.path().join("page.html")).unwrap();
+    assert!(page.contains("ResNet-8 -BN -Res, epoch 1"));
+}
+
+#[test]
+fn what_would_train_nothing_is_refused_at_once() {
+    let q = Quadric::new();
+    std::fs::write(q.path().join("page.html"), "kept").unwrap();
+    for (arguments, code, about) in [
+        (["--epochs", "0"], 2, "epochs"),
+        (["--seeds", "0"], 2, "seeds"),
+        (["--depths", "8,9"], 2, "depth"),
+        (["--depths", "8,8"], 2, "depths"),
+        (["--rate", "-1"], 2, "rate"),
+        (["--width", "0"], 2, "width"),
+        (["--examples", "1798"], 2, "examples"),
+        (["--hessian-examples", "0"], 2, "hessian-examples"),
+        (["--output", "page.html"], 5, "page.html"),
+    ] {
+        let [option, value] = arguments;
+        let argument = format!("{option}={value}");
+        let (found, document) = q.json(&["reproduce", "pyhessian", &argument]);
+        assert_eq!(found, code, "{arguments:?}: {document:#}");
+        let message = document["error"]["message"].as_str().unwrap();
+        assert!(message.contains(about), "{arguments:?}: {message}");
+    }
+}
