@@ -65,7 +65,7 @@ pub fn line<T: Scalar>(
 /// The loss on the plane of two directions of any length.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn plane<T: Scalar>(
     problem: &dyn Objective<T>,
     x: &[T],
