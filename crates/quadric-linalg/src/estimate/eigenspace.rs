@@ -5,7 +5,7 @@ use crate::{Error, LinearOperator, Properties, Result, Scalar, check_apply};
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 
-/// Converged eigenpairs of a symmetric operator, as [`lanczos`](crate::krylov::lanczos) finds them.
+/// Converged eigenpairs of a symmetric operator, as [`eigenpairs`](crate::spectrum::eigenpairs) finds them.
 #[derive(Clone, Debug)]
 pub struct Eigenspace<T> {
     vectors: Mat<T>,
