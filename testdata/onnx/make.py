@@ -72,6 +72,41 @@ class Residual(nn.Module):
         return self.fc(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
+class Block(nn.Module):
+    """Two convolutions and a shortcut: every second pixel, and channels of zeros, where a stage begins."""
+
+    def __init__(self, before, channels):
+        super().__init__()
+        self.stride = 2 if channels > before else 1
+        self.conv1 = nn.Conv2d(before, channels, 3, stride=self.stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        if self.stride > 1:
+            more = (y.shape[1] - x.shape[1]) // 2
+            x = nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, more, more))
+        return torch.relu(x + y)
+
+
+class Resnet20(nn.Module):
+    """The twenty layers of He et al. for CIFAR-10, with two channels where they have 16."""
+
+    def __init__(self, width=2):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        sizes = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
+        self.blocks = nn.Sequential(*[Block(a, b) for a, b in zip(sizes, sizes[1:])])
+        self.fc = nn.Linear(4 * width, 10)
+
+    def forward(self, x):
+        x = self.blocks(torch.relu(self.bn(self.stem(x))))
+        return self.fc(x.mean((2, 3)))
+
+
 class Lstm(nn.Module):
     def __init__(self):
         super().__init__()
@@ -117,6 +152,7 @@ NETWORKS = {
     "cnn_folded": (Cnn, (2, 12, 12), {"dynamo": False}),
     "cnn_training": (Cnn, (2, 12, 12), LEGACY),
     "residual": (Residual, (1, 8, 8), {**LEGACY, "opset_version": 13}),
+    "resnet20": (Resnet20, (3, 16, 16), {**LEGACY, "opset_version": 17}),
     "lstm": (Lstm, 6, {"optimize": False}),
     "lstm_legacy": (Lstm, 6, {**LEGACY, "opset_version": 11}),
     "gru": (Gru, (5, 2), LEGACY),

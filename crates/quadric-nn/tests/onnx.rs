@@ -11,12 +11,13 @@ use std::path::PathBuf;
 const EXAMPLES: usize = 3;
 
 /// The networks of make.py; those that an optimising export has changed have no gradients by the names of PyTorch.
-const FIXTURES: [(&str, bool); 11] = [
+const FIXTURES: [(&str, bool); 12] = [
     ("mlp", true),
     ("cnn", true),
     ("cnn_folded", false),
     ("cnn_training", true),
     ("residual", true),
+    ("resnet20", true),
     ("lstm", true),
     ("lstm_legacy", true),
     ("gru", true),
