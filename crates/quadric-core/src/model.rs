@@ -23,7 +23,8 @@ pub enum Matrix {
         /// What they depend on.
         seed: u64,
     },
-    /// `(1/N) Σ g_n g_nᵀ` for the gradients `g_n` of what the examples add to F, whose mean is that of F.
+    /// `(1/N) Σ g_n g_nᵀ` for the gradients `g_n` of what the examples add to F, whose mean is that of F. N is the number of
+    /// [examples that count](Model::counting).
     EmpiricalFisher,
     /// `(1/N) Σ (g_n - g)(g_n - g)ᵀ`, for the gradient g of F: the covariance of the gradient of one random example.
     Covariance,
@@ -94,6 +95,12 @@ pub trait Model<T: Scalar>: TwiceSmooth<T> {
     /// Those of reading the examples, and examples none of which counts.
     fn weight(&self) -> Result<f64>;
 
+    /// The number of examples with a weight that is not zero; of a batch, its share of that number.
+    ///
+    /// # Errors
+    /// As [`Model::weight`].
+    fn counting(&self) -> Result<f64>;
+
     /// Floating-point operations of a gradient over all examples, to count others in.
     ///
     /// # Errors
@@ -112,7 +119,8 @@ pub trait Model<T: Scalar>: TwiceSmooth<T> {
     /// Those of an evaluation.
     fn jacobian(&self, x: &[T]) -> Result<BoxOp<'_, T>>;
 
-    /// The gradients of the examples in the columns, (d, N). With the targets of the data, their mean is the gradient of F.
+    /// The gradients of the examples in the columns, (d, N). With the targets of the data, their mean over the examples that
+    /// [count](Model::counting) is the gradient of F; the others have columns of zeros.
     ///
     /// # Errors
     /// As [`Model::matrix`].

@@ -70,7 +70,7 @@ pub(crate) fn walks<T: Scalar>(
             Ok(((0..draws).map(walk).collect(), scale))
         }
         Matrix::EmpiricalFisher => {
-            let scale = model.examples() as f64 / (weight * weight);
+            let scale = model.counting()? / (weight * weight);
             Ok((vec![gradient(Targets::Data)], scale))
         }
         Matrix::Hessian | Matrix::GaussNewton | Matrix::Covariance => Err(Error::argument(

@@ -6,7 +6,7 @@ use quadric_linalg::dense::product;
 use quadric_linalg::{Error, LinearOperator, Result, Scalar};
 
 /// `(1/N) Gᵀ G` (N, N) for the gradients G (d, N) of N examples, as of [`Model::gradients`](quadric_core::Model::gradients): its
-/// eigenvalues other than 0 are those of the empirical Fisher matrix `(1/N) G Gᵀ`. G is written down.
+/// eigenvalues other than 0 are those of the empirical Fisher matrix `(1/N) G Gᵀ` where every example counts. G is written down.
 ///
 /// # Errors
 /// No examples, no memory, gradients that are not finite, and those of the operator.

@@ -501,6 +501,10 @@ impl<T: Scalar> Model<T> for Supervised<T> {
         Ok(self.totals()?.weight)
     }
 
+    fn counting(&self) -> Result<f64> {
+        Ok(self.totals()?.counting)
+    }
+
     fn gradient_work(&self) -> Result<f64> {
         let of_one = self.program(Job::Gradient, 1)?.flops();
         Ok(of_one as f64 * self.count() as f64)

@@ -120,6 +120,7 @@ fn gradients_of_examples() {
         // Examples none of whose labels count are not counted in the mean, and have no gradient.
         let has_gradient = |n: &usize| by_products.col(*n).norm_max() > 0.0;
         let counting = (0..EXAMPLES).filter(has_gradient).count() as f64;
+        assert_eq!(p.counting().expect("labels"), counting);
         for (n, g) in gradients_one_by_one(&p, &x).iter().enumerate() {
             let share = counting / EXAMPLES as f64;
             let expected = Mat::from_fn(x.len(), 1, |i, _| g[i] * share);

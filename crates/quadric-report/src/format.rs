@@ -60,6 +60,9 @@ pub(crate) fn measured(x: f64, error: f64, spell: fn(f64) -> String) -> String {
         let decimals = decimals as usize;
         return format!("{x:.decimals$} ± {error:.decimals$}");
     }
+    if plain && decimals > 6.0 && error > 0.0 {
+        return format!("{x:.6} ± {}", spell(error));
+    }
     format!("{} ± {}", spell(x), spell(error))
 }
 
