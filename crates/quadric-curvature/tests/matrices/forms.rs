@@ -1,6 +1,8 @@
 //! Each form of a matrix against the dense matrix that it stands for, and functions of them against dense algebra.
 
-use crate::{Problem, agree, encoder, gated, golden, images, kind, matrix, problem, same};
+use crate::{
+    Problem, agree, drawn_like, encoder, gated, golden, images, kind, matrix, problem, same,
+};
 use faer::Mat;
 use quadric_core::{Matrix, Model, TwiceSmooth};
 use quadric_curvature::{
@@ -147,21 +149,9 @@ fn samples_have_the_covariance() {
     let exact = matrix(&*full.function(&covariance).expect("positive"));
     let (seed, draws) = (8, 4000);
     let mut stream = SeedTree::new(seed).child("samples").stream(0);
-    let mut sums = Mat::<f64>::zeros(43, 43);
-    for _ in 0..draws {
-        let v = full.sample(&covariance, &mut stream).expect("positive");
-        let v = faer::ColRef::from_slice(&v);
-        sums += v * v.transpose();
-    }
-    for (i, j) in (0..43).flat_map(|i| (0..43).map(move |j| (i, j))) {
-        let variance = exact[(i, i)] * exact[(j, j)] + exact[(i, j)].powi(2);
-        let error = (variance / f64::from(draws)).sqrt();
-        let found = sums[(i, j)] / f64::from(draws);
-        assert!(
-            (found - exact[(i, j)]).abs() < 6.0 * error,
-            "({i}, {j}), seed {seed}"
-        );
-    }
+    drawn_like(&exact, seed, draws, || {
+        full.sample(&covariance, &mut stream).expect("positive")
+    });
 }
 
 /// Natural gradients: by conjugate gradients, with and without factors to help, by MINRES, and by the dense inverse.

@@ -1,5 +1,6 @@
 //! Matrices of networks at every granularity, and what is made of them.
 
+mod factors;
 mod forms;
 mod generalisation;
 mod golden;
@@ -153,6 +154,27 @@ fn same(what: &str, found: &Mat<f64>, expected: &Mat<f64>, tolerance: f64) {
         most > 1e-6 && error <= tolerance * most,
         "{what}: {error:e} of {most:e}"
     );
+}
+
+/// The mean of `v vᵀ` over draws v is that matrix, to six standard errors in each entry.
+fn drawn_like(exact: &Mat<f64>, seed: u64, draws: u32, mut draw: impl FnMut() -> Vec<f64>) {
+    let n = exact.nrows();
+    let mut sums = Mat::<f64>::zeros(n, n);
+    for _ in 0..draws {
+        let v = draw();
+        let v = faer::ColRef::from_slice(&v);
+        sums += v * v.transpose();
+    }
+    for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))) {
+        // The variance of a product of two normal numbers.
+        let variance = exact[(i, i)] * exact[(j, j)] + exact[(i, j)].powi(2);
+        let error = (variance / f64::from(draws)).sqrt();
+        let found = sums[(i, j)] / f64::from(draws);
+        assert!(
+            (found - exact[(i, j)]).abs() < 6.0 * error,
+            "({i}, {j}), seed {seed}"
+        );
+    }
 }
 
 fn encoder() -> Result<Network> {

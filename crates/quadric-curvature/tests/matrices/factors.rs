@@ -1,77 +1,18 @@
 //! Kronecker factors: golden numbers, deep linear networks in which they are exact, and the matrices that they stand for.
 
+use crate::{
+    agree, drawn_like, encoder, gated, golden, images, kind, matrix, problem, same, trace,
+};
 use faer::{Mat, MatRef};
-use quadric_autodiff::{Array, Kind};
+use quadric_autodiff::Array;
 use quadric_core::{Matrix, Model, Targets};
 use quadric_curvature::{FactoredEigen, Factors, Place, Sharing, Split};
 use quadric_linalg::dense::{svd, symmetric_eigen};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{ErrorKind, LinearOperator, Result};
-use quadric_nn::layers::{Activation, Conv2d, Dense, EncoderLayer, conv2d, dense, gru};
-use quadric_nn::models::{EncoderClassifier, encoder_classifier, lstm_classifier, mlp};
+use quadric_nn::layers::{Activation, Conv2d, Dense, conv2d, dense};
+use quadric_nn::models::{lstm_classifier, mlp};
 use quadric_nn::{Examples, Loss, Network, Port, Supervised};
-
-type Problem = Supervised<f64>;
-
-/// Inputs that are waves, targets that fit the loss, and a point that is nowhere special.
-fn problem(network: Result<Network>, loss: Loss, count: usize) -> (Problem, Vec<f64>) {
-    let network = network.expect("a network");
-    let waves = |n: usize, phase: f64| -> Vec<f64> {
-        (0..n)
-            .map(|i| (phase + 1.7 * i as f64 + 0.01 * (i * i) as f64).sin())
-            .collect()
-    };
-    let program = network
-        .program(1, quadric_nn::Mode::Evaluate)
-        .expect("shapes fit");
-    let target = loss
-        .target(&program.output_type(0).shape[1..])
-        .expect("an output");
-    let array = |port: &Port, phase: f64| {
-        let t = port.of_batch(count);
-        match t.kind {
-            Kind::Float => Array::Float(waves(t.len(), phase)),
-            Kind::Index => Array::Index((0..t.len()).map(|i| (i * i % 3) as i32).collect()),
-        }
-    };
-    let examples = Examples {
-        count,
-        inputs: network.inputs().iter().map(|p| array(p, 0.3)).collect(),
-        targets: array(&target, 2.1),
-    };
-    let start: Vec<f64> = network.initial(7);
-    let moved = waves(start.len(), 0.9);
-    let x = start.iter().zip(moved).map(|(p, m)| p + 0.2 * m).collect();
-    let problem = Supervised::new(network, loss, examples).expect("a problem");
-    (problem.with_batch(2), x)
-}
-
-/// Four inputs, five hidden units, three classes, twelve examples; the numbering of the point has outputs before inputs.
-fn golden() -> (Problem, Vec<f64>) {
-    let network = mlp(&[4, 5, 3], Activation::Tanh).expect("sizes");
-    let x = (0..48).map(|at| (0.3 + 0.9 * (at / 4) as f64 + 1.3 * (at % 4) as f64).cos());
-    let examples = Examples {
-        count: 12,
-        inputs: vec![Array::Float(x.collect())],
-        targets: Array::Index((0..12).map(|i| i % 3).collect()),
-    };
-    let value = |k: usize| 0.6 * (1.0 + 1.7 * k as f64).sin();
-    let mut w = Vec::new();
-    for (first, inputs, outputs) in [(0, 4, 5), (25, 5, 3)] {
-        let places = (0..inputs).flat_map(|i| (0..outputs).map(move |o| first + o * inputs + i));
-        w.extend(places.map(value));
-        w.extend((0..outputs).map(|o| value(first + inputs * outputs + o)));
-    }
-    let problem = Supervised::new(network, Loss::CROSS_ENTROPY, examples).expect("a problem");
-    (problem.with_batch(5), w)
-}
-
-fn matrix(op: &dyn LinearOperator<f64>) -> Mat<f64> {
-    let (m, n) = op.shape();
-    let mut out = Mat::zeros(m, n);
-    op.dense(out.as_mut()).expect("a matrix");
-    out
-}
 
 /// The block of a layer.
 fn block(whole: MatRef<'_, f64>, place: &Place) -> Mat<f64> {
@@ -82,28 +23,6 @@ fn block(whole: MatRef<'_, f64>, place: &Place) -> Mat<f64> {
 fn kronecker(b: &Mat<f64>, a: &Mat<f64>) -> Mat<f64> {
     let (n, q) = (b.nrows() * a.nrows(), a.nrows());
     Mat::from_fn(n, n, |i, j| b[(i / q, j / q)] * a[(i % q, j % q)])
-}
-
-fn trace(m: &Mat<f64>) -> f64 {
-    (0..m.nrows()).map(|i| m[(i, i)]).sum()
-}
-
-#[track_caller]
-fn agree(what: &str, found: f64, expected: f64, tolerance: f64) {
-    let error = (found - expected).abs() / expected.abs();
-    assert!(
-        error <= tolerance,
-        "{what}: {found}, expected {expected} ({error:e})"
-    );
-}
-
-#[track_caller]
-fn same(what: &str, found: &Mat<f64>, expected: &Mat<f64>, tolerance: f64) {
-    let (error, most) = ((found - expected).norm_max(), expected.norm_max());
-    assert!(
-        most > 1e-6 && error <= tolerance * most,
-        "{what}: {error:e} of {most:e}"
-    );
 }
 
 #[test]
@@ -167,33 +86,6 @@ fn single_precision() {
             same("B", &found.b, &exact.b, 1e-5);
         }
     }
-}
-
-fn encoder() -> Result<Network> {
-    encoder_classifier(EncoderClassifier {
-        steps: 3,
-        features: 2,
-        width: 4,
-        layers: 1,
-        layer: EncoderLayer {
-            feedforward: 5,
-            ..EncoderLayer::new(4, 2)
-        },
-        classes: 3,
-    })
-}
-
-fn images() -> Result<Network> {
-    Network::new([Port::floats("x", [5, 4, 2])], |scope, x| {
-        let h = conv2d(scope, "conv", x[0], 3, [2, 3], &Conv2d::default()).tanh();
-        vec![dense(scope, "fc", h.mean(&[1, 2]), 3, &Dense::default())]
-    })
-}
-
-fn gated() -> Result<Network> {
-    Network::new([Port::floats("x", [3, 2])], |scope, x| {
-        vec![gru(scope, "gru", x[0], 3).states]
-    })
 }
 
 /// Corrected eigenvalues are the curvature of the dense matrix along the eigenvectors, for every layer.
@@ -412,22 +304,9 @@ fn samples_have_the_covariance() {
     let exact = matrix(&eigen.map::<f64>(covariance).expect("positive"));
     let (seed, draws) = (12, 4000);
     let mut stream = SeedTree::new(seed).child("samples").stream(0);
-    let mut sums = Mat::<f64>::zeros(43, 43);
-    for _ in 0..draws {
-        let v = eigen.sample(covariance, &mut stream).expect("positive");
-        let v = faer::ColRef::from_slice(&v);
-        sums += v * v.transpose();
-    }
-    for (i, j) in (0..43).flat_map(|i| (0..43).map(move |j| (i, j))) {
-        // The variance of a product of two normal numbers.
-        let variance = exact[(i, i)] * exact[(j, j)] + exact[(i, j)].powi(2);
-        let error = (variance / f64::from(draws)).sqrt();
-        let found = sums[(i, j)] / f64::from(draws);
-        assert!(
-            (found - exact[(i, j)]).abs() < 6.0 * error,
-            "({i}, {j}), seed {seed}"
-        );
-    }
+    drawn_like(&exact, seed, draws, || {
+        eigen.sample(covariance, &mut stream).expect("positive")
+    });
 }
 
 /// Each factor has its share of the damping, and its own inverse.
@@ -484,14 +363,6 @@ fn layers_without_curvature() {
             assert!((inverse[(i, j)] - expected).abs() < 1e-14, "({i}, {j})");
         }
     }
-}
-
-fn kind<V>(found: Result<V>, text: &str) -> ErrorKind {
-    let Err(error) = found else {
-        panic!("{text}");
-    };
-    assert!(error.to_string().contains(text), "{error}");
-    error.kind()
 }
 
 #[test]
