@@ -219,15 +219,7 @@ impl Port {
 
     /// The same for some examples of a data set, which the error names.
     pub(crate) fn check_rows<T: Scalar>(&self, array: &Array<T>, rows: Rows<'_>) -> Result<()> {
-        let place = || {
-            format!(
-                "examples {} to {} of the data",
-                rows.at(0),
-                rows.at(rows.len() - 1)
-            )
-        };
-        self.check(array, rows.len())
-            .map_err(|e| e.context(place()))
+        self.check(array, rows.len()).map_err(|e| e.context(rows))
     }
 
     /// An empty array of its kind.

@@ -110,10 +110,17 @@ impl<T: Scalar> Supervised<T> {
         T: 'static,
     {
         network.check_inputs(&examples.inputs, examples.count)?;
-        let (target, classes) = targets_of(&network, loss)?;
-        target.check(&examples.targets, examples.count)?;
-        loss.check(examples.targets.data(), classes)?;
-        Self::from_source(network, loss, Box::new(examples), true)
+        let outputs = Outputs::of(&network, loss)?;
+        let (targets, count) = (&examples.targets, examples.count);
+        outputs.target.check(targets, count)?;
+        loss.check(targets.data(), outputs.classes)?;
+        Ok(Self::from_source(
+            network,
+            loss,
+            outputs,
+            Box::new(examples),
+            true,
+        ))
     }
 
     /// The loss of a network over examples that are read batch by batch, and checked whenever they are read.
@@ -129,7 +136,8 @@ impl<T: Scalar> Supervised<T> {
         if source.count() == 0 {
             return Err(Error::new(ErrorKind::Data, "there are no examples"));
         }
-        let problem = Self::from_source(network, loss, Box::new(source), false)?;
+        let outputs = Outputs::of(&network, loss)?;
+        let problem = Self::from_source(network, loss, outputs, Box::new(source), false);
         let first = problem.shared.load(Rows::List(&[0]))?;
         problem.shared.unload(first);
         Ok(problem)
@@ -138,15 +146,14 @@ impl<T: Scalar> Supervised<T> {
     fn from_source(
         network: Network,
         loss: Loss,
+        outputs: Outputs,
         source: Box<dyn Source<T>>,
         checked: bool,
-    ) -> Result<Self> {
-        let (target, classes) = targets_of(&network, loss)?;
-        let program = network.program(1, Mode::Evaluate)?;
+    ) -> Self {
         let shared = Shared {
             buffers: network.initial_buffers(),
             batch: BATCH.min(source.count()),
-            outputs: program.output_type(0).len(),
+            outputs: outputs.each,
             mode: Mode::Evaluate,
             seed: 0,
             memory: MEMORY,
@@ -157,13 +164,13 @@ impl<T: Scalar> Supervised<T> {
             seen: Mutex::default(),
             network,
             loss,
-            target,
-            classes,
+            target: outputs.target,
+            classes: outputs.classes,
             source,
             checked,
         };
         let (shared, rows) = (Arc::new(shared), None);
-        Ok(Self { shared, rows })
+        Self { shared, rows }
     }
 
     fn change(&mut self) -> &mut Shared<T> {
@@ -356,12 +363,26 @@ impl<T: Scalar> Supervised<T> {
     }
 }
 
-/// What the targets of a network are, and the number of classes.
-pub(crate) fn targets_of(network: &Network, loss: Loss) -> Result<(Port, usize)> {
-    let program = network.program(1, Mode::Evaluate)?;
-    let output = &program.output_type(0).shape;
-    let target = loss.target(&output[1..])?;
-    Ok((target, output[output.len() - 1]))
+/// What the first output of a network is for one example.
+pub(crate) struct Outputs {
+    /// What the targets are.
+    pub(crate) target: Port,
+    /// Length of the last axis.
+    pub(crate) classes: usize,
+    /// Entries.
+    each: usize,
+}
+
+impl Outputs {
+    pub(crate) fn of(network: &Network, loss: Loss) -> Result<Self> {
+        let program = network.program(1, Mode::Evaluate)?;
+        let output = program.output_type(0);
+        Ok(Self {
+            target: loss.target(&output.shape[1..])?,
+            classes: output.shape[output.shape.len() - 1],
+            each: output.len(),
+        })
+    }
 }
 
 impl<T: Scalar> Shared<T> {

@@ -1,7 +1,7 @@
 //! Training by stochastic gradients with momentum.
 
 use crate::run::clear;
-use crate::supervised::targets_of;
+use crate::supervised::Outputs;
 use crate::{Call, Loss, Mode, Network, Port, Rows, Source};
 use quadric_autodiff::{Array, Data, Executable, Program, Tensor};
 use quadric_linalg::random::SeedTree;
@@ -95,7 +95,9 @@ impl<T: Scalar> Training<T> {
             return Err(Error::new(ErrorKind::Data, "there are no examples"));
         }
         let options = options.validated(count)?;
-        let (target, classes) = targets_of(&network, loss)?;
+        let Outputs {
+            target, classes, ..
+        } = Outputs::of(&network, loss)?;
         let program = step(&network, loss, &target, options.batch)?;
         let parameters: Vec<T> = network.initial(options.seed);
         let buffers: Vec<T> = network.initial_buffers();

@@ -38,10 +38,9 @@ impl<T: Scalar> Shared<T> {
         if !self.checked {
             let mut pairs = ports().zip(&loaded.arrays);
             pairs.try_for_each(|(port, array)| port.check_rows(array, rows))?;
-            let (first, last) = (rows.at(0), rows.at(rows.len() - 1));
             self.loss
                 .check(loaded.targets(), self.classes)
-                .map_err(|e| e.context(format!("examples {first} to {last} of the data")))?;
+                .map_err(|e| e.context(rows))?;
             self.recognise(rows, &loaded)?;
         }
         Ok(loaded)

@@ -2,6 +2,7 @@
 
 use quadric_autodiff::Array;
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
+use std::fmt;
 use std::ops::Range;
 
 /// Which examples.
@@ -32,6 +33,21 @@ impl Rows<'_> {
         match self {
             Self::Range(start, _) => start + position,
             Self::List(rows) => rows[position],
+        }
+    }
+}
+
+/// In messages: the first and the last of them.
+impl fmt::Display for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.len() {
+            0 => f.write_str("no examples of the data"),
+            n => write!(
+                f,
+                "examples {} to {} of the data",
+                self.at(0),
+                self.at(n - 1)
+            ),
         }
     }
 }
