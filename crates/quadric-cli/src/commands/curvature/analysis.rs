@@ -7,11 +7,11 @@ use crate::args::{CurvatureArgs, CurvatureMatrix};
 use crate::bar::Bar;
 use faer::Mat;
 use quadric::core::{
-    BoxOp, Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, Smooth, vector,
+    Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, Smooth, vector,
 };
 use quadric::curvature::{
-    Block, Saved, Spectrum, SpectrumOptions, alignment, blocks, gradient_noise, line, plane,
-    spectrum, steps,
+    Block, ModelTrace, ModelTraceOptions, Saved, Spectrum, SpectrumOptions, alignment, blocks,
+    gradient_noise, line, model_trace, plane, spectrum, steps,
 };
 use quadric::data::Value as Number;
 use quadric::linalg::estimate::DensityOptions;
@@ -98,15 +98,29 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             if slot(&mut all, matrix).is_some() {
                 continue;
             }
-            let op = self.matrix(&problem, matrix)?;
+            let op = problem.matrix(x, Self::of(matrix))?;
+            let layers = blocks(problem.layout());
+            let trace = match self.args.trace > 0.0 {
+                true => {
+                    let options = ModelTraceOptions {
+                        target: self.args.trace,
+                        max_draws: self.args.trace_products,
+                        seed: self.args.seed,
+                        ..ModelTraceOptions::default()
+                    };
+                    model_trace(&problem, x, Self::of(matrix), &layers, &options)?
+                }
+                false => None,
+            };
             let found = self.spectrum(
                 &*op,
                 matrix,
                 (std::mem::take(&mut saved), &all, &vectors),
                 checkpoint.as_deref_mut(),
-                &blocks(problem.layout()),
+                (&layers, trace.as_ref()),
             )?;
             all.gradient_equivalents += found.products as f64 * op.cost().product / work + 1.0;
+            all.gradient_equivalents += trace.map_or(0.0, |t| t.gradients);
             if matrix == self.args.matrix[0] {
                 vectors = columns(&found.vectors);
             }
@@ -122,18 +136,13 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         Ok(all)
     }
 
-    fn matrix<'p>(
-        &self,
-        problem: &'p Supervised<T>,
-        matrix: CurvatureMatrix,
-    ) -> Result<BoxOp<'p, T>> {
-        let matrix = match matrix {
+    fn of(matrix: CurvatureMatrix) -> Matrix {
+        match matrix {
             CurvatureMatrix::Hessian => Matrix::Hessian,
             CurvatureMatrix::Ggn => Matrix::GaussNewton,
             CurvatureMatrix::Fisher => Matrix::Fisher,
             CurvatureMatrix::Covariance => Matrix::Covariance,
-        };
-        problem.matrix(&self.subject.parameters, matrix)
+        }
     }
 
     fn options(&self) -> SpectrumOptions {
@@ -162,11 +171,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         matrix: CurvatureMatrix,
         (saved, all, vectors): (Saved<T>, &Curvature, &[T]),
         mut checkpoint: Option<&mut Checkpoint>,
-        layers: &[Block],
+        (layers, trace): (&[Block], Option<&ModelTrace>),
     ) -> Result<Spectrum<T>> {
         let name = matrix.name();
         let mut failed = None;
-        let found = spectrum(op, layers, &self.options(), saved, &mut |at| {
+        let found = spectrum(op, layers, trace, &self.options(), saved, &mut |at| {
             let part = format!("{}: {name}, {}", self.subject.name, at.phase.name());
             self.bar.tell(&part, at.products, at.of);
             let stopped = self.interrupt.load(Ordering::SeqCst);
