@@ -53,7 +53,7 @@ pub(super) fn written<T: Scalar>(
 }
 
 /// Vectors of a product in the search for eigenpairs, and so the multiplicity that it sees at once.
-const BLOCK: usize = 4;
+const BLOCK: usize = 2;
 
 /// An analysis at work.
 pub(super) struct Run<'a, 'w, T: Scalar> {

@@ -172,9 +172,13 @@ pub(super) fn check_finite<T: Scalar>(image: &[T]) -> Result<()> {
 
 /// Some rows of a block in f64.
 fn widen<T: Scalar>(a: MatRef<'_, T>, rows: std::ops::Range<usize>) -> Mat<f64> {
-    Mat::from_fn(rows.len(), a.ncols(), |i, j| {
-        a[(rows.start + i, j)].to_f64()
-    })
+    let mut wide = Mat::zeros(rows.len(), a.ncols());
+    let part = a.subrows(rows.start, rows.len());
+    for (from, into) in part.col_iter().zip(wide.col_iter_mut()) {
+        let pairs = into.iter_mut().zip(from.iter());
+        pairs.for_each(|(w, v): (&mut f64, &T)| *w = v.to_f64());
+    }
+    wide
 }
 
 /// `AᵀB` with `a` (n, p) and `b` (n, q), summed in f64.
@@ -207,8 +211,9 @@ pub(super) fn subtract<T: Scalar>(a: MatRef<'_, T>, c: MatRef<'_, f64>, y: MatMu
         let mut block = widen(rows.as_ref(), 0..m);
         let part = widen(a, first..first + m);
         matmul(&mut block, Accum::Add, &part, c, -1.0, Par::Seq);
-        for (i, j) in (0..c.ncols()).flat_map(|j| (0..m).map(move |i| (i, j))) {
-            rows[(i, j)] = T::of(block[(i, j)]);
+        for (from, into) in block.col_iter().zip(rows.as_mut().col_iter_mut()) {
+            let pairs = into.iter_mut().zip(from.iter());
+            pairs.for_each(|(v, w): (&mut T, &f64)| *v = T::of(*w));
         }
     });
 }

@@ -264,29 +264,57 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
             return Ok(false);
         }
         self.multiply(&open)?;
-        let mut image = std::mem::take(&mut self.image);
-        let lanes = open.iter().zip(image.chunks_exact_mut(n));
-        let rows = crate::parallel::map(lanes, |_, (p, w)| self.orthogonalise(*p, w));
-        self.image = image;
-        let rows: Vec<(f64, f64)> = rows.into_iter().collect::<Result<_>>()?;
-        self.reserve(probes)?;
+        let rows = self.next_vectors(&open)?;
         let (mut diagonal, mut beside) = (vec![0.0; probes], vec![0.0; probes]);
-        let vectors = &mut self.state.vectors;
-        if !self.options.store_basis && self.state.done > 0 {
-            vectors.drain(..n * probes);
+        let shifts = !self.options.store_basis && self.state.done > 0;
+        if !shifts {
+            self.reserve(probes)?;
+            let len = self.state.vectors.len();
+            self.state.vectors.resize(len + n * probes, T::of(0.0));
         }
-        let from = vectors.len();
-        vectors.resize(from + n * probes, T::of(0.0));
+        let at = self.state.vectors.len() - n * probes;
+        let (before, newest) = self.state.vectors.split_at_mut(at);
+        if shifts {
+            before.copy_from_slice(newest);
+        }
         for ((p, row), w) in open.iter().zip(rows).zip(self.image.chunks_exact(n)) {
             (diagonal[*p], beside[*p]) = row;
             if row.1 > 0.0 {
-                vectors[from + p * n..from + (p + 1) * n].copy_from_slice(w);
+                newest[p * n..(p + 1) * n].copy_from_slice(w);
             }
         }
         self.state.diagonal.extend(diagonal);
         self.state.beside.extend(beside);
         self.state.done += 1;
         Ok(true)
+    }
+
+    /// From the images of the newest vectors of the open starts: for each the diagonal entry and what couples it to the next
+    /// vector, which is left in the place of the image.
+    fn next_vectors(&mut self, open: &[usize]) -> Result<Vec<(f64, f64)>> {
+        let n = self.n;
+        let mut image = std::mem::take(&mut self.image);
+        let used = &mut image[..n * open.len()];
+        let mut diagonal = vec![0.0; open.len()];
+        let passes = if self.options.store_basis { 2 } else { 1 };
+        for pass in 0..passes {
+            let lanes = open.iter().zip(used.chunks_exact_mut(n));
+            let entries =
+                crate::parallel::map(lanes, |_, (p, w)| self.orthogonalise(*p, w, pass == 0));
+            if pass == 0 {
+                diagonal = entries.into_iter().collect::<Result<_>>()?;
+            }
+            if let Some(known) = self.known {
+                known.project(MatMut::from_column_major_slice_mut(used, n, open.len()));
+            }
+        }
+        let lanes = open.iter().zip(&diagonal).zip(used.chunks_exact_mut(n));
+        let rows = crate::parallel::map(lanes, |_, ((p, alpha), w)| {
+            let beta = self.normalised(*p, *alpha, w)?;
+            Ok((*alpha, beta))
+        });
+        self.image = image;
+        rows.into_iter().collect()
     }
 
     fn step_dense(&mut self) -> Result<()> {
@@ -319,19 +347,25 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         let (n, probes) = (self.n, self.options.probes);
         let newest = &self.state.vectors[self.state.vectors.len() - n * probes..];
         self.image.resize(n * probes, T::of(0.0));
-        let mut operand = Vec::new();
+        let mut gathered = Vec::new();
         for (columns, image) in open
             .chunks(self.options.block)
             .zip(self.image.chunks_mut(n * self.options.block))
         {
             let k = columns.len();
-            operand.clear();
-            for p in columns {
-                operand.extend_from_slice(&newest[p * n..(p + 1) * n]);
-            }
+            let first = columns[0];
+            let operand = if columns[k - 1] + 1 == first + k {
+                &newest[first * n..(first + k) * n]
+            } else {
+                gathered.clear();
+                for p in columns {
+                    gathered.extend_from_slice(&newest[p * n..(p + 1) * n]);
+                }
+                &gathered
+            };
             let image = &mut image[..n * k];
             self.op.apply(
-                MatRef::from_column_major_slice(&operand, n, k),
+                MatRef::from_column_major_slice(operand, n, k),
                 MatMut::from_column_major_slice_mut(image, n, k),
             )?;
             check_finite(image)?;
@@ -339,48 +373,50 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         Ok(())
     }
 
-    /// From the image `w` of the newest vector of a start: the diagonal entry, what couples it to the next vector, and that
-    /// vector in `w`.
-    fn orthogonalise(&self, p: usize, w: &mut [T]) -> Result<(f64, f64)> {
+    /// Takes the vectors before out of the image `w` of the newest one of a start, of which the diagonal entry is told.
+    fn orthogonalise(&self, p: usize, w: &mut [T], is_first: bool) -> Result<f64> {
         let (n, probes, done) = (self.n, self.options.probes, self.state.done);
         let vectors = &self.state.vectors;
         let blocks = vectors.len() / (n * probes);
         let vector = |j: usize| &vectors[(j * probes + p) * n..][..n];
         let newest = vector(blocks - 1);
-        let alpha = finite(dot(newest, w))?;
-        let couple = |j: usize| self.state.beside[j * probes + p];
+        let alpha = match is_first {
+            true => finite(dot(newest, w))?,
+            false => 0.0,
+        };
         if self.options.store_basis {
-            for _ in 0..2 {
-                for j in 0..blocks {
-                    axpy(-dot(vector(j), w), vector(j), w);
-                }
-                self.project(w);
+            for j in 0..blocks {
+                axpy(-dot(vector(j), w), vector(j), w);
             }
-        } else {
-            axpy(-alpha, newest, w);
-            if done > 0 {
-                axpy(-couple(done - 1), vector(0), w);
-            }
-            self.project(w);
+            return Ok(alpha);
         }
+        axpy(-alpha, newest, w);
+        if done > 0 {
+            axpy(-self.couple(p, done - 1), vector(0), w);
+        }
+        Ok(alpha)
+    }
+
+    /// What couples step j of a start to the next.
+    fn couple(&self, p: usize, j: usize) -> f64 {
+        self.state.beside[j * self.options.probes + p]
+    }
+
+    /// The length of what is left of an image, which is normalised; 0 where the Krylov space is invariant.
+    fn normalised(&self, p: usize, alpha: f64, w: &mut [T]) -> Result<f64> {
+        let (probes, done) = (self.options.probes, self.state.done);
         // The size of the tridiagonal matrix so far.
         let size = (0..done).fold(alpha.abs(), |m, j| {
             m.max(self.state.diagonal[j * probes + p].abs())
-                .max(couple(j))
+                .max(self.couple(p, j))
         });
-        let floor = (n as f64).sqrt().max(10.0) * T::EPSILON;
+        let floor = (self.n as f64).sqrt().max(10.0) * T::EPSILON;
         let beta = finite(norm2(w))?;
         if done + 1 >= self.reachable() || beta <= floor * size {
-            return Ok((alpha, 0.0));
+            return Ok(0.0);
         }
         normalise(w)?;
-        Ok((alpha, beta))
-    }
-
-    fn project(&self, w: &mut [T]) {
-        if let Some(known) = self.known {
-            known.project(MatMut::from_column_major_slice_mut(w, self.n, 1));
-        }
+        Ok(beta)
     }
 
     /// The density as far as the steps go.

@@ -110,8 +110,8 @@ fn effort(name: &str, tiny: bool) -> Value {
             "ladder": [4, 8], "counts": [12, 24, 48], "products": 400, "columns": 4, "seeds": 2,
         }),
         ("mlp", _) => json!({
-            "reference": { "trace": 200, "forms": 1500, "starts": 64, "steps": 120 },
-            "ladder": [10, 20, 40, 80], "products": 4000, "columns": 16, "seeds": 6,
+            "reference": { "trace": 100, "forms": 500, "starts": 24, "steps": 120 },
+            "ladder": [10, 20, 40], "products": 4000, "columns": 16, "seeds": 6,
             "counts": [12, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768, 1152],
         }),
         _ => json!({

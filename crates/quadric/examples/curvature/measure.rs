@@ -105,6 +105,8 @@ impl Run<'_> {
     fn pairs(&self, count: usize) -> Result<Eigenpairs<f32>> {
         let options = EigenOptions {
             count,
+            // As the analysis of a network does.
+            block: Some(2),
             tolerance: 1e-3,
             ..EigenOptions::default()
         };
