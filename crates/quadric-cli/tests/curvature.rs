@@ -264,14 +264,184 @@ fn wrong_analyses_are_refused() {
             "{found}: {message}"
         );
     }
-    let (code, document) = q.json(&[
-        "curvature",
-        "resnet20",
-        "--data",
-        "x.npy",
-        "--labels",
-        "y.npy",
-    ]);
-    let message = document["error"]["message"].as_str().unwrap();
-    assert!(code == 2 && message.contains("weights"), "{message}");
+    for (arguments, code, part) in [
+        (&["resnet20", "--data", "x.npy"][..], 2, "weights"),
+        (&[model, "--data", "x.npy"], 2, "no targets"),
+        (&[model, "--data", "x.npy", "--l2", "1"], 2, "l2"),
+        (&["glm", "--data", "iris", "--sizes", "3"], 2, "sizes"),
+        (&["glm", model, "--data", "iris"], 2, "networks"),
+        (
+            &["glm", "--data", "iris", "--loss", "one-vs-rest"],
+            2,
+            "one-vs-rest",
+        ),
+        (
+            &["glm", "--data", "iris", "--loss", "logistic"],
+            3,
+            "classes",
+        ),
+        (&["glm", "--data", "x.npy"], 2, "no target"),
+    ] {
+        let (found, document) = q.json(&[&["curvature"], arguments].concat());
+        let message = document["error"]["message"].as_str().unwrap();
+        let told = found == code && message.contains(part);
+        assert!(told, "{arguments:?}: {found}: {message}");
+    }
+}
+
+/// A table of two classes with weights, and what a logistic model of it is made of.
+struct Table {
+    rows: Vec<[f64; 3]>,
+    labels: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Table {
+    fn written(q: &Quadric) -> Self {
+        let mut stream = SeedTree::new(9).child("table").stream(0);
+        let mut table = Self {
+            rows: Vec::new(),
+            labels: Vec::new(),
+            weights: Vec::new(),
+        };
+        let mut text = "a,b,c,answer,s\n".to_owned();
+        for _ in 0..60 {
+            let row = [
+                stream.normal(),
+                3.0 * stream.normal() + 5.0,
+                stream.uniform(),
+            ];
+            let label = f64::from(u8::from(row[0] + stream.normal() > 0.0));
+            let weight = 0.5 + stream.uniform();
+            let word = ["no", "yes"][label as usize];
+            text += &format!("{},{},{},{word},{weight}\n", row[0], row[1], row[2]);
+            table.rows.push(row);
+            table.labels.push(label);
+            table.weights.push(weight);
+        }
+        fs::write(q.path().join("table.csv"), text).unwrap();
+        table
+    }
+
+    /// Hessian and covariance of the gradients at coefficients and an intercept, from their definitions.
+    fn matrices(&self, x: &[f64; 4], l2: f64) -> [faer::Mat<f64>; 2] {
+        let total: f64 = self.weights.iter().sum();
+        let n = self.rows.len() as f64;
+        let mut hessian = faer::Mat::<f64>::zeros(4, 4);
+        let (mut second, mut mean) = (hessian.clone(), faer::Mat::<f64>::zeros(4, 1));
+        for ((row, label), weight) in self.rows.iter().zip(&self.labels).zip(&self.weights) {
+            let z = faer::Mat::from_fn(4, 1, |i, _| if i < 3 { row[i] } else { 1.0 });
+            let u: f64 = (0..4).map(|i| x[i] * z[(i, 0)]).sum();
+            let p = 1.0 / (1.0 + (-u).exp());
+            let share = weight / total;
+            hessian += &z * z.transpose() * faer::Scale(share * p * (1.0 - p));
+            let g = &z * faer::Scale(n * share * (p - label));
+            second += &g * g.transpose() * faer::Scale(1.0 / n);
+            mean += g * faer::Scale(1.0 / n);
+        }
+        let covariance = second - &mean * mean.transpose();
+        (0..3).for_each(|i| hessian[(i, i)] += l2);
+        [hessian, covariance]
+    }
+}
+
+/// The command at zero and at what a fit found, against matrices that are written down.
+#[test]
+fn linear_models_against_dense_matrices() {
+    let q = Quadric::new();
+    let table = Table::written(&q);
+    let reading = ["--target", "answer", "--sample-weight", "s"];
+    let fit = [
+        &["table.csv", "--l2", "0.01", "-o", "fit.safetensors"],
+        &reading[..],
+    ]
+    .concat();
+    let fit = q.fit(&fit).unwrap();
+    let mut x = [0.0; 4];
+    let numbers = [&fit.json["coef"], &fit.json["intercept"]].map(support::floats);
+    x.copy_from_slice(&numbers.concat());
+    let matrix = [
+        "--matrix",
+        "hessian,ggn,fisher,covariance",
+        "-o",
+        "page.html",
+        "--force",
+    ];
+    let file = ["fit.safetensors", "--data", "table.csv"];
+    let weights = ["glm", "--weights", "fit.safetensors", "--data", "table.csv"];
+    let zero = ["glm", "--data", "table.csv", "--l2", "0.01"];
+    for (model, point) in [
+        (file.to_vec(), x),
+        (weights.to_vec(), x),
+        ([&zero[..], &reading[..]].concat(), [0.0; 4]),
+    ] {
+        let (code, found) = q.json(&[&["curvature"], &model[..], &matrix[..]].concat());
+        assert_eq!(code, 0, "{found:#}");
+        assert_eq!(found["parameters"].as_u64(), Some(4));
+        let [hessian, covariance] = table.matrices(&point, 0.01);
+        let mut fisher = hessian.clone();
+        (0..3).for_each(|i| fisher[(i, i)] -= 0.01);
+        for (key, dense) in [
+            ("hessian", &hessian),
+            ("ggn", &hessian),
+            ("fisher", &fisher),
+            ("covariance", &covariance),
+        ] {
+            let mut values = symmetric_eigen(dense.as_ref()).unwrap().values;
+            values.sort_by(|a, b| b.total_cmp(a));
+            let top = found[key]["top"].as_array().unwrap();
+            assert_eq!(top.len(), 4, "{key}: {found:#}");
+            for (e, truth) in top.iter().zip(&values) {
+                near(number(&e["value"]), *truth, values[0]);
+            }
+            let trace: f64 = (0..3).map(|i| dense[(i, i)]).sum();
+            let layers = &found[key]["layers"];
+            assert_eq!(layers[0]["name"], "coefficients");
+            near(number(&layers[0]["trace"]), trace, values[0]);
+            near(number(&layers[1]["trace"]), dense[(3, 3)], values[0]);
+        }
+        if point == x {
+            near(number(&found["loss"]), number(&fit.json["objective"]), 1.0);
+            assert_eq!(
+                found["accuracy"].is_number(),
+                fit.json["accuracy"].is_number()
+            );
+        }
+    }
+    // Only the Hessian without a choice, and some of the rows.
+    let (code, found) = q.json(&["curvature", "glm", "--data", "digits", "--examples", "300"]);
+    assert_eq!(code, 0, "{found:#}");
+    assert_eq!(found["parameters"].as_u64(), Some(650));
+    assert!(found["ggn"].is_null() && found["examples"].as_u64() == Some(300));
+}
+
+/// A file that does not know the classes or the columns of a model.
+#[test]
+fn linear_models_refuse_other_data() {
+    let q = Quadric::new();
+    Table::written(&q);
+    let fit = ["table.csv", "--target", "answer", "-o", "fit.safetensors"];
+    q.fit(&fit).unwrap();
+    fs::write(
+        q.path().join("other.csv"),
+        "a,b,c,answer,s\n1,2,3,maybe,1\n",
+    )
+    .unwrap();
+    fs::write(q.path().join("less.csv"), "a,b,answer\n1,2,yes\n").unwrap();
+    for (change, code, part) in [
+        (&["--data", "other.csv"][..], 3, "maybe"),
+        (&["--data", "less.csv"], 3, "`c`"),
+        (&["--data", "none.csv"], 5, "none.csv"),
+        (&["--data", "table.csv", "--loss", "squared"], 2, "loss"),
+        (
+            &["--data", "table.csv", "--weights", "fit.safetensors"],
+            2,
+            "weights",
+        ),
+    ] {
+        let (found, document) = q.json(&[&["curvature", "fit.safetensors"], change].concat());
+        let message = document["error"]["message"].as_str().unwrap();
+        let told = found == code && message.contains(part);
+        assert!(told, "{change:?}: {found}: {message}");
+    }
 }

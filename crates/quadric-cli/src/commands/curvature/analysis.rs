@@ -7,7 +7,7 @@ use crate::args::{CurvatureArgs, CurvatureMatrix};
 use crate::bar::Bar;
 use faer::Mat;
 use quadric::core::{
-    BoxOp, Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, Smooth, vector,
+    BoxOp, Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, vector,
 };
 use quadric::curvature::{
     Block, Saved, Spectrum, SpectrumOptions, alignment, blocks, gradient_noise, line, plane,
@@ -15,7 +15,6 @@ use quadric::curvature::{
 };
 use quadric::data::Value as Number;
 use quadric::linalg::estimate::DensityOptions;
-use quadric::nn::{Loss, Supervised};
 use quadric::report::{self, Curvature, Landscape};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,10 +23,11 @@ use std::time::Instant;
 /// Points of a line, and of one side of a plane.
 const POINTS: [usize; 2] = [21, 11];
 
-pub(super) struct Analysis<'a, T> {
+pub(super) struct Analysis<'a, T: Scalar> {
     pub(super) args: &'a CurvatureArgs,
     pub(super) subject: &'a Subject<T>,
-    pub(super) loss: Loss,
+    /// The matrices, the first of which gives the directions.
+    pub(super) matrices: &'a [CurvatureMatrix],
     pub(super) interrupt: &'a AtomicBool,
     pub(super) bar: &'a Bar,
     /// Analyses of models before.
@@ -40,8 +40,13 @@ pub(super) fn key(a: &CurvatureArgs) -> String {
         "{:?}",
         (
             (
-                &a.models, &a.weights, &a.data, &a.labels, &a.loss, a.examples
+                &a.models,
+                &a.weights,
+                &a.data.data,
+                &a.data.read,
+                a.examples
             ),
+            (&a.loss, a.delta, a.l2, a.no_intercept),
             (
                 &a.matrix,
                 a.top,
@@ -68,10 +73,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         mut checkpoint: Option<&mut Checkpoint>,
     ) -> Result<Curvature> {
         let (started, x) = (Instant::now(), &self.subject.parameters);
-        let problem = self.subject.problem(self.args, self.loss)?;
+        let problem = self.subject.problem(self.args)?;
+        let problem = &*problem;
         let mut gradient = vec![<T as Scalar>::of(0.0); x.len()];
         let loss = problem.value_grad(x, &mut gradient)?;
-        quadric::curvature::check_repeats(&problem, x, loss, &gradient)?;
+        quadric::curvature::check_repeats(problem, x, loss, &gradient)?;
         let (mut all, mut saved, mut vectors) = match begun {
             Some(begun) => begun,
             None => {
@@ -80,7 +86,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
                     parameters: x.len() as u64,
                     examples: problem.examples() as u64,
                     loss,
-                    accuracy: self.subject.accuracy(self.args, self.loss)?,
+                    accuracy: self.subject.accuracy(self.args)?,
                     gradient_norm: vector::norm2(&gradient),
                     gradient_equivalents: 1.0,
                     ..Curvature::default()
@@ -94,11 +100,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         }
         let before = all.seconds;
         let work = problem.gradient_work()?;
-        for &matrix in &self.args.matrix {
+        for &matrix in self.matrices {
             if slot(&mut all, matrix).is_some() {
                 continue;
             }
-            let op = self.matrix(&problem, matrix)?;
+            let op = self.matrix(problem, matrix)?;
             let found = self.spectrum(
                 &*op,
                 matrix,
@@ -107,15 +113,15 @@ impl<T: Scalar + Number> Analysis<'_, T> {
                 &blocks(problem.layout()),
             )?;
             all.gradient_equivalents += found.products as f64 * op.cost().product / work + 1.0;
-            if matrix == self.args.matrix[0] {
+            if matrix == self.matrices[0] {
                 vectors = columns(&found.vectors);
             }
             *slot(&mut all, matrix) = Some(document::spectrum(&found, self.args.damping)?);
             all.seconds = before + started.elapsed().as_secs_f64();
         }
-        self.directions(&problem, &gradient, &vectors, &mut all)?;
-        if self.args.matrix.contains(&CurvatureMatrix::Covariance) {
-            let noise = gradient_noise(&problem, x, &gradient, self.args.seed)?;
+        self.directions(problem, &gradient, &vectors, &mut all)?;
+        if self.matrices.contains(&CurvatureMatrix::Covariance) {
+            let noise = gradient_noise(problem, x, &gradient, self.args.seed)?;
             all.noise_scale = Some(noise.simple_scale).filter(|s| s.is_finite());
         }
         all.seconds = before + started.elapsed().as_secs_f64();
@@ -124,7 +130,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
 
     fn matrix<'p>(
         &self,
-        problem: &'p Supervised<T>,
+        problem: &'p dyn Model<T>,
         matrix: CurvatureMatrix,
     ) -> Result<BoxOp<'p, T>> {
         let matrix = match matrix {
@@ -197,7 +203,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
     /// The share of the gradient in the top eigenvectors of the first matrix, and the loss along these.
     fn directions(
         &self,
-        problem: &Supervised<T>,
+        problem: &dyn Model<T>,
         gradient: &[T],
         vectors: &[T],
         all: &mut Curvature,
@@ -213,7 +219,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             return Ok(());
         }
         let vector = |j: usize| &vectors[j * n..(j + 1) * n];
-        let first = slot(all, self.args.matrix[0]).as_ref();
+        let first = slot(all, self.matrices[0]).as_ref();
         let values: Vec<f64> =
             first.map_or(Vec::new(), |m| m.top.iter().map(|e| e.value).collect());
         let along = steps(self.args.radius, POINTS[0])?;
