@@ -216,6 +216,7 @@ fn examples_come_from_any_file() {
             3,
             ["x.csv", "(n, 3)"],
         ),
+        (&["--data", "x.csv", "--divide", "0"], 2, ["divide", "0"]),
         (
             &["--data", "x.csv", "--sample-weight", "a"],
             2,
@@ -257,6 +258,10 @@ fn images_come_from_their_files() {
     };
     let found = check(&["--data", "t-images-idx3-ubyte"]);
     assert_eq!(found, check(&["--data", "x.npy", "--labels", "y.npy"]));
+    let shares: Vec<f64> = wide.iter().map(|p| p / 255.0).collect();
+    save(&q, "shares.npy", &[2, 28, 28, 1], &shares);
+    let found = check(&["--data", "t-images-idx3-ubyte", "--divide", "255"]);
+    assert_eq!(found, check(&["--data", "shares.npy", "--labels", "y.npy"]));
 
     // Two records; as an array with the channels last.
     let record = |k: usize| (0..3072).map(move |i| ((i * 31 + k * 101) % 255) as u8);

@@ -37,6 +37,8 @@ pub struct FileExamples {
     inputs: Vec<Part>,
     targets: Option<Part>,
     count: usize,
+    /// What real inputs are divided by.
+    divisor: f64,
 }
 
 /// What an array is read from.
@@ -76,7 +78,24 @@ impl FileExamples {
             inputs: parts,
             targets: None,
             count,
+            divisor: 1.0,
         })
+    }
+
+    /// The same with real inputs divided by a number, such as 255 for pixels.
+    ///
+    /// # Errors
+    /// A divisor that is zero or not finite.
+    pub fn divided(mut self, by: f64) -> Result<Self> {
+        if by == 0.0 || !by.is_finite() {
+            return Err(Error::argument(
+                "divide",
+                by,
+                "a finite number other than 0",
+            ));
+        }
+        self.divisor = by;
+        Ok(self)
     }
 
     /// The same with a file of targets ([`Loss::target`](crate::Loss::target)): an array, the one target of a table without
@@ -196,9 +215,16 @@ impl<T: Scalar + Value> Source<T> for FileExamples {
     }
 
     fn read(&self, rows: Rows<'_>, arrays: &mut [Array<T>]) -> Result<()> {
-        for (part, array) in self.inputs.iter().chain(&self.targets).zip(arrays) {
+        let parts = self.inputs.iter().chain(&self.targets);
+        for (i, (part, array)) in parts.zip(arrays).enumerate() {
             match array {
-                Array::Float(v) => part.append(rows, <T as Scalar>::of(0.0), v)?,
+                Array::Float(v) => {
+                    part.append(rows, <T as Scalar>::of(0.0), v)?;
+                    if self.divisor != 1.0 && i < self.inputs.len() {
+                        let divided = |v: &mut T| *v = <T as Scalar>::of(v.to_f64() / self.divisor);
+                        v.iter_mut().for_each(divided);
+                    }
+                }
                 Array::Index(v) => part.append(rows, 0, v)?,
             }
         }

@@ -80,6 +80,9 @@ pub(crate) struct ExampleArgs {
     /// memory.
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) data: Vec<String>,
+    /// Divide the real inputs of a network by this number, such as 255 for pixels.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) divide: Option<f64>,
     /// Examples of a network in memory at a time.
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) batch: usize,

@@ -52,7 +52,10 @@ impl<'a> Opened<'a> {
         let files = names
             .into_iter()
             .map(|name| self.input(name, target.is_some()));
-        let examples = FileExamples::new(network, &files.collect::<Result<Vec<_>>>()?)?;
+        let mut examples = FileExamples::new(network, &files.collect::<Result<Vec<_>>>()?)?;
+        if let Some(by) = args.divide {
+            examples = examples.divided(by)?;
+        }
         match (target, &args.read.labels) {
             (None, None) => Ok(examples),
             (None, Some(path)) => {

@@ -63,6 +63,7 @@ fn refuse_networks(a: &CurvatureArgs) -> Result<()> {
         ("dim", !reading.dim.is_empty()),
         ("external-data", reading.external_data),
         ("torch", a.torch),
+        ("divide", a.data.divide.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
