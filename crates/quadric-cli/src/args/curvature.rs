@@ -38,7 +38,8 @@ pub(crate) struct CurvatureArgs {
     /// A linear model without an intercept. Model files know whether they have one.
     #[arg(long, help_heading = "Model")]
     pub(crate) no_intercept: bool,
-    /// The matrices, separated by commas: hessian, ggn (Gauss-Newton), fisher, covariance (of the gradients of examples). Default:
+    /// The matrices, separated by commas: hessian, ggn (Gauss-Newton), fisher, sampled-fisher (of targets that the model draws),
+    /// empirical-fisher (of the targets of the data), covariance (of the gradients of examples; with the noise scales). Default:
     /// hessian,ggn; of linear models, where both are the same, hessian.
     #[arg(
         long,
@@ -47,6 +48,9 @@ pub(crate) struct CurvatureArgs {
         help_heading = "Analysis"
     )]
     pub(crate) matrix: Vec<CurvatureMatrix>,
+    /// Targets that sampled-fisher draws for each example.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Analysis")]
+    pub(crate) draws: usize,
     /// Largest eigenvalues of each matrix.
     #[arg(long, value_name = "K", default_value_t = 5, help_heading = "Analysis")]
     pub(crate) top: usize,
@@ -140,11 +144,13 @@ pub(crate) struct CurvatureArgs {
     pub(crate) checkpoint_every: f64,
 }
 
-/// A matrix of a network.
+/// A matrix of a model.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CurvatureMatrix {
     Hessian,
     Ggn,
     Fisher,
+    SampledFisher,
+    EmpiricalFisher,
     Covariance,
 }

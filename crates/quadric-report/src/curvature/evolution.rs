@@ -323,7 +323,7 @@ fn row(c: &Checkpoint) -> Row {
             precise(r.loss),
             r.accuracy.map_or_else(|| "–".to_owned(), accuracy),
             number_raised(r.gradient_norm),
-            optional(r.noise_scale),
+            optional(r.noise_scale.map(|e| e.value)),
             r.gradient_alignment.map_or_else(|| "–".to_owned(), percent),
             number_raised(r.gradient_equivalents),
         ],

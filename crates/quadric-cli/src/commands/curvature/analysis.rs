@@ -14,7 +14,7 @@ use quadric::curvature::{
     spectrum, steps,
 };
 use quadric::data::Value as Number;
-use quadric::linalg::estimate::DensityOptions;
+use quadric::linalg::estimate::{DensityOptions, Estimate};
 use quadric::report::{self, Curvature, Landscape};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,9 @@ use std::time::Instant;
 
 /// Points of a line, and of one side of a plane.
 const POINTS: [usize; 2] = [21, 11];
+
+/// Products of the Hessian that the noise scale takes about at most.
+const NOISE: usize = 200;
 
 pub(super) struct Analysis<'a, T: Scalar> {
     pub(super) args: &'a CurvatureArgs,
@@ -44,6 +47,7 @@ pub(super) fn key(a: &CurvatureArgs) -> String {
                 &a.weights,
                 &a.data.data,
                 &a.data.read,
+                a.data.divide,
                 a.examples
             ),
             (&a.loss, a.delta, a.l2, a.no_intercept),
@@ -53,7 +57,8 @@ pub(super) fn key(a: &CurvatureArgs) -> String {
                 a.bottom,
                 a.tolerance,
                 a.trace,
-                a.trace_products
+                a.trace_products,
+                a.draws
             ),
             (
                 a.density, a.steps, a.layers, a.radius, a.damping, a.dtype, a.seed
@@ -121,11 +126,35 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         }
         self.directions(problem, &gradient, &vectors, &mut all)?;
         if self.matrices.contains(&CurvatureMatrix::Covariance) {
-            let noise = gradient_noise(problem, x, &gradient, self.args.seed)?;
-            all.noise_scale = Some(noise.simple_scale).filter(|s| s.is_finite());
+            self.noise(problem, &gradient, &mut all)?;
         }
         all.seconds = before + started.elapsed().as_secs_f64();
         Ok(all)
+    }
+
+    /// The noise scales, the first with the trace of the covariance that is known.
+    fn noise(&self, problem: &dyn Model<T>, gradient: &[T], all: &mut Curvature) -> Result<()> {
+        let x = &self.subject.parameters;
+        let known = all.covariance.as_ref().and_then(|m| m.trace);
+        let known = known.map(|t| Estimate {
+            value: t.value,
+            low: t.low,
+            high: t.high,
+            level: t.level,
+        });
+        let part = format!("{}: noise", self.subject.name);
+        let watch = |products: usize| {
+            self.bar.tell(&part, products, NOISE);
+            match self.interrupt.load(Ordering::SeqCst) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let noise = gradient_noise(problem, x, gradient, known, self.args.seed, &watch)?;
+        all.noise_scale = noise.simple_scale.and_then(document::estimate);
+        all.hessian_noise_scale = noise.scale.and_then(document::estimate);
+        all.gradient_equivalents += noise.work / problem.gradient_work()?;
+        Ok(())
     }
 
     fn matrix<'p>(
@@ -137,6 +166,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             CurvatureMatrix::Hessian => Matrix::Hessian,
             CurvatureMatrix::Ggn => Matrix::GaussNewton,
             CurvatureMatrix::Fisher => Matrix::Fisher,
+            CurvatureMatrix::SampledFisher => Matrix::SampledFisher {
+                draws: self.args.draws,
+                seed: self.args.seed,
+            },
+            CurvatureMatrix::EmpiricalFisher => Matrix::EmpiricalFisher,
             CurvatureMatrix::Covariance => Matrix::Covariance,
         };
         problem.matrix(&self.subject.parameters, matrix)
@@ -270,6 +304,8 @@ fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spe
         CurvatureMatrix::Hessian => &mut all.hessian,
         CurvatureMatrix::Ggn => &mut all.ggn,
         CurvatureMatrix::Fisher => &mut all.fisher,
+        CurvatureMatrix::SampledFisher => &mut all.sampled_fisher,
+        CurvatureMatrix::EmpiricalFisher => &mut all.empirical_fisher,
         CurvatureMatrix::Covariance => &mut all.covariance,
     }
 }

@@ -43,7 +43,14 @@ pub(crate) fn run(a: &CurvatureArgs, global: &Global, interrupt: &AtomicBool) ->
 
 /// Whether every eigenvalue that was asked for converged.
 fn is_converged(c: &Curvature) -> bool {
-    let matrices = [&c.hessian, &c.ggn, &c.fisher, &c.covariance];
+    let matrices = [
+        &c.hessian,
+        &c.ggn,
+        &c.fisher,
+        &c.sampled_fisher,
+        &c.empirical_fisher,
+        &c.covariance,
+    ];
     let pairs = |m: &report::Spectrum| m.top.iter().chain(&m.bottom).all(|e| e.converged);
     matrices.into_iter().flatten().all(pairs)
 }
@@ -140,6 +147,8 @@ impl CurvatureMatrix {
             Self::Hessian => "Hessian",
             Self::Ggn => "Gauss-Newton",
             Self::Fisher => "Fisher",
+            Self::SampledFisher => "sampled Fisher",
+            Self::EmpiricalFisher => "empirical Fisher",
             Self::Covariance => "covariance",
         }
     }
