@@ -23,7 +23,7 @@ pub struct Noise {
 }
 
 /// Products with `(HC + CH)/2` at most; fewer parameters make its trace exact.
-const PRODUCTS: usize = 100;
+const PRODUCTS: usize = 60;
 
 /// The noise of the gradient g of a model at a point, to about five per cent. The trace of the covariance is estimated, too, if
 /// it is not known. `watch` is called after every product.

@@ -154,7 +154,7 @@ fn the_sentences_are_true() {
     for part in [
         "The noise scale is 5400 (95 % confidence: 5100 to 5700): the mean",
         "how much each direction matters, the noise scale is 2300 (95 % confidence: 2100 to 2500).",
-        "The density is estimated from 8 random starts of 60 Lanczos steps each: at each place its band holds the smoothed \
+        "The density of the Hessian is estimated from 8 random starts of 60 Lanczos steps each: at each place its band holds the smoothed \
          density with 95 % confidence, and where that is above a hundredth of its peak the band is ±50 % of it in the median \
          and ±50 % at worst.",
     ] {

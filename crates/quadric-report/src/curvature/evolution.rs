@@ -382,10 +382,7 @@ pub fn evolution_text(e: &Evolution, width: Option<usize>, colour: bool) -> Resu
                     super::text::value(m.top.first()),
                     super::text::value(m.bottom.first()),
                     trace.map_or_else(|| "-".to_owned(), |t| number(t.value)),
-                    trace.map_or_else(
-                        || "-".to_owned(),
-                        |t| format!("{} to {}", number(t.low), number(t.high)),
-                    ),
+                    trace.map_or_else(|| "-".to_owned(), |t| super::text::interval(t.low, t.high)),
                 ],
             );
         }

@@ -24,7 +24,7 @@ pub fn findings(c: &Curvature) -> Vec<String> {
             all.extend(negative(matrix));
         }
         all.extend(bulk(matrix));
-        all.extend(matrix.density.as_ref().and_then(band));
+        all.extend(matrix.density.as_ref().and_then(|d| band(name, d)));
         all.extend(layers(name, matrix));
         all.extend(trace(name, matrix));
     } else {
@@ -237,7 +237,7 @@ fn bulk(matrix: &Spectrum) -> Option<String> {
 }
 
 /// How sure a density is: its band in words, where the density is high enough to be seen.
-fn band(density: &Density) -> Option<String> {
+fn band(name: &str, density: &Density) -> Option<String> {
     if density.level >= 1.0 || density.starts == 0 {
         return None;
     }
@@ -258,12 +258,12 @@ fn band(density: &Density) -> Option<String> {
     errors.sort_by(f64::total_cmp);
     let (Some(middle), Some(worst)) = (errors.get(errors.len() / 2), errors.last()) else {
         return Some(format!(
-            "The density is estimated from {how}; nothing is known of its error."
+            "The density of the {name} is estimated from {how}; nothing is known of its error."
         ));
     };
     let (level, middle, worst) = (percent(density.level), percent(*middle), percent(*worst));
     Some(format!(
-        "The density is estimated from {how}: at each place its band holds the smoothed density with {level} confidence, and where \
+        "The density of the {name} is estimated from {how}: at each place its band holds the smoothed density with {level} confidence, and where \
          that is above a hundredth of its peak the band is ±{middle} of it in the median and ±{worst} at worst."
     ))
 }

@@ -80,7 +80,7 @@ pub(super) fn wrap(sentence: &str, width: usize) -> String {
 }
 
 /// The ends of an interval.
-fn interval(low: f64, high: f64) -> String {
+pub(super) fn interval(low: f64, high: f64) -> String {
     match low < high {
         true => format!("{} to {}", number(low), number(high)),
         false => "exact".to_owned(),
@@ -91,13 +91,19 @@ fn optional(v: Option<f64>) -> String {
     v.map_or_else(|| "-".to_owned(), number)
 }
 
+/// Errors below this share of an eigenvalue are not worth a column of a terminal.
+const EXACT: f64 = 1e-10;
+
 /// An eigenvalue with its error, and a mark if it has not converged.
 pub(super) fn value(e: Option<&Eigenvalue>) -> String {
     e.map_or_else(
         || "-".to_owned(),
         |e| {
             let mark = if e.converged { "" } else { "~" };
-            format!("{mark}{}", measured(e.value, e.residual, number))
+            match e.residual < EXACT * e.value.abs() {
+                true => format!("{mark}{}", precise(e.value)),
+                false => format!("{mark}{}", measured(e.value, e.residual, number)),
+            }
         },
     )
 }

@@ -24,7 +24,7 @@ use std::time::Instant;
 const POINTS: [usize; 2] = [21, 11];
 
 /// Products of the Hessian that the noise scale takes about at most.
-const NOISE: usize = 200;
+const NOISE: usize = 121;
 
 pub(super) struct Analysis<'a, T: Scalar> {
     pub(super) args: &'a CurvatureArgs,
