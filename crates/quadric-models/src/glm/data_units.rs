@@ -7,7 +7,6 @@ mod operators;
 mod taps;
 
 use super::build::{self, GlmOptions};
-use super::hessian;
 use super::samples::{Samples, Targets as Labels, softmax};
 use super::{Contrast, LinearModel};
 use crate::Loss;
@@ -443,17 +442,5 @@ impl<T: Scalar> RawGlm<T> {
     fn pass(&self) -> f64 {
         let (n, k) = (self.samples.len() as f64, self.samples.outputs() as f64);
         k * (4.0 * self.z.stored() as f64 + 8.0 * n)
-    }
-
-    /// Turns products (rows, vectors k) into those with the second derivatives of the losses.
-    fn weigh(
-        &self,
-        curvatures: &[T],
-        vectors: usize,
-        rows: std::ops::Range<usize>,
-        u: &[T],
-        r: &mut [T],
-    ) {
-        hessian::weigh(&self.samples, curvatures, vectors, rows, u, r);
     }
 }

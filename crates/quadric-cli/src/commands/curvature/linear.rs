@@ -1,5 +1,6 @@
 //! Linear models that are analysed: as `quadric fit` wrote them, or at zero.
 
+use super::super::model::named::is_file;
 use super::super::{fitted, problem};
 use super::subject::{Kind, Subject, rows, stem};
 use crate::args::{CurvatureArgs, L2, ModelArgs};
@@ -19,7 +20,8 @@ const NAME: &str = "glm";
 /// # Errors
 /// Some are, and others are not.
 pub(super) fn is_linear(a: &CurvatureArgs) -> Result<bool> {
-    let linear = |name: &String| name == NAME || ModelFile::is_model(Path::new(name));
+    let linear =
+        |name: &String| name == NAME || !is_file(name) && ModelFile::is_model(Path::new(name));
     let count = a.models.iter().filter(|m| linear(m)).count();
     match count {
         0 => Ok(false),

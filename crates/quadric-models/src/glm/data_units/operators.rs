@@ -1,5 +1,6 @@
 //! Linear maps of a model in the units of its data.
 
+use super::super::hessian::weigh;
 use super::RawGlm;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
@@ -51,7 +52,7 @@ impl<'a, T: Scalar> RowForm<'a, T> {
     fn weigh(&self, vectors: usize, rows: Range<usize>, u: &[T], r: &mut [T]) {
         let glm = self.glm;
         match &self.each {
-            Each::Curvatures(c) => glm.weigh(c, vectors, rows, u, r),
+            Each::Curvatures(c) => weigh(&glm.samples, c, vectors, rows, u, r),
             Each::Slopes { slopes, scale } => {
                 r.fill(T::of(0.0));
                 self.outer(slopes, |_| *scale, vectors, rows, u, r);
