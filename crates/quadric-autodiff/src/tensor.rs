@@ -26,6 +26,15 @@ pub struct Tensor<'t> {
     pub(crate) var: Var,
 }
 
+impl Tensor<'_> {
+    /// Whether both are one value: the same input, or the result of the same equation. Equal equations are emitted once, so this
+    /// tells, too, whether two ways of computing something are one.
+    pub fn is(self, other: Self) -> bool {
+        std::ptr::eq(self.tracer, other.tracer)
+            && (self.level, self.var) == (other.level, other.var)
+    }
+}
+
 macro_rules! unary_methods {
     ($($(#[$doc:meta])* $name:ident = $op:expr;)*) => {
         /// Functions of one entry at a time.

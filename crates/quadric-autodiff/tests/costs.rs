@@ -6,7 +6,7 @@
 mod networks;
 
 use networks::programs::{self, Network};
-use quadric_autodiff::Program;
+use quadric_autodiff::{Array, Data, Program};
 use std::collections::HashMap;
 
 fn gradient_and_product(network: &Network) -> (Program, Program) {
@@ -150,4 +150,26 @@ fn costs_of_dense_layers_follow_the_formula() {
     assert!(close(along, 2 * first + 6 * others), "{along}");
     let along = network.gauss_newton.flops_along_directions();
     assert!(close(along, 2 * first + 4 * others), "{along}");
+}
+
+/// The squared length of an outer product does not need the product, nor the arrangement it is in, and what is cut out of one
+/// part of a join does not need the others.
+#[test]
+fn what_need_not_be_computed_costs_nothing() {
+    let program = Program::trace(|t| {
+        let (a, b) = (t.input("a", [1, 30]), t.input("b", [1, 50]));
+        let outer = a.transpose().matmul(b).reshape([1500]);
+        let joined = outer.concat(&[b.matmul(t.input("c", [50, 50])).reshape([50])], 0);
+        let square = joined.slice(0, 0..1500).square().sum_all();
+        assert!(square.is(a.square().sum_all() * b.square().sum_all()));
+        assert!(!square.is(b.square().sum_all()));
+        vec![square]
+    })
+    .expect("shapes fit");
+    // Squares and their sums, and one product.
+    assert!(program.flops() <= 2 * (30 + 50) + 1, "{}", program.flops());
+    let (a, b, c) = (vec![2.0; 30], vec![3.0; 50], vec![1.0; 2500]);
+    let given = [Data::Float(&a[..]), Data::Float(&b), Data::Float(&c)];
+    let found = program.run::<f64>(&given).expect("a value");
+    assert_eq!(found, vec![Array::Float(vec![120.0 * 450.0])]);
 }

@@ -2,6 +2,7 @@
 
 use crate::{BoxOp, Layout, Result, Scalar, TwiceSmooth};
 use faer::MatRef;
+use std::ops::Range;
 
 /// A curvature, information or noise matrix (d, d) of a [`Model`] with N examples, losses `ℓ_n`, outputs `f_n` and weights `w_n`;
 /// `F = Σ w_n ℓ_n / Σ w_n`, and an example's weight is 1 unless it has many labels, or labels that do not count.
@@ -12,6 +13,9 @@ pub enum Matrix {
     /// `Σ J_nᵀ Λ_n J_n / Σ w_n`, for the Jacobian J of the outputs and the second derivatives Λ of the losses by the outputs
     /// (Schraudolph 2002).
     GaussNewton,
+    /// What [`Matrix::Hessian`] adds to [`Matrix::GaussNewton`]: `Σ_n Σ_c (∂ℓ_n/∂f_nc) ∇²f_nc / Σ w_n`, small where the outputs fit
+    /// (the functional Hessian of Singh, Bachmann, Hofmann, arXiv 2106.16225).
+    Functional,
     /// The covariance of the gradients of targets that the model itself would draw, `Σ J_nᵀ E[s sᵀ] J_n / Σ w_n` for the score s
     /// of the outputs. Equal to the Gauss-Newton matrix where the loss is minus the logarithm of a density in its natural
     /// parameters (Martens 2014).
@@ -33,7 +37,7 @@ pub enum Matrix {
 impl Matrix {
     /// Whether it has no negative eigenvalues, whatever the network; losses here are convex in the outputs.
     pub fn is_psd(self) -> bool {
-        self != Self::Hessian
+        !matches!(self, Self::Hessian | Self::Functional)
     }
 }
 
@@ -125,6 +129,28 @@ pub trait Model<T: Scalar>: TwiceSmooth<T> {
     /// # Errors
     /// As [`Model::matrix`].
     fn gradients(&self, x: &[T], targets: Targets) -> Result<BoxOp<'_, T>>;
+
+    /// For each segment of the layout `Σ_n ‖∂_segment ℓ_n‖²` over the examples, not divided by weights; for [`Backward::Fisher`]
+    /// `Σ_n ‖J_nᵀ S_n‖²_F`, the rows of the segment: so traces of the diagonal blocks of Fisher matrices without an error.
+    ///
+    /// # Errors
+    /// As [`Model::taps`].
+    fn squares(&self, x: &[T], backward: Backward) -> Result<Vec<f64>>;
+
+    /// Draws of random numbers whose means are traces: for each of `draws` and each segment of the layout, `Σ_n z_nᵀ A_n z_n`
+    /// restricted to the segment, not divided by weights, where `A_n` is what example n adds to `matrix`, [`Matrix::Hessian`] or
+    /// [`Matrix::Functional`], and the signs `z_n` of the examples are independent. They scatter less than those of Hutchinson's
+    /// estimate, whose signs are the same for all examples. A draw costs about as much as a product.
+    ///
+    /// # Errors
+    /// As [`Model::taps`], and another matrix.
+    fn forms(
+        &self,
+        x: &[T],
+        matrix: Matrix,
+        draws: Range<usize>,
+        seed: u64,
+    ) -> Result<Vec<Vec<f64>>>;
 
     /// Calls `visit` with what went through each layer, batch by batch. Layers come in the order of the evaluation; a layer that
     /// is used many times comes each time. Parameters of other layers (normalisations, embeddings) have none.

@@ -73,7 +73,7 @@ pub(crate) fn walks<T: Scalar>(
             let scale = model.counting()? / (weight * weight);
             Ok((vec![gradient(Targets::Data)], scale))
         }
-        Matrix::Hessian | Matrix::GaussNewton | Matrix::Covariance => Err(Error::argument(
+        _ => Err(Error::argument(
             "matrix",
             format!("{matrix:?}"),
             "a Fisher matrix: exact, sampled or empirical",

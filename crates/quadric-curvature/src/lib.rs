@@ -20,6 +20,7 @@ mod place;
 mod refine;
 mod repeats;
 mod spectrum;
+mod traces;
 mod watched;
 mod written;
 
@@ -43,4 +44,5 @@ pub use spectrum::{
     At, BlockSpectrum, Eigenvalue, Phase, Saved, Spectrum, SpectrumOptions, SpectrumWatch, Trace,
     spectrum,
 };
+pub use traces::{ModelTrace, ModelTraceOptions, model_trace};
 pub use watched::{Watch, Watched};

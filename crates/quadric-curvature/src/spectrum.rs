@@ -3,6 +3,7 @@
 mod run;
 
 use crate::blocks::Block;
+use crate::traces::ModelTrace;
 use faer::Mat;
 use quadric_core::{Error, Ints, LinearOperator, Result, Scalar, State, Visitor};
 use quadric_linalg::estimate::{Density, DensityOptions, Estimate};
@@ -214,7 +215,8 @@ pub struct At<'a, T: Scalar> {
 pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send + 'a;
 
 /// Analyses a symmetric operator (d, d) whose coordinates belong to layers, from the beginning or from where an earlier analysis
-/// with the same options was saved.
+/// with the same options was saved. A trace (and those of the layers) that is [known already](crate::model_trace) is taken as it
+/// is.
 ///
 /// ```
 /// use quadric_curvature::{Block, Saved, SpectrumOptions, spectrum};
@@ -225,7 +227,7 @@ pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send 
 /// let half = |name: &str, range| Block { name: name.to_owned(), range };
 /// let layers = [half("first", 0..1500), half("second", 1500..3000)];
 /// let options = SpectrumOptions::default();
-/// let found = spectrum(&matrix, &layers, &options, Saved::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let found = spectrum(&matrix, &layers, None, &options, Saved::default(), &mut |_| ControlFlow::Continue(()))?;
 /// assert!(found.top[0].converged && (found.top[0].value - 1.0).abs() < 1e-3);
 /// assert!(found.trace.expect("a trace").value.contains(10.0));
 /// assert!(found.layers[1].trace.high < 0.1);
@@ -233,11 +235,12 @@ pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send 
 /// ```
 ///
 /// # Errors
-/// Options out of range, an operator that is not symmetric, products that are not finite, those of the operator, numbers that
+/// Options out of range, an operator that is not symmetric, a trace of other layers, products that are not finite, those of the operator, numbers that
 /// do not go with it or the options, and [`Stopped`](quadric_core::ErrorKind::Stopped) where the watch breaks off.
 pub fn spectrum<T: Scalar>(
     op: &dyn LinearOperator<T>,
     layers: &[Block],
+    trace: Option<&ModelTrace>,
     options: &SpectrumOptions,
     saved: Saved<T>,
     watch: &mut SpectrumWatch<'_, T>,
@@ -250,15 +253,19 @@ pub fn spectrum<T: Scalar>(
         let found = format!("{:?} of `{}`", layer.range, layer.name);
         return Err(Error::argument("layers", found, &format!("within 0..{n}")));
     }
+    if let Some(trace) = trace.filter(|t| t.blocks.len() != layers.len()) {
+        let found = trace.blocks.len();
+        return Err(Error::shape("the traces of layers", found, layers.len()));
+    }
     if n <= options.smallest() {
         let (dense, products) = run::written(op, watch)?;
         let still = &mut |_: &At<'_, T>| ControlFlow::Continue(());
-        let mut found =
-            Run::new(&dense, layers, options, Saved::default(), still, true)?.finish()?;
+        let saved = Saved::default();
+        let mut found = Run::new(&dense, layers, options, saved, still, true)?.finish(None)?;
         found.products = products;
         return Ok(found);
     }
-    Run::new(op, layers, options, saved, watch, false)?.finish()
+    Run::new(op, layers, options, saved, watch, false)?.finish(trace)
 }
 
 impl SpectrumOptions {

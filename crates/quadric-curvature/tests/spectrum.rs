@@ -105,9 +105,14 @@ fn halves(n: usize) -> [Block; 2] {
 
 fn analysed(matrix: &Known, options: &SpectrumOptions) -> Spectrum<f64> {
     let n = matrix.values.len();
-    spectrum(matrix, &halves(n), options, Saved::default(), &mut |_| {
-        ControlFlow::Continue(())
-    })
+    spectrum(
+        matrix,
+        &halves(n),
+        None,
+        options,
+        Saved::default(),
+        &mut |_| ControlFlow::Continue(()),
+    )
     .expect("an analysis")
 }
 
@@ -199,7 +204,7 @@ fn saved_analyses_go_on() {
         let found = loop {
             let mut told = 0;
             let mut kept = None;
-            let result = spectrum(&matrix, &layers, &options, saved, &mut |at| {
+            let result = spectrum(&matrix, &layers, None, &options, saved, &mut |at| {
                 told += 1;
                 // A part that cannot be divided goes through at some time.
                 if told < every + rounds {
@@ -237,7 +242,7 @@ fn wrong_questions_are_refused() {
     let go = &mut |_: &quadric_curvature::At<'_, f64>| ControlFlow::Continue(());
     let options = SpectrumOptions::default();
     let empty = Known::new(Vec::new());
-    let error = spectrum(&empty, &[], &options, Saved::default(), go).expect_err("nothing");
+    let error = spectrum(&empty, &[], None, &options, Saved::default(), go).expect_err("nothing");
     assert!(error.to_string().contains("parameters"), "{error}");
     let matrix = Known::new(vec![1.0; 10]);
     let layers = [Block {
@@ -245,12 +250,13 @@ fn wrong_questions_are_refused() {
         range: 5..11,
     }];
     let error =
-        spectrum(&matrix, &layers, &options, Saved::default(), go).expect_err("no such row");
+        spectrum(&matrix, &layers, None, &options, Saved::default(), go).expect_err("no such row");
     assert!(error.to_string().contains("beyond"), "{error}");
     // More pairs than there are rows: all there are.
     let found = spectrum(
         &matrix,
         &[],
+        None,
         &SpectrumOptions { top: 20, ..options },
         Saved::default(),
         go,

@@ -1,8 +1,10 @@
 //! The mean loss of a network over examples: a problem like any other.
 
+mod forms;
 mod loaded;
 mod operator;
 mod source;
+mod squares;
 mod taps;
 mod traced;
 
@@ -537,6 +539,7 @@ impl<T: Scalar> Model<T> for Supervised<T> {
         let by_example = counting / (weight * weight);
         let (map, scale) = match matrix {
             Matrix::Hessian => (Map::Hessian, weight.recip()),
+            Matrix::Functional => (Map::Functional, weight.recip()),
             // All losses are minus the logarithms of densities in their natural parameters.
             Matrix::GaussNewton | Matrix::Fisher => (Map::GaussNewton, weight.recip()),
             Matrix::SampledFisher { draws, seed } => {
@@ -574,6 +577,20 @@ impl<T: Scalar> Model<T> for Supervised<T> {
         let maps = (Map::Combine(targets), Map::Slopes(targets));
         let scale = counting / weight;
         Ok(Box::new(Mapped::new(self, x, maps, scale, false)))
+    }
+
+    fn squares(&self, x: &[T], backward: Backward) -> Result<Vec<f64>> {
+        self.sums_of_squares(x, backward)
+    }
+
+    fn forms(
+        &self,
+        x: &[T],
+        matrix: Matrix,
+        draws: Range<usize>,
+        seed: u64,
+    ) -> Result<Vec<Vec<f64>>> {
+        self.forms_of_examples(x, matrix, draws, seed)
     }
 
     fn taps(

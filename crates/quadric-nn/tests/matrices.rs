@@ -2,7 +2,7 @@
 
 use faer::{Mat, MatRef};
 use quadric_autodiff::Array;
-use quadric_core::{FiniteSum, Matrix, Model, Objective, Problem, Smooth, Targets};
+use quadric_core::{Backward, FiniteSum, Matrix, Model, Objective, Problem, Smooth, Targets};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{Error, ErrorKind, LinearOperator, Result};
 use quadric_nn::layers::{BatchNorm, Dense, batch_norm, dense, dropout};
@@ -431,4 +431,78 @@ fn differences(p: &Supervised<f64>, x: &[f64]) {
     hessian.apply(v, product.as_mut()).expect("a product");
     let expected = Mat::from_fn(x.len(), 1, |i, _| (g_up[i] - g_down[i]) / (2.0 * step));
     near(product.as_ref(), expected.as_ref(), 1e-7);
+}
+
+/// The traces of the diagonal blocks of a matrix that belong to the segments of the layout.
+fn traces_of_segments(p: &Supervised<f64>, matrix: MatRef<'_, f64>) -> Vec<f64> {
+    let segments = p.layout().segments().iter();
+    let trace = |s: &quadric_core::Segment| s.range().map(|i| matrix[(i, i)]).sum();
+    segments.map(trace).collect()
+}
+
+#[test]
+fn squares_are_traces_of_fisher_matrices() {
+    let sampled = Targets::Sampled { draw: 0, seed: 3 };
+    for (p, x) in problems() {
+        let (weight, counting) = (p.weight().expect("w"), p.counting().expect("n"));
+        for (matrix, backward, scale) in [
+            (Matrix::Fisher, Backward::Fisher, weight),
+            (
+                Matrix::SampledFisher { draws: 1, seed: 3 },
+                Backward::Gradient(sampled),
+                weight,
+            ),
+            (
+                Matrix::EmpiricalFisher,
+                Backward::Gradient(Targets::Data),
+                weight * weight / counting,
+            ),
+        ] {
+            let dense = dense_of(&*p.matrix(&x, matrix).expect("a matrix"));
+            let found = p.squares(&x, backward).expect("squares");
+            for (found, trace) in found.iter().zip(traces_of_segments(&p, dense.as_ref())) {
+                let expected = scale * trace;
+                let error = (found - expected).abs();
+                assert!(error <= 1e-12 * expected, "{matrix:?} {found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_hessian_is_gauss_newton_and_what_the_network_adds() {
+    for (p, x) in problems() {
+        let of = |matrix| dense_of(&*p.matrix(&x, matrix).expect("a matrix"));
+        let sum = of(Matrix::GaussNewton) + of(Matrix::Functional);
+        near(sum.as_ref(), of(Matrix::Hessian).as_ref(), 1e-13);
+    }
+}
+
+#[test]
+fn forms_of_examples_have_the_traces_as_means() {
+    for (p, x) in problems() {
+        let weight = p.weight().expect("w");
+        for matrix in [Matrix::Hessian, Matrix::Functional] {
+            let dense = dense_of(&*p.matrix(&x, matrix).expect("a matrix"));
+            let forms = p.forms(&x, matrix, 0..400, 7).expect("forms");
+            // The same draws, however they are asked for.
+            assert_eq!(
+                p.forms(&x, matrix, 5..8, 7).expect("forms"),
+                forms[5..8].to_vec()
+            );
+            let exact = traces_of_segments(&p, dense.as_ref());
+            for (i, exact) in exact.into_iter().enumerate() {
+                let values = || forms.iter().map(|f| f[i] / weight);
+                let mean = values().sum::<f64>() / 400.0;
+                let spread = values().map(|v| (v - mean).powi(2)).sum::<f64>() / 399.0;
+                let error = (mean - exact).abs();
+                let allowed = 4.5 * (spread / 400.0).sqrt() + 1e-12 * exact.abs();
+                assert!(error <= allowed, "{matrix:?} {i}: {mean} {exact}, seed 7");
+            }
+        }
+        let error = p
+            .forms(&x, Matrix::Fisher, 0..1, 0)
+            .expect_err("no such forms");
+        assert_eq!(error.kind(), ErrorKind::Argument);
+    }
 }

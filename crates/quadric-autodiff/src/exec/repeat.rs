@@ -43,13 +43,18 @@ struct Part<T> {
     steps: Range<usize>,
     /// What one step gives the next: of each pair one is read while the other is written.
     carries: Vec<[Vec<T>; 2]>,
-    /// What one step adds to the sums, and the sums.
+    /// What each step but the first adds to the sums.
     terms: Vec<Vec<T>>,
+    /// The sums; those of the first part are where the results are.
     sums: Vec<Vec<T>>,
 }
 
-/// The part of every slice of every stack that one part of the rows makes: stack after stack, step after step.
-type Pieces<'a, T> = Vec<&'a mut [T]>;
+/// What a part writes.
+struct Targets<'a, T> {
+    sums: Vec<&'a mut [T]>,
+    /// Its part of every slice of every stack: stack after stack, step after step.
+    pieces: Vec<&'a mut [T]>,
+}
 
 /// A slice of a stack.
 fn slice<T>(data: Data<'_, T>, range: Range<usize>) -> Data<'_, T> {
@@ -114,10 +119,14 @@ impl<T: Scalar> Repeat<T> {
             };
             let body = divisible.part(&scan.body, rows.len());
             let zeros = |i: usize| vec![T::of(0.0); body.output_type(i).len()];
+            let sums = |needed: bool| match needed {
+                true => scan.summed().map(zeros).collect(),
+                false => Vec::new(),
+            };
             Part {
                 carries: (0..scan.carries).map(|i| [zeros(i), zeros(i)]).collect(),
-                terms: scan.summed().map(zeros).collect(),
-                sums: scan.summed().map(zeros).collect(),
+                terms: sums(steps.len() > 1),
+                sums: sums(i > 0),
                 rows,
                 steps,
             }
@@ -169,23 +178,42 @@ impl<T: Scalar> Repeat<T> {
         let mut rooms: SmallVec<[Room<'_, T>; 8]> =
             self.results.iter().map(|&p| memory.take(p)).collect();
         let mut parts = std::mem::take(&mut self.parts);
-        let mut pieces: Vec<Pieces<'_, T>> = parts.iter().map(|_| Vec::new()).collect();
-        for room in &mut rooms[self.scan.stacked()] {
+        let mut own: Vec<Vec<Vec<T>>> = parts
+            .iter_mut()
+            .map(|part| std::mem::take(&mut part.sums))
+            .collect();
+        let mut rests = own.iter_mut();
+        rests.next();
+        let (summed, stacked) = (self.scan.summed(), self.scan.stacked());
+        let (before, stacks) = rooms.split_at_mut(stacked.start);
+        let first = before[summed].iter_mut().map(Room::floats).collect();
+        let rests = rests.map(|sums| sums.iter_mut().map(Vec::as_mut_slice).collect());
+        let mut targets: Vec<Targets<'_, T>> = std::iter::once(first)
+            .chain(rests)
+            .map(|sums| Targets {
+                sums,
+                pieces: Vec::new(),
+            })
+            .collect();
+        for room in stacks {
             let mut stack = room.floats();
             let n = stack.len() / self.scan.length;
             for position in 0..self.scan.length {
                 let mut step;
                 (step, stack) = stack.split_at_mut(n);
-                let takers = parts.iter().zip(&mut pieces);
-                for (part, pieces) in takers.filter(|p| self.positions(p.0).contains(&position)) {
+                let takers = parts.iter().zip(&mut targets);
+                for (part, targets) in takers.filter(|p| self.positions(p.0).contains(&position)) {
                     let (piece, rest) = step.split_at_mut(n / self.rows * part.rows.len());
-                    pieces.push(piece);
+                    targets.pieces.push(piece);
                     step = rest;
                 }
             }
         }
-        self.fork(&mut parts, &mut pieces, memory);
-        drop(pieces);
+        self.fork(&mut parts, &mut targets, memory);
+        drop(targets);
+        for (part, sums) in parts.iter_mut().zip(own) {
+            part.sums = sums;
+        }
         self.collect(&parts, &mut rooms);
         self.parts = parts;
         for (&place, room) in self.results.iter().zip(rooms) {
@@ -193,13 +221,13 @@ impl<T: Scalar> Repeat<T> {
         }
     }
 
-    fn fork(&self, parts: &mut [Part<T>], pieces: &mut [Pieces<'_, T>], memory: &Memory<'_, T>) {
-        if let ([part], [pieces]) = (&mut *parts, &mut *pieces) {
-            return self.work(part, pieces, memory);
+    fn fork(&self, parts: &mut [Part<T>], targets: &mut [Targets<'_, T>], memory: &Memory<'_, T>) {
+        if let ([part], [targets]) = (&mut *parts, &mut *targets) {
+            return self.work(part, targets, memory);
         }
         let middle = parts.len() / 2;
         let (a, b) = parts.split_at_mut(middle);
-        let (c, d) = pieces.split_at_mut(middle);
+        let (c, d) = targets.split_at_mut(middle);
         rayon::join(|| self.fork(a, c, memory), || self.fork(b, d, memory));
     }
 
@@ -219,14 +247,13 @@ impl<T: Scalar> Repeat<T> {
     }
 
     /// All steps of a part.
-    fn work(&self, part: &mut Part<T>, pieces: &mut Pieces<'_, T>, memory: &Memory<'_, T>) {
+    fn work(&self, part: &mut Part<T>, targets: &mut Targets<'_, T>, memory: &Memory<'_, T>) {
         let scan = &self.scan;
         for (c, i) in scan.carried().enumerate() {
             let from = memory.floats(self.args[i]);
             let range = self.range(part, from.len());
             part.carries[c][0].copy_from_slice(&from[range]);
         }
-        part.sums.iter_mut().for_each(|s| s.fill(T::of(0.0)));
         let first = self.positions(part).start;
         let idle = &self.idle[&part.rows.len()];
         let plan = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -236,7 +263,7 @@ impl<T: Scalar> Repeat<T> {
         let mut storage = self.pool.take();
         plan.exchange(&mut storage);
         for step in part.steps.clone() {
-            let at = scan.position(step);
+            let (at, is_first) = (scan.position(step), step == part.steps.start);
             let inputs = self.args.iter().enumerate().map(|(i, &place)| {
                 if scan.carried().contains(&i) {
                     return Data::Float(&[][..]);
@@ -261,9 +288,13 @@ impl<T: Scalar> Repeat<T> {
                 inputs[i] = Data::Float(from);
                 outputs.push(to);
             }
-            outputs.extend(part.terms.iter_mut().map(|t| &mut t[..]));
+            match is_first {
+                true => outputs.extend(targets.sums.iter_mut().map(|s| &mut **s)),
+                false => outputs.extend(part.terms.iter_mut().map(|t| &mut t[..])),
+            }
             outputs.extend(
-                pieces
+                targets
+                    .pieces
                     .iter_mut()
                     .skip(at - first)
                     .step_by(part.steps.len())
@@ -271,8 +302,10 @@ impl<T: Scalar> Repeat<T> {
             );
             plan.run(&inputs, &mut outputs, 0);
             drop(outputs);
-            for (sum, term) in part.sums.iter_mut().zip(&part.terms) {
-                sum.iter_mut().zip(term).for_each(|(s, &v)| *s += v);
+            if !is_first {
+                for (sum, term) in targets.sums.iter_mut().zip(&part.terms) {
+                    sum.iter_mut().zip(term).for_each(|(s, &v)| *s += v);
+                }
             }
         }
         plan.exchange(&mut storage);
@@ -295,8 +328,7 @@ impl<T: Scalar> Repeat<T> {
         }
         for (i, room) in rooms[self.scan.summed()].iter_mut().enumerate() {
             let out = room.floats();
-            out.fill(T::of(0.0));
-            for part in parts {
+            for part in &parts[1..] {
                 out.iter_mut()
                     .zip(&part.sums[i])
                     .for_each(|(s, &v)| *s += v);

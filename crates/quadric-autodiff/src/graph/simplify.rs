@@ -3,7 +3,7 @@
 //! None of them changes which values are NaN: a product with a constant 0 stays, for it may be 0 times infinity.
 
 use super::Graph;
-use crate::ops::{Binary, Broadcast, Concat, MatMul, Op, Permute, ReduceSum, Unary};
+use crate::ops::{Binary, Broadcast, Concat, MatMul, Op, Permute, ReduceSum, Slice, Unary};
 use crate::types::{Shape, Type, Var, without};
 
 impl Graph {
@@ -18,6 +18,7 @@ impl Graph {
             Op::ReduceSum(p) => self.simplify_sum(p, args[0]),
             Op::Pad(p) if p.is_identity() => Some(args[0]),
             Op::Slice(p) if p.is_identity(self.shape(args[0])) => Some(args[0]),
+            Op::Slice(p) => self.slice_of_joined(p, args[0]),
             Op::Concat(_) if args.len() == 1 => Some(args[0]),
             Op::Concat(p) => self.simplify_concat(p, args),
             _ => None,
@@ -164,6 +165,33 @@ impl Graph {
         (flat.len() > args.len()).then(|| self.emit(p.clone(), &flat))
     }
 
+    /// What is cut out of one part of a join is cut out of that part; so the others need not be computed.
+    fn slice_of_joined(&mut self, p: &Slice, x: Var) -> Option<Var> {
+        let e = self.producer(x)?;
+        let &Op::Concat(Concat { axis }) = &e.op else {
+            return None;
+        };
+        if p.steps[axis] != 1 {
+            return None;
+        }
+        let mut start = p.starts[axis];
+        let parts = e.args.clone();
+        for &part in &parts {
+            let len = self.shape(part)[axis];
+            if start >= len {
+                start -= len;
+                continue;
+            }
+            if start + p.sizes[axis] > len {
+                return None;
+            }
+            let mut of_part = p.clone();
+            of_part.starts[axis] = start;
+            return Some(self.emit(of_part, &[part]));
+        }
+        None
+    }
+
     fn simplify_sum(&mut self, p: &ReduceSum, x: Var) -> Option<Var> {
         if p.axes.is_empty() {
             return Some(x);
@@ -183,8 +211,37 @@ impl Graph {
                 Some(self.sum_of_repeated(p, &inner, x))
             }
             Op::MatMul(_) => self.sum_of_products(p, x),
+            Op::Binary(Binary::Mul) if left.is_empty() => self.sum_of_squares(x),
             _ => None,
         }
+    }
+
+    /// The sum of squares does not depend on the arrangement; that of an outer product is the product of those of its vectors.
+    fn sum_of_squares(&mut self, x: Var) -> Option<Var> {
+        let &[v, w] = &self.producer(x)?.args[..] else {
+            return None;
+        };
+        let mut source = (v == w).then_some(v)?;
+        while let Some(Op::Reshape(_) | Op::Permute(_)) = self.producer(source).map(|e| &e.op) {
+            source = self.producer(source)?.args[0];
+        }
+        let square_sum = |g: &mut Self, v: Var| {
+            let axes: Shape = (0..g.shape(v).len()).collect();
+            let square = g.mul(v, v);
+            g.sum(square, &axes)
+        };
+        if source != v {
+            return Some(square_sum(self, source));
+        }
+        let e = self.producer(v)?;
+        let (Op::MatMul(_), &[a, b]) = (&e.op, &e.args[..]) else {
+            return None;
+        };
+        if self.shape(a).len() != 2 || self.shape(a)[1] != 1 {
+            return None;
+        }
+        let (a, b) = (square_sum(self, a), square_sum(self, b));
+        Some(self.mul(a, b))
     }
 
     /// The sum along axes that were repeated is a multiple; along others it comes before the repetition.

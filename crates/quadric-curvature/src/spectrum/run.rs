@@ -5,6 +5,7 @@ use super::{
     Trace,
 };
 use crate::blocks::{Block, DiagonalBlock};
+use crate::traces::ModelTrace;
 use crate::watched::Watched;
 use faer::Mat;
 use quadric_core::random::SeedTree;
@@ -103,13 +104,15 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
     }
 
     /// All parts that are not done yet, and what is known then.
-    pub(super) fn finish(mut self) -> Result<Spectrum<T>> {
-        let parts: [fn(&mut Self) -> Result<()>; 3] = [Self::ends, Self::trace, Self::tops];
-        for (i, part) in parts.iter().enumerate() {
-            if self.saved.done == i as u64 {
-                part(&mut self)?;
-                self.saved.done += 1;
+    pub(super) fn finish(mut self, trace: Option<&ModelTrace>) -> Result<Spectrum<T>> {
+        for part in self.saved.done..3 {
+            match (part, trace) {
+                (0, _) => self.ends()?,
+                (1, Some(known)) => self.keep_trace(&known.total, &known.blocks),
+                (1, None) => self.trace()?,
+                _ => self.tops()?,
             }
+            self.saved.done += 1;
         }
         let density = self.density()?;
         self.spectrum(density)
@@ -276,12 +279,21 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         let report = self.counted(Phase::Trace, of, |this, op| {
             deflated_trace(op, &known, &options, this.seed)
         })?;
-        let mut numbers = vec![report.products as f64, f64::from(u8::from(report.met))];
-        for e in std::iter::once(&report.total).chain(&report.parts) {
+        let total = Trace {
+            value: report.total,
+            products: report.products,
+            met: report.met,
+        };
+        self.keep_trace(&total, &report.parts);
+        Ok(())
+    }
+
+    fn keep_trace(&mut self, total: &Trace, layers: &[Estimate]) {
+        let mut numbers = vec![total.products as f64, f64::from(u8::from(total.met))];
+        for e in std::iter::once(&total.value).chain(layers) {
             numbers.extend([e.value, e.low, e.high, e.level]);
         }
         self.saved.trace = numbers;
-        Ok(())
     }
 
     /// The largest eigenvalue of the block of each layer.

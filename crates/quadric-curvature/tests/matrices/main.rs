@@ -6,6 +6,7 @@ mod generalisation;
 mod golden;
 mod influence;
 mod laplace;
+mod traces;
 
 use faer::Mat;
 use quadric_autodiff::{Array, Kind};

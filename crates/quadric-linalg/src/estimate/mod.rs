@@ -34,6 +34,7 @@ pub use gauss_rule::gauss_rule;
 pub use probe::Probe;
 pub use smooth::Kernel;
 pub use stochastic_lanczos::{DensityOptions, LanczosQuadrature, QuadratureState, density};
+pub use student::mean;
 pub use trace::{TraceMethod, TraceOptions, TraceReport, deflated_trace, trace};
 
 use crate::{Error, ErrorKind, LinearOperator, Result, Scalar};
@@ -62,7 +63,7 @@ impl Estimate {
     }
 
     /// A value that is exact but for rounding.
-    fn exact(value: f64) -> Self {
+    pub fn exact(value: f64) -> Self {
         Self::around(value, 0.0, 1.0)
     }
 

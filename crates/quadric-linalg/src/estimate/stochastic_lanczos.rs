@@ -38,12 +38,12 @@ pub struct DensityOptions {
 }
 
 impl Default for DensityOptions {
-    /// Eight starts, 100 steps, bases stored, orders up to 4,096 decomposed, intervals at 95 %.
+    /// Eight starts, 100 steps, bases not stored, orders up to 4,096 decomposed, intervals at 95 %.
     fn default() -> Self {
         Self {
             probes: 8,
             steps: 100,
-            store_basis: true,
+            store_basis: false,
             dense: 4096,
             level: 0.95,
             block: 16,

@@ -1,6 +1,7 @@
 //! Quantiles of Student's distribution and of the normal one, and the intervals made of them.
 
-use super::Estimate;
+use super::{Estimate, check_level};
+use crate::{Error, Result};
 
 /// The t for which a Student variable of `freedom` degrees lies in [-t, t] with probability `level`.
 pub(super) fn student_quantile(level: f64, freedom: f64) -> f64 {
@@ -106,6 +107,23 @@ pub(super) fn student_half(values: &[f64], pilot: usize, level: f64) -> f64 {
     } else {
         all
     }
+}
+
+/// The mean of independent numbers, with Student's interval. Where how many there are was decided by a look at the first
+/// `pilot`, it is never narrower than by their spread (Stein 1945).
+///
+/// # Errors
+/// A level that is no probability, fewer than two numbers, and numbers that are not finite.
+pub fn mean(values: &[f64], pilot: usize, level: f64) -> Result<Estimate> {
+    check_level(level)?;
+    if values.len() < 2 {
+        return Err(Error::argument("values", values.len(), "at least two"));
+    }
+    if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Error::non_finite("the values", i, values[i]));
+    }
+    let half = student_half(values, pilot, level);
+    Ok(Estimate::around(mean_and_spread(values).0, half, level))
 }
 
 /// The mean of estimates that each leave one test vector out, with an interval.

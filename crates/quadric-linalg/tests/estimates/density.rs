@@ -209,7 +209,7 @@ fn runs_resume() {
     for options in [
         quadrature(3, 9),
         DensityOptions {
-            store_basis: false,
+            store_basis: true,
             ..quadrature(3, 9)
         },
         DensityOptions::default(),
@@ -245,8 +245,13 @@ fn runs_resume() {
         }
     });
     assert_eq!(stopped.unwrap().steps, 3);
-    // Starts, eight more blocks of two, and the image: vectors of 64 doubles.
-    assert_eq!(quadrature(2, 8).memory::<f64>(64), 20 * 64 * 8);
+    // The starts, the blocks before and after them, and the image: vectors of 64 doubles; with bases, eight more blocks of two.
+    assert_eq!(quadrature(2, 8).memory::<f64>(64), 6 * 64 * 8);
+    let stored = DensityOptions {
+        store_basis: true,
+        ..quadrature(2, 8)
+    };
+    assert_eq!(stored.memory::<f64>(64), 20 * 64 * 8);
     let vast = quadrature(usize::MAX, usize::MAX).memory::<f64>(usize::MAX);
     assert_eq!(vast, u64::MAX);
 }

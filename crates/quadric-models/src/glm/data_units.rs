@@ -19,6 +19,7 @@ use quadric_core::{
 };
 use quadric_linalg::kernels;
 use quadric_linalg::math::sigmoid;
+use std::ops::Range;
 
 /// `F(w, b) = (1/Σs) Σ s_i loss(y_i, x_i·w + b) + (l2/2)‖w‖²` in the units of the data.
 ///
@@ -389,6 +390,10 @@ impl<T: Scalar> Model<T> for RawGlm<T> {
         let form = match matrix {
             // The predictors are linear in the unknowns.
             Matrix::Hessian | Matrix::GaussNewton => self.curvature(x, self.l2),
+            Matrix::Functional => {
+                let slopes = vec![T::of(0.0); self.samples.len() * self.samples.outputs()];
+                RowForm::new(self, Each::Slopes { slopes, scale: 0.0 }, 0.0)
+            }
             Matrix::Fisher => {
                 self.check_density()?;
                 self.curvature(x, 0.0)
@@ -424,6 +429,25 @@ impl<T: Scalar> Model<T> for RawGlm<T> {
             slopes: self.slopes(&self.products(x), targets)?,
             penalty,
         }))
+    }
+
+    fn squares(&self, x: &[T], backward: Backward) -> Result<Vec<f64>> {
+        self.check(x, "the point")?;
+        self.squares_of_segments(x, backward)
+    }
+
+    /// The exact traces in place of every draw: the losses have few second derivatives. Without the penalty.
+    fn forms(&self, x: &[T], matrix: Matrix, draws: Range<usize>, _: u64) -> Result<Vec<Vec<f64>>> {
+        self.check(x, "the point")?;
+        let traces = match matrix {
+            Matrix::Hessian => self.traces_of_segments(x),
+            Matrix::Functional => vec![0.0; self.layout.segments().len()],
+            other => {
+                let expected = "the Hessian or what it adds to the Gauss-Newton matrix";
+                return Err(Error::argument("matrix", format!("{other:?}"), expected));
+            }
+        };
+        Ok(vec![traces; draws.len()])
     }
 
     fn taps(

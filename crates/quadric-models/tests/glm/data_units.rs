@@ -297,5 +297,18 @@ fn taps_add_up() {
             fisher += &block * block.transpose() * faer::Scale(1.0 / weight);
         }
         near(&fisher, &expected.fisher, "Fisher");
+        // The same sums of squares, and the Hessian without the penalty, segment by segment.
+        let traces = |m: &Mat<f64>| {
+            let of = |s: &quadric_core::Segment| s.range().map(|i| m[(i, i)]).sum::<f64>();
+            let all = p.layout().segments().iter().map(of);
+            Mat::from_fn(2, 1, |i, _| all.clone().nth(i).unwrap())
+        };
+        let column = |v: &[f64]| Mat::from_fn(2, 1, |i, _| v[i] / weight);
+        let squares = p.squares(&x, Backward::Fisher).unwrap();
+        near(&column(&squares), &traces(&expected.fisher), "squares");
+        let forms = p.forms(&x, Matrix::Hessian, 0..2, 1).unwrap();
+        near(&column(&forms[1]), &traces(&expected.fisher), "traces");
+        assert!(dense(&p.matrix(&x, Matrix::Functional).unwrap()).norm_max() == 0.0);
+        assert!(p.forms(&x, Matrix::Fisher, 0..1, 1).is_err());
     }
 }

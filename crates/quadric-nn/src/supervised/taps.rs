@@ -5,7 +5,7 @@
 
 use super::Supervised;
 use super::loaded::Loaded;
-use super::traced::Job;
+use super::traced::{COLUMN, Job};
 use crate::Call;
 use crate::network::{Tapped, rows};
 use faer::MatRef;
@@ -37,17 +37,50 @@ struct Layer {
     outputs: usize,
 }
 
-/// The network for one example, and the derivatives that are wanted.
-struct One<'t> {
-    tapped: Vec<Tapped<'t>>,
-    gradients: Vec<Tensor<'t>>,
+/// The network for one example.
+pub(super) struct One<'t> {
+    pub(super) tapped: Vec<Tapped<'t>>,
+    /// The segments of the parameters, flat.
+    pub(super) segments: Vec<Tensor<'t>>,
+    pub(super) output: Tensor<'t>,
+    pub(super) target: Tensor<'t>,
 }
 
-/// Columns that are carried back at a time, at most.
-const COLUMNS: usize = 16;
-/// Names of inputs of programs.
-const KEYS: &str = "keys";
-const COLUMN: &str = "column";
+/// Square-root columns, and how many are carried back at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Columns {
+    pub(super) all: usize,
+    pub(super) chunk: usize,
+}
+
+impl Columns {
+    /// Columns that are carried back at a time, at most.
+    const MOST: usize = 16;
+
+    pub(super) fn new(all: usize) -> Self {
+        let chunks = all.div_ceil(Self::MOST).max(1);
+        let chunk = all.div_ceil(chunks).max(1);
+        Self { all, chunk }
+    }
+
+    pub(super) fn chunks(self) -> usize {
+        self.all.div_ceil(self.chunk)
+    }
+
+    /// The columns of a chunk: unit vectors, and zeros behind the last of them.
+    pub(super) fn units<T: Scalar>(self, chunk: usize) -> Vec<T> {
+        let mut units = vec![T::of(0.0); self.chunk * self.all];
+        for (at, unit) in units.chunks_exact_mut(self.all).enumerate() {
+            if let Some(entry) = unit.get_mut(chunk * self.chunk + at) {
+                *entry = T::of(1.0);
+            }
+        }
+        units
+    }
+}
+
+/// The name of an input of programs.
+pub(super) const KEYS: &str = "keys";
 
 /// The name of an input of the network in a program, or behind the last of the targets.
 fn of_examples(i: usize) -> String {
@@ -81,14 +114,12 @@ impl<T: Scalar> Supervised<T> {
             Backward::Gradient(_) => 1,
             Backward::Fisher => self.shared.outputs,
         };
-        let chunks = columns.div_ceil(COLUMNS).max(1);
         let visits = Visits {
             problem: self,
             x,
             layers: &layers,
             backward,
-            columns,
-            chunk: columns.div_ceil(chunks).max(1),
+            columns: Columns::new(columns),
         };
         self.sweep(visits.examples()?, |start, n, batch| {
             visits.visit(start, n, batch, visit)
@@ -99,16 +130,15 @@ impl<T: Scalar> Supervised<T> {
     fn layers(&self) -> Result<Vec<Layer>> {
         let mut layers = Vec::new();
         Program::trace(|t| {
-            let one = self.tapped(t, Wanted::Inputs);
-            layers = one.tapped.iter().map(Layer::new).collect();
+            layers = self.tapped(t).tapped.iter().map(Layer::new).collect();
             Vec::new()
         })?;
         Ok(layers)
     }
 
     /// The network for one example. Inputs of the trace: the parameters, the buffers, a number that is 0, those of the network,
-    /// the targets; the keys of drawn targets; a column.
-    fn tapped<'t>(&self, t: &'t Tracer, wanted: Wanted) -> One<'t> {
+    /// the targets.
+    pub(super) fn tapped<'t>(&self, t: &'t Tracer) -> One<'t> {
         let shared = &*self.shared;
         let parameters = t.input("parameters", [self.dim()]);
         let buffers = t.input("buffers", [shared.network.buffers().len()]);
@@ -125,60 +155,79 @@ impl<T: Scalar> Supervised<T> {
             })
             .collect();
         let (&target, inputs) = given.split_last().expect("a target");
+        let segments = shared.network.layout().segments().iter();
+        let segments = segments.map(|s| parameters.slice(0, s.range()));
+        let segments: Vec<Tensor<'t>> = segments.collect();
         let call = Call {
-            parameters,
+            // The network cuts it again, so that it depends on each segment alone.
+            parameters: match segments.split_first() {
+                Some((first, others)) => first.concat(others, 0),
+                None => parameters,
+            },
             buffers,
             inputs,
             mode: shared.mode,
             key: None,
         };
         let (traced, tapped) = shared.network.trace_tapped(call, zero);
-        let probes: Vec<Tensor<'t>> = tapped.iter().map(|p| p.probe).collect();
-        let output = traced.outputs[0];
+        One {
+            tapped,
+            segments,
+            output: traced.outputs[0],
+            target,
+        }
+    }
+
+    /// The derivatives that are wanted, by the products of the layers `(rows, outputs)`. Further inputs of the trace: the keys of
+    /// drawn targets; a column.
+    fn carried_back<'t>(&self, t: &'t Tracer, one: &One<'t>, wanted: Wanted) -> Vec<Tensor<'t>> {
+        let (loss, output, target) = (self.shared.loss, one.output, one.target);
+        let probes: Vec<Tensor<'t>> = one.tapped.iter().map(|p| p.probe).collect();
         let gradients = match wanted {
             Wanted::Inputs => Vec::new(),
             Wanted::OfData => {
-                let losses = shared.loss.apply(output, target);
+                let losses = loss.apply(output, target);
                 t.grad(losses.values.sum_all(), &probes)
             }
             Wanted::Drawn => {
                 let keys = t.index_input(KEYS, [1, 2]);
-                let losses = shared.loss.sampled(output, target, keys);
+                let losses = loss.sampled(output, target, keys);
                 t.grad(losses.values.sum_all(), &probes)
             }
             Wanted::Columns(_) => {
                 let column = t.direction(COLUMN, output.shape());
-                let root = shared.loss.root(output, target, column);
+                let root = loss.root(output, target, column);
                 t.vjp(&[output], &probes, &[root])
             }
         };
-        One {
-            gradients: gradients.into_iter().map(rows).collect(),
-            tapped,
-        }
+        gradients.into_iter().map(rows).collect()
     }
 
     /// A program for some examples.
     pub(super) fn tapped_program(&self, wanted: Wanted, examples: usize) -> Result<Program> {
         let one = Program::trace(|t| {
-            let one = self.tapped(t, wanted);
+            let one = self.tapped(t);
+            let gradients = self.carried_back(t, &one, wanted);
             let inputs = one.tapped.iter().map(|p| p.inputs);
             match wanted {
-                Wanted::Columns(_) => one.gradients,
-                _ => inputs.chain(one.gradients).collect(),
+                Wanted::Columns(_) => gradients,
+                _ => inputs.chain(gradients).collect(),
             }
         })?;
-        let count = self.shared.network.inputs().len();
-        let names: Vec<String> = (0..=count).map(of_examples).collect();
-        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-        if wanted == Wanted::Drawn {
-            names.push(KEYS);
-        }
-        let many = one.batch(&names, examples)?;
+        let many = self.of_many(&one, wanted == Wanted::Drawn, examples)?;
         match wanted {
             Wanted::Columns(columns) => many.batch(&[COLUMN], columns),
             _ => Ok(many),
         }
+    }
+
+    /// A program for one [tapped](Self::tapped) example, for some, each with its key if there are keys.
+    pub(super) fn of_many(&self, one: &Program, keys: bool, examples: usize) -> Result<Program> {
+        let count = self.shared.network.inputs().len();
+        let names: Vec<String> = (0..=count).map(of_examples).collect();
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.extend(keys.then_some(KEYS));
+        one.batch(&names, examples)
     }
 }
 
@@ -202,19 +251,18 @@ struct Visits<'p, T> {
     x: &'p [T],
     layers: &'p [Layer],
     backward: Backward,
-    /// Square-root columns, and how many are carried back at a time.
-    columns: usize,
-    chunk: usize,
+    columns: Columns,
 }
 
 impl<T: Scalar> Visits<'_, T> {
-    fn chunks(&self) -> usize {
-        self.columns.div_ceil(self.chunk)
+    /// Columns for which there is room: the last chunk may have more than there are.
+    fn rooms(&self) -> usize {
+        self.columns.chunk * self.columns.chunks()
     }
 
     /// How many examples are visited at a time.
     fn examples(&self) -> Result<usize> {
-        let (shared, columns) = (&*self.problem.shared, self.chunk * self.chunks());
+        let (shared, columns) = (&*self.problem.shared, self.rooms());
         let entries = |l: &Layer| {
             let of_columns = l.outputs as f64 * columns as f64;
             l.rows as f64 * (l.inputs as f64 + of_columns)
@@ -222,7 +270,7 @@ impl<T: Scalar> Visits<'_, T> {
         let bytes = self.layers.iter().map(entries).sum::<f64>() * size_of::<T>() as f64;
         let fit = shared.memory as f64 / bytes.max(1.0);
         if fit < 1.0 && self.backward == Backward::Fisher {
-            let (columns, memory) = (self.columns, shared.memory);
+            let (columns, memory) = (self.columns.all, shared.memory);
             let text = format!(
                 "{columns} columns of one example take {bytes} bytes at the layers; the memory is set to {memory}"
             );
@@ -239,7 +287,7 @@ impl<T: Scalar> Visits<'_, T> {
         batch: &Loaded<T>,
         visit: &mut dyn FnMut(Tap<'_, T>) -> Result<()>,
     ) -> Result<()> {
-        let (layers, columns) = (self.layers, self.chunk * self.chunks());
+        let (layers, columns) = (self.layers, self.rooms());
         let room = |len: usize| vec![T::of(0.0); len];
         let block = |l: &Layer| n * l.rows * l.outputs;
         let mut inputs: Vec<Vec<T>> = layers.iter().map(|l| room(n * l.rows * l.inputs)).collect();
@@ -248,7 +296,7 @@ impl<T: Scalar> Visits<'_, T> {
         for (i, l) in layers.iter().enumerate() {
             let matrix = |data, columns| MatRef::from_row_major_slice(data, n * l.rows, columns);
             let column = |c: usize| matrix(&gradients[i][c * block(l)..][..block(l)], l.outputs);
-            let blocks: Vec<MatRef<'_, T>> = (0..self.columns).map(column).collect();
+            let blocks: Vec<MatRef<'_, T>> = (0..self.columns.all).map(column).collect();
             visit(Tap {
                 weight: l.weight,
                 transposed: l.transposed,
@@ -299,18 +347,12 @@ impl<T: Scalar> Visits<'_, T> {
     }
 
     fn run_columns(&self, point: &[Data<'_, T>], n: usize, gradients: &mut [Vec<T>]) -> Result<()> {
-        let (columns, chunk, chunks) = (self.columns, self.chunk, self.chunks());
-        let job = Job::Layers(Wanted::Columns(chunk));
+        let (columns, chunks) = (self.columns, self.columns.chunks());
+        let job = Job::Layers(Wanted::Columns(columns.chunk));
         let mut executable = self.problem.take(job, n)?;
         let mut prepared = executable.prepare(point)?;
         for i in 0..chunks {
-            let mut units = vec![T::of(0.0); chunk * columns];
-            for (at, unit) in units.chunks_exact_mut(columns).enumerate() {
-                // Behind the last column there are zeros.
-                if let Some(entry) = unit.get_mut(i * chunk + at) {
-                    *entry = T::of(1.0);
-                }
-            }
+            let units = columns.units(i);
             let parts = gradients.iter_mut().map(|g| {
                 let len = g.len() / chunks;
                 &mut g[i * len..][..len]

@@ -8,6 +8,9 @@ use quadric_core::Targets;
 use quadric_linalg::{Result, Scalar};
 use std::ops::Range;
 
+/// The name of an input of programs: a column of the square root of Λ.
+pub(super) const COLUMN: &str = "column";
+
 /// What is computed for a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Job {
@@ -21,6 +24,19 @@ pub(super) enum Job {
     Each(Targets),
     /// What goes through the layers.
     Layers(Wanted),
+    /// For each example, the sums of the squares of its gradient over the segments of the parameters.
+    Squares(Targets),
+    /// The same for what so many square-root columns of Λ give, each.
+    SquaresOfColumns(usize),
+    /// For each example, and so many random vectors, the quadratic forms of a matrix by segments of the parameters.
+    Forms(Summand, usize),
+}
+
+/// What is added up over the examples.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Summand {
+    Hessian,
+    Functional,
 }
 
 /// A linear map at a point, of what belongs to a batch.
@@ -28,6 +44,8 @@ pub(super) enum Job {
 pub(super) enum Map {
     /// Second derivatives of the sum of the losses.
     Hessian,
+    /// `Σ (∂ℓ_n/∂f_n) ∇²f_n`.
+    Functional,
     /// `Σ J_nᵀ Λ_n J_n`.
     GaussNewton,
     /// `Σ g_n g_nᵀ` of the gradients with the targets of the data.
@@ -76,7 +94,9 @@ impl Job {
         };
         match self {
             Self::Map(Map::OuterSampled { draws, seed }, _) => Some((seed, 0..draws)),
-            Self::Map(Map::Slopes(t) | Map::Combine(t), _) | Self::Each(t) => of(t),
+            Self::Map(Map::Slopes(t) | Map::Combine(t), _) | Self::Each(t) | Self::Squares(t) => {
+                of(t)
+            }
             _ => None,
         }
     }
@@ -126,8 +146,24 @@ impl<T: Scalar> Supervised<T> {
     pub(super) fn program(&self, job: Job, examples: usize) -> Result<Program> {
         match job {
             Job::Map(map, vectors) => self.mapped(job, map, examples)?.batch(&["vector"], vectors),
-            Job::Each(_) => self.each(job, examples),
             Job::Layers(wanted) => self.tapped_program(wanted, examples),
+            Job::Forms(summand, draws) => self.forms_program(summand, draws, examples),
+            Job::Each(_) => self.each(job, examples, |t, s| {
+                let scores = self.scores(t, s).sum(&[0]);
+                t.vjp(&[s.output], &[s.parameters], &[scores])[0]
+            }),
+            Job::Squares(_) => self.each(job, examples, |t, s| {
+                let scores = self.scores(t, s).sum(&[0]);
+                self.squares(t.vjp(&[s.output], &[s.parameters], &[scores])[0])
+            }),
+            Job::SquaresOfColumns(columns) => {
+                let program = self.each(job, examples, |t, s| {
+                    let column = t.direction(COLUMN, s.output.shape());
+                    let root = self.shared.loss.root(s.output, s.target, column);
+                    self.squares(t.vjp(&[s.output], &[s.parameters], &[root])[0])
+                })?;
+                program.batch(&[COLUMN], columns)
+            }
             Job::Value => Program::trace(|t| vec![self.start(t, job, examples).losses.sum_all()]),
             Job::Gradient => Program::trace(|t| {
                 let s = self.start(t, job, examples);
@@ -153,6 +189,10 @@ impl<T: Scalar> Supervised<T> {
                 Map::Hessian => {
                     let gradient = t.grad(s.losses.sum_all(), &[s.parameters])[0];
                     along(gradient, s.parameters, v)
+                }
+                Map::Functional => {
+                    let slope = t.grad(s.losses.sum_all(), &[s.output])[0].detach();
+                    along(backward(slope), s.parameters, v)
                 }
                 Map::GaussNewton => {
                     let slope = t.grad(s.losses.sum_all(), &[s.output])[0];
@@ -192,18 +232,30 @@ impl<T: Scalar> Supervised<T> {
         scores.reshape(std::iter::once(draws).chain(s.output.shape()))
     }
 
-    /// The gradients of `examples` examples, one after the other.
-    fn each(&self, job: Job, examples: usize) -> Result<Program> {
-        let one = Program::trace(|t| {
-            let s = self.start(t, job, 1);
-            let scores = self.scores(t, &s).sum(&[0]);
-            t.vjp(&[s.output], &[s.parameters], &[scores])
-        })?;
+    /// What is computed of an example, for `examples` of them.
+    fn each(
+        &self,
+        job: Job,
+        examples: usize,
+        of_one: impl for<'t> Fn(&'t Tracer, &Start<'t>) -> Tensor<'t>,
+    ) -> Result<Program> {
+        let one = Program::trace(|t| vec![of_one(t, &self.start(t, job, 1))])?;
         let ports = self.shared.network.inputs().iter();
         let mut names: Vec<&str> = ports.map(|p| p.name.as_str()).collect();
         names.push(&self.shared.target.name);
         names.extend(job.draws().map(|_| "keys"));
         one.batch(&names, examples)
+    }
+
+    /// Sums of the squares of a gradient over the segments of the parameters.
+    fn squares<'t>(&self, gradient: Tensor<'t>) -> Tensor<'t> {
+        let segments = self.shared.network.layout().segments().iter();
+        let mut squares = segments.map(|s| {
+            let part = gradient.slice(0, s.offset..s.offset + s.len());
+            part.square().sum_all().expand(0)
+        });
+        let first = squares.next().expect("networks have parameters");
+        first.concat(&squares.collect::<Vec<_>>(), 0)
     }
 }
 

@@ -3,11 +3,10 @@
 
 use crate::case::Case;
 use faer::Mat;
-use quadric::core::{BoxOp, Overwrite, write_atomically};
+use quadric::core::{BoxOp, Matrix, Overwrite, write_atomically};
+use quadric::curvature::{ModelTrace, ModelTraceOptions, Trace, model_trace};
 use quadric::data::encode_npy;
-use quadric::linalg::estimate::{
-    Density, DensityOptions, Eigenspace, TraceOptions, TraceReport, deflated_trace, density, trace,
-};
+use quadric::linalg::estimate::{Density, DensityOptions, Eigenspace, density};
 use quadric::linalg::random::SeedTree;
 use quadric::linalg::spectrum::{EigenOptions, Eigenpairs, eigenpairs};
 use quadric::prelude::*;
@@ -19,11 +18,16 @@ const PAIRS: usize = 5;
 const BLOCK: usize = 16;
 /// Half of an interval at 95 %, in standard errors.
 const DEVIATIONS: f64 = 1.96;
+/// Eigenpairs that densities of many starts take out first.
+const DEFLATED: usize = 9;
+/// A product with one vector costs about as much as this many gradients.
+const GRADIENTS: f64 = 2.0;
 
 /// All quantities, one line each.
 pub(crate) fn measure(case: &Case, seed: u64) -> Result<()> {
     let run = Run {
         case,
+        number: seed,
         seed: SeedTree::new(seed),
         gflop: case.problem.hessian(&case.x)?.cost().product / 1e9,
     };
@@ -37,6 +41,7 @@ pub(crate) fn measure(case: &Case, seed: u64) -> Result<()> {
 
 struct Run<'c> {
     case: &'c Case,
+    number: u64,
     seed: SeedTree,
     /// Billions of operations of one product.
     gflop: f64,
@@ -81,7 +86,7 @@ impl Run<'_> {
 
     /// The default is as accurate as the accuracy that is asked for, so that one run counts for both.
     fn eigenpairs(&self) -> Result<()> {
-        let (seconds, pairs) = timed(|| self.pairs())?;
+        let (seconds, pairs) = timed(|| self.pairs(PAIRS))?;
         let vectors: Vec<f64> = pairs
             .vectors
             .col_iter()
@@ -97,9 +102,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn pairs(&self) -> Result<Eigenpairs<f32>> {
+    fn pairs(&self, count: usize) -> Result<Eigenpairs<f32>> {
         let options = EigenOptions {
-            count: PAIRS,
+            count,
             tolerance: 1e-3,
             ..EigenOptions::default()
         };
@@ -107,44 +112,39 @@ impl Run<'_> {
     }
 
     fn traces(&self) -> Result<()> {
-        // As many products as PyHessian takes at most.
-        let default = TraceOptions {
-            max_products: 100,
-            ..TraceOptions::default()
-        };
-        let accurate = TraceOptions {
+        let default = ModelTraceOptions::default();
+        let accurate = ModelTraceOptions {
             target: 0.01 * DEVIATIONS,
-            max_products: self.case.about["effort"]["products"].as_u64().unwrap_or(0) as usize,
-            ..TraceOptions::default()
+            max_draws: self.case.about["effort"]["products"].as_u64().unwrap_or(0) as usize,
+            ..default
         };
-        for (quantity, options) in [
-            ("trace, default", default),
-            ("trace to 1 %", accurate.clone()),
-        ] {
-            let (seconds, report) = timed(|| trace(&*self.hessian()?, &options, self.seed))?;
-            self.trace_line(quantity, seconds, report.products, &report);
+        for (quantity, options) in [("trace, default", default), ("trace to 1 %", accurate)] {
+            let (seconds, trace) = timed(|| self.trace(options))?;
+            self.trace_line(quantity, seconds, 0, &trace);
         }
-        let (seconds, (products, report)) = timed(|| {
-            let Eigenpairs {
-                vectors,
-                values,
-                products,
-                ..
-            } = self.pairs()?;
-            let known = Eigenspace::new(vectors, values)?;
-            let report = deflated_trace(&*self.hessian()?, &known, &accurate, self.seed)?;
-            Ok((products + report.products, report))
+        let (seconds, (products, trace)) = timed(|| {
+            let pairs = self.pairs(PAIRS)?;
+            Ok((pairs.products, self.trace(accurate)?))
         })?;
-        self.trace_line("top 5 and trace", seconds, products, &report);
+        self.trace_line("top 5 and trace", seconds, products, &trace);
         Ok(())
     }
 
-    fn trace_line(&self, quantity: &str, seconds: f64, products: usize, report: &TraceReport) {
-        let half = report.total.half_width();
+    fn trace(&self, options: ModelTraceOptions) -> Result<ModelTrace> {
+        let seed = self.number;
+        let options = ModelTraceOptions { seed, ..options };
+        let (problem, x) = (&self.case.problem, &self.case.x);
+        let found = model_trace(problem, x, Matrix::Hessian, &[], &options)?;
+        Ok(found.expect("examples do not depend on each other"))
+    }
+
+    fn trace_line(&self, quantity: &str, seconds: f64, products: usize, found: &ModelTrace) {
+        let Trace { value, met, .. } = found.total;
         let more = json!({
-            "estimate": report.total.value, "half_width": half,
-            "met": report.met || quantity.ends_with("default"),
+            "estimate": value.value, "half_width": value.half_width(),
+            "met": met || quantity.ends_with("default"),
         });
+        let products = products + (found.gradients / GRADIENTS).ceil() as usize;
         self.line(quantity, seconds, products, more);
     }
 
@@ -154,7 +154,7 @@ impl Run<'_> {
             dense: 0,
             ..DensityOptions::default()
         };
-        self.density("density, default", "", &default)?;
+        self.density("density, default", "", 0, &default)?;
         let ladder = self.case.about["effort"]["ladder"]
             .as_array()
             .into_iter()
@@ -163,22 +163,36 @@ impl Run<'_> {
             let options = DensityOptions {
                 probes: BLOCK,
                 steps: steps as usize,
-                store_basis: false,
                 dense: 0,
                 ..DensityOptions::default()
             };
-            self.density("density of 16 starts", &format!("{steps} steps"), &options)?;
+            let rung = format!("{steps} steps");
+            self.density("density of 16 starts", &rung, DEFLATED, &options)?;
         }
         Ok(())
     }
 
-    fn density(&self, quantity: &str, rung: &str, options: &DensityOptions) -> Result<()> {
-        let (seconds, found): (f64, Density) = timed(|| {
-            density(&*self.hessian()?, None, options, self.seed, |_| {
+    /// The density, with so many eigenpairs that count exactly.
+    fn density(
+        &self,
+        quantity: &str,
+        rung: &str,
+        deflated: usize,
+        options: &DensityOptions,
+    ) -> Result<()> {
+        let (seconds, (products, found)): (f64, (usize, Density)) = timed(|| {
+            let (mut known, mut products) = (None, 0);
+            if deflated > 0 {
+                let pairs = self.pairs(deflated)?;
+                products = pairs.products;
+                known = Some(Eigenspace::new(pairs.vectors, pairs.values)?);
+            }
+            let op = self.hessian()?;
+            let found = density(&*op, known.as_ref(), options, self.seed, |_| {
                 ControlFlow::Continue(())
-            })
+            })?;
+            Ok((products + options.probes * found.steps, found))
         })?;
-        let products = options.probes * found.steps;
         self.line(
             quantity,
             seconds,

@@ -6,12 +6,10 @@ use super::subject::Subject;
 use crate::args::{CurvatureArgs, CurvatureMatrix};
 use crate::bar::Bar;
 use faer::Mat;
-use quadric::core::{
-    BoxOp, Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, vector,
-};
+use quadric::core::{Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, vector};
 use quadric::curvature::{
-    Block, Saved, Spectrum, SpectrumOptions, alignment, blocks, gradient_noise, line, plane,
-    spectrum, steps,
+    Block, ModelTrace, ModelTraceOptions, Saved, Spectrum, SpectrumOptions, alignment, blocks,
+    gradient_noise, line, model_trace, plane, spectrum, steps,
 };
 use quadric::data::Value as Number;
 use quadric::linalg::estimate::{DensityOptions, Estimate};
@@ -109,15 +107,29 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             if slot(&mut all, matrix).is_some() {
                 continue;
             }
-            let op = self.matrix(problem, matrix)?;
+            let op = problem.matrix(x, self.of(matrix))?;
+            let layers = blocks(problem.layout());
+            let trace = match self.args.trace > 0.0 {
+                true => {
+                    let options = ModelTraceOptions {
+                        target: self.args.trace,
+                        max_draws: self.args.trace_products,
+                        seed: self.args.seed,
+                        ..ModelTraceOptions::default()
+                    };
+                    model_trace(problem, x, self.of(matrix), &layers, &options)?
+                }
+                false => None,
+            };
             let found = self.spectrum(
                 &*op,
                 matrix,
                 (std::mem::take(&mut saved), &all, &vectors),
                 checkpoint.as_deref_mut(),
-                &blocks(problem.layout()),
+                (&layers, trace.as_ref()),
             )?;
             all.gradient_equivalents += found.products as f64 * op.cost().product / work + 1.0;
+            all.gradient_equivalents += trace.map_or(0.0, |t| t.gradients);
             if matrix == self.matrices[0] {
                 vectors = columns(&found.vectors);
             }
@@ -157,12 +169,8 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         Ok(())
     }
 
-    fn matrix<'p>(
-        &self,
-        problem: &'p dyn Model<T>,
-        matrix: CurvatureMatrix,
-    ) -> Result<BoxOp<'p, T>> {
-        let matrix = match matrix {
+    fn of(&self, matrix: CurvatureMatrix) -> Matrix {
+        match matrix {
             CurvatureMatrix::Hessian => Matrix::Hessian,
             CurvatureMatrix::Ggn => Matrix::GaussNewton,
             CurvatureMatrix::Fisher => Matrix::Fisher,
@@ -172,8 +180,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             },
             CurvatureMatrix::EmpiricalFisher => Matrix::EmpiricalFisher,
             CurvatureMatrix::Covariance => Matrix::Covariance,
-        };
-        problem.matrix(&self.subject.parameters, matrix)
+        }
     }
 
     fn options(&self) -> SpectrumOptions {
@@ -202,11 +209,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         matrix: CurvatureMatrix,
         (saved, all, vectors): (Saved<T>, &Curvature, &[T]),
         mut checkpoint: Option<&mut Checkpoint>,
-        layers: &[Block],
+        (layers, trace): (&[Block], Option<&ModelTrace>),
     ) -> Result<Spectrum<T>> {
         let name = matrix.name();
         let mut failed = None;
-        let found = spectrum(op, layers, &self.options(), saved, &mut |at| {
+        let found = spectrum(op, layers, trace, &self.options(), saved, &mut |at| {
             let part = format!("{}: {name}, {}", self.subject.name, at.phase.name());
             self.bar.tell(&part, at.products, at.of);
             let stopped = self.interrupt.load(Ordering::SeqCst);

@@ -53,6 +53,49 @@ impl<T: Scalar> RawGlm<T> {
         Ok(())
     }
 
+    /// What [`Model::squares`](quadric_core::Model::squares) asks for.
+    pub(super) fn squares_of_segments(&self, x: &[T], backward: Backward) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0; self.layout.segments().len()];
+        self.visit_taps(x, backward, &mut |tap| {
+            for i in 0..tap.inputs.nrows() {
+                let square = tap.inputs.row(i).squared_norm_l2().to_f64();
+                for g in tap.gradients {
+                    let g = g.row(i).squared_norm_l2().to_f64();
+                    sums[0] += g * square;
+                    sums[1..].iter_mut().for_each(|sum| *sum += g);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(sums)
+    }
+
+    /// For each segment the trace of what the losses add to the Hessian, times the sum of the weights.
+    pub(super) fn traces_of_segments(&self, x: &[T]) -> Vec<f64> {
+        let samples = &self.samples;
+        let curvatures = samples.curvatures(&self.products(x), &[]);
+        let mut sums = vec![0.0; self.layout.segments().len()];
+        for i in 0..samples.len() {
+            let of_row = &curvatures[i * self.outputs()..(i + 1) * self.outputs()];
+            let bend = match samples.loss {
+                Loss::Softmax => {
+                    let spread = of_row.iter().map(|p| p.to_f64() * (1.0 - p.to_f64()));
+                    samples.weights[i] * spread.sum::<f64>()
+                }
+                _ => of_row[0].to_f64() / samples.norm,
+            };
+            let mut square = 0.0;
+            self.z.for_row(i, |j, v| {
+                if j < self.features {
+                    square += v.to_f64().powi(2);
+                }
+            });
+            sums[0] += bend * square;
+            sums[1..].iter_mut().for_each(|sum| *sum += bend);
+        }
+        sums
+    }
+
     /// Derivatives (rows, outputs) from slopes (n, k), which are parts of the mean.
     fn gradient(&self, slopes: &[T], targets: Targets, rows: Range<usize>) -> Mat<T> {
         let (k, outputs) = (self.samples.outputs(), self.outputs());

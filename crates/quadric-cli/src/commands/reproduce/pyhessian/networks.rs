@@ -273,7 +273,7 @@ impl<'a> Trainings<'a> {
         };
         let run = |options, before| {
             let (mut phase, mut earlier, mut products) = (None, before, 0);
-            spectrum(op, &[], options, Saved::default(), &mut |now| {
+            spectrum(op, &[], None, options, Saved::default(), &mut |now| {
                 if phase != Some(now.phase) {
                     (phase, earlier) = (Some(now.phase), earlier + products);
                 }
