@@ -1,12 +1,14 @@
 //! The command line: every option is a documented field, and the field names are the keys of `--config` files.
 
+mod curvature;
 mod networks;
 mod reproduce;
 
 use clap::{Args, Parser, Subcommand};
+pub(crate) use curvature::{CurvatureArgs, CurvatureMatrix};
 pub(crate) use networks::{
-    CurvatureArgs, CurvatureMatrix, ModelCheckArgs, ModelCommand, ModelExportArgs, ModelFileArgs,
-    ModelReadArgs, ModelRunArgs, NamedArgs, NetworkArgs, Precision,
+    ExampleArgs, ModelCheckArgs, ModelCommand, ModelExportArgs, ModelFileArgs, ModelReadArgs,
+    ModelRunArgs, NamedArgs, NetworkArgs, Precision,
 };
 pub(crate) use reproduce::{PyhessianArgs, ReproduceArgs, System};
 use schemars::JsonSchema;
@@ -57,7 +59,7 @@ pub(crate) enum Command {
     Data(DataArgs),
     /// Inspect, run or check a network in an ONNX file.
     Model(NetworkArgs),
-    /// Eigenvalues, traces and densities of the Hessian of a network and of matrices like it.
+    /// Eigenvalues, traces and densities of the Hessian of a network or a linear model, and of matrices like it.
     Curvature(Box<CurvatureArgs>),
     /// Run the experiment of a paper again at laptop size, with what the paper claims beside what is measured.
     Reproduce(ReproduceArgs),
@@ -70,7 +72,7 @@ pub(crate) enum Command {
 }
 
 /// How a data file is read.
-#[derive(Args, Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ReadArgs {
     /// Target column, by name or number (from 1). Default: the column named y, target, label or class. Of CIFAR-100:
@@ -82,8 +84,8 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "COLUMN|FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sample_weight: Option<String>,
-    /// Labels in a file of their own, for NPY and IDX data. Default for IDX images: the file of labels beside them
-    /// (train-images-idx3-ubyte: train-labels-idx1-ubyte).
+    /// Targets in a file of their own, such as those of NPY and IDX data. Default for IDX images: the file of
+    /// labels beside them (train-images-idx3-ubyte: train-labels-idx1-ubyte).
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<PathBuf>,

@@ -5,12 +5,12 @@
 mod support;
 
 use quadric::autodiff::{Array, Kind};
-use quadric::core::{Matrix, Model};
+use quadric::core::{Matrix, Model, Smooth};
 use quadric::linalg::LinearOperator;
 use quadric::linalg::dense::symmetric_eigen;
 use quadric::linalg::random::SeedTree;
 use quadric::nn::{Examples, Loss, Mode, Network, Supervised, onnx};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -83,7 +83,9 @@ fn imported_networks_against_dense_matrices() {
             "--dtype",
             "f64",
             "--matrix",
-            "hessian,ggn,fisher,covariance",
+            "hessian,ggn,fisher,sampled-fisher,empirical-fisher,covariance",
+            "--draws",
+            "3",
             "-o",
             "page.html",
         ]);
@@ -102,11 +104,14 @@ fn imported_networks_against_dense_matrices() {
             ("hessian", Matrix::Hessian),
             ("ggn", Matrix::GaussNewton),
             ("fisher", Matrix::Fisher),
+            (
+                "sampled_fisher",
+                Matrix::SampledFisher { draws: 3, seed: 0 },
+            ),
+            ("empirical_fisher", Matrix::EmpiricalFisher),
             ("covariance", Matrix::Covariance),
         ] {
-            let mut dense = faer::Mat::<f64>::zeros(d, d);
-            let op = problem.matrix(&x, matrix).unwrap();
-            op.dense(dense.as_mut()).unwrap();
+            let dense = written(&problem, &x, matrix);
             let mut values = symmetric_eigen(dense.as_ref()).unwrap().values;
             values.sort_by(|a, b| b.total_cmp(a));
             let scale = values[0].abs().max(values[d - 1].abs());
@@ -133,8 +138,50 @@ fn imported_networks_against_dense_matrices() {
             near(sum, trace, scale);
             let nodes = found["density"]["nodes"].as_array().unwrap();
             near(number(&nodes[0]), values[d - 1], scale);
+            let density = &found["density"];
+            assert_eq!(
+                (&density["level"], &density["low"]),
+                (&json!(1.0), &json!([]))
+            );
+            let near_zero = values.iter().filter(|v| v.abs() <= 0.01 * values[0]);
+            let share = near_zero.count() as f64 / d as f64;
+            near(number(&density["near_zero"]["value"]), share, 1.0);
         }
+        noise(&problem, &x, &found);
     }
+}
+
+fn written(problem: &Supervised<f64>, x: &[f64], matrix: Matrix) -> faer::Mat<f64> {
+    let mut dense = faer::Mat::<f64>::zeros(x.len(), x.len());
+    let op = problem.matrix(x, matrix).unwrap();
+    op.dense(dense.as_mut()).unwrap();
+    dense
+}
+
+/// The noise scales against matrices that are written down.
+fn noise(problem: &Supervised<f64>, x: &[f64], found: &Value) {
+    let d = x.len();
+    let mut gradient = vec![0.0; d];
+    problem.value_grad(x, &mut gradient).unwrap();
+    let g = faer::Mat::from_fn(d, 1, |i, _| gradient[i]);
+    let [h, c] = [Matrix::Hessian, Matrix::Covariance].map(|m| written(problem, x, m));
+    let trace = |m: &faer::Mat<f64>| (0..d).map(|i| m[(i, i)]).sum::<f64>();
+    let scale = trace(&c) / g.squared_norm_l2();
+    near(number(&found["noise_scale"]["value"]), scale, scale);
+    assert_eq!(found["noise_scale"]["level"], 1.0);
+    let along = (g.transpose() * &h * &g)[(0, 0)];
+    let found = &found["hessian_noise_scale"];
+    if along <= 0.0 {
+        assert!(found.is_null());
+        return;
+    }
+    let scale = trace(&(&h * &c)) / along;
+    let [value, low, high] = ["value", "low", "high"].map(|key| number(&found[key]));
+    // Twice as wide as at 95 %.
+    let (low, high) = (2.0 * low - value, 2.0 * high - value);
+    let rounding = 1e-9 * scale.abs();
+    let holds = (low - rounding..=high + rounding).contains(&scale);
+    assert!(holds, "{scale} (seed 0): {found:#}");
 }
 
 /// A network that is too large to be written down, in three runs: to the end, interrupted, resumed.
@@ -179,7 +226,7 @@ fn an_interrupted_analysis_goes_on() {
     let mut found = loop {
         let mut child = q
             .command(&[&saving[..], &["--json"]].concat())
-            .stdout(Stdio::piped())
+            .stdout(fs::File::create(q.path().join("out.json")).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -189,14 +236,24 @@ fn an_interrupted_analysis_goes_on() {
             std::thread::sleep(Duration::from_millis(10));
         }
         if child.try_wait().unwrap().is_some() {
-            let output = child.wait_with_output().unwrap();
-            break serde_json::from_slice::<Value>(&output.stdout).unwrap();
+            let output = fs::read(q.path().join("out.json")).unwrap();
+            break serde_json::from_slice::<Value>(&output).unwrap();
         }
         child.kill().unwrap();
         child.wait().unwrap();
         stops += 1;
     };
     println!("{stops} interruptions");
+    let density = &found["hessian"]["density"];
+    let [low, pdf, high] = ["low", "pdf", "high"].map(|key| support::floats(&density[key]));
+    assert_eq!((low.len(), high.len()), (pdf.len(), pdf.len()));
+    let ordered = |i: usize| 0.0 <= low[i] && low[i] <= pdf[i] && pdf[i] <= high[i];
+    assert!((0..pdf.len()).all(ordered) && pdf.len() > 100);
+    assert_eq!(density["level"], 0.95);
+    assert_eq!(
+        (density["starts"].as_u64(), density["steps"].as_u64()),
+        (Some(8), Some(40))
+    );
     for document in [&mut expected, &mut found] {
         document.as_object_mut().unwrap().remove("seconds");
     }
@@ -264,14 +321,197 @@ fn wrong_analyses_are_refused() {
             "{found}: {message}"
         );
     }
-    let (code, document) = q.json(&[
-        "curvature",
-        "resnet20",
-        "--data",
-        "x.npy",
-        "--labels",
-        "y.npy",
-    ]);
-    let message = document["error"]["message"].as_str().unwrap();
-    assert!(code == 2 && message.contains("weights"), "{message}");
+    for (arguments, code, part) in [
+        (&["resnet20", "--data", "x.npy"][..], 2, "weights"),
+        (&[model, "--data", "x.npy"], 2, "no targets"),
+        (&[model, "--data", "x.npy", "--l2", "1"], 2, "l2"),
+        (&["glm", "--data", "iris", "--sizes", "3"], 2, "sizes"),
+        (&["glm", model, "--data", "iris"], 2, "networks"),
+        (
+            &["glm", "--data", "iris", "--loss", "one-vs-rest"],
+            2,
+            "one-vs-rest",
+        ),
+        (
+            &["glm", "--data", "iris", "--loss", "logistic"],
+            3,
+            "classes",
+        ),
+        (&["glm", "--data", "x.npy"], 2, "no target"),
+    ] {
+        let (found, document) = q.json(&[&["curvature"], arguments].concat());
+        let message = document["error"]["message"].as_str().unwrap();
+        let told = found == code && message.contains(part);
+        assert!(told, "{arguments:?}: {found}: {message}");
+    }
+}
+
+/// A table of two classes with weights, and what a logistic model of it is made of.
+struct Table {
+    rows: Vec<[f64; 3]>,
+    labels: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Table {
+    fn written(q: &Quadric) -> Self {
+        let mut stream = SeedTree::new(9).child("table").stream(0);
+        let mut table = Self {
+            rows: Vec::new(),
+            labels: Vec::new(),
+            weights: Vec::new(),
+        };
+        let mut text = "a,b,c,answer,s\n".to_owned();
+        for _ in 0..60 {
+            let row = [
+                stream.normal(),
+                3.0 * stream.normal() + 5.0,
+                stream.uniform(),
+            ];
+            let label = f64::from(u8::from(row[0] + stream.normal() > 0.0));
+            let weight = 0.5 + stream.uniform();
+            let word = ["no", "yes"][label as usize];
+            text += &format!("{},{},{},{word},{weight}\n", row[0], row[1], row[2]);
+            table.rows.push(row);
+            table.labels.push(label);
+            table.weights.push(weight);
+        }
+        fs::write(q.path().join("table.csv"), text).unwrap();
+        table
+    }
+
+    /// Hessian, covariance of the gradients, and gradient at coefficients and an intercept, from their definitions.
+    fn matrices(&self, x: &[f64; 4], l2: f64) -> [faer::Mat<f64>; 3] {
+        let total: f64 = self.weights.iter().sum();
+        let n = self.rows.len() as f64;
+        let mut hessian = faer::Mat::<f64>::zeros(4, 4);
+        let (mut second, mut mean) = (hessian.clone(), faer::Mat::<f64>::zeros(4, 1));
+        for ((row, label), weight) in self.rows.iter().zip(&self.labels).zip(&self.weights) {
+            let z = faer::Mat::from_fn(4, 1, |i, _| if i < 3 { row[i] } else { 1.0 });
+            let u: f64 = (0..4).map(|i| x[i] * z[(i, 0)]).sum();
+            let p = 1.0 / (1.0 + (-u).exp());
+            let share = weight / total;
+            hessian += &z * z.transpose() * faer::Scale(share * p * (1.0 - p));
+            let g = &z * faer::Scale(n * share * (p - label));
+            second += &g * g.transpose() * faer::Scale(1.0 / n);
+            mean += g * faer::Scale(1.0 / n);
+        }
+        let covariance = second - &mean * mean.transpose();
+        (0..3).for_each(|i| hessian[(i, i)] += l2);
+        (0..3).for_each(|i| mean[(i, 0)] += l2 * x[i]);
+        [hessian, covariance, mean]
+    }
+}
+
+/// What was found of a linear model of three features and l2 = 0.01, beside its matrices.
+fn compare_linear(found: &Value, hessian: &faer::Mat<f64>, covariance: &faer::Mat<f64>) {
+    let mut fisher = hessian.clone();
+    (0..3).for_each(|i| fisher[(i, i)] -= 0.01);
+    for (key, dense) in [
+        ("hessian", hessian),
+        ("ggn", hessian),
+        ("fisher", &fisher),
+        ("covariance", covariance),
+    ] {
+        let mut values = symmetric_eigen(dense.as_ref()).unwrap().values;
+        values.sort_by(|a, b| b.total_cmp(a));
+        let top = found[key]["top"].as_array().unwrap();
+        assert_eq!(top.len(), 4, "{key}: {found:#}");
+        for (e, truth) in top.iter().zip(&values) {
+            near(number(&e["value"]), *truth, values[0]);
+        }
+        let trace: f64 = (0..3).map(|i| dense[(i, i)]).sum();
+        let layers = &found[key]["layers"];
+        assert_eq!(layers[0]["name"], "coefficients");
+        near(number(&layers[0]["trace"]), trace, values[0]);
+        near(number(&layers[1]["trace"]), dense[(3, 3)], values[0]);
+    }
+}
+
+/// The command at zero and at what a fit found, against matrices that are written down.
+#[test]
+fn linear_models_against_dense_matrices() {
+    let q = Quadric::new();
+    let table = Table::written(&q);
+    let reading = ["--target", "answer", "--sample-weight", "s"];
+    let fit = [
+        &["table.csv", "--l2", "0.01", "-o", "fit.safetensors"],
+        &reading[..],
+    ]
+    .concat();
+    let fit = q.fit(&fit).unwrap();
+    let mut x = [0.0; 4];
+    let numbers = [&fit.json["coef"], &fit.json["intercept"]].map(support::floats);
+    x.copy_from_slice(&numbers.concat());
+    let matrix = [
+        "--matrix",
+        "hessian,ggn,fisher,covariance",
+        "-o",
+        "page.html",
+        "--force",
+    ];
+    let file = ["fit.safetensors", "--data", "table.csv"];
+    let weights = ["glm", "--weights", "fit.safetensors", "--data", "table.csv"];
+    let zero = ["glm", "--data", "table.csv", "--l2", "0.01"];
+    for (model, point) in [
+        (file.to_vec(), x),
+        (weights.to_vec(), x),
+        ([&zero[..], &reading[..]].concat(), [0.0; 4]),
+    ] {
+        let (code, found) = q.json(&[&["curvature"], &model[..], &matrix[..]].concat());
+        assert_eq!(code, 0, "{found:#}");
+        assert_eq!(found["parameters"].as_u64(), Some(4));
+        let [hessian, covariance, g] = table.matrices(&point, 0.01);
+        compare_linear(&found, &hessian, &covariance);
+        if point == x {
+            near(number(&found["loss"]), number(&fit.json["objective"]), 1.0);
+            assert_eq!(
+                found["accuracy"].is_number(),
+                fit.json["accuracy"].is_number()
+            );
+        } else {
+            let trace = |m: faer::Mat<f64>| (0..4).map(|i| m[(i, i)]).sum::<f64>();
+            let along = (g.transpose() * &hessian * &g)[(0, 0)];
+            let scale = trace(&hessian * &covariance) / along;
+            let found = &found["hessian_noise_scale"];
+            near(number(&found["value"]), scale, scale);
+            assert_eq!(found["level"], 1.0);
+        }
+    }
+    // Only the Hessian without a choice, and some of the rows.
+    let (code, found) = q.json(&["curvature", "glm", "--data", "digits", "--examples", "300"]);
+    assert_eq!(code, 0, "{found:#}");
+    assert_eq!(found["parameters"].as_u64(), Some(650));
+    assert!(found["ggn"].is_null() && found["examples"].as_u64() == Some(300));
+}
+
+/// A file that does not know the classes or the columns of a model.
+#[test]
+fn linear_models_refuse_other_data() {
+    let q = Quadric::new();
+    Table::written(&q);
+    let fit = ["table.csv", "--target", "answer", "-o", "fit.safetensors"];
+    q.fit(&fit).unwrap();
+    fs::write(
+        q.path().join("other.csv"),
+        "a,b,c,answer,s\n1,2,3,maybe,1\n",
+    )
+    .unwrap();
+    fs::write(q.path().join("less.csv"), "a,b,answer\n1,2,yes\n").unwrap();
+    for (change, code, part) in [
+        (&["--data", "other.csv"][..], 3, "maybe"),
+        (&["--data", "less.csv"], 3, "`c`"),
+        (&["--data", "none.csv"], 5, "none.csv"),
+        (&["--data", "table.csv", "--loss", "squared"], 2, "loss"),
+        (
+            &["--data", "table.csv", "--weights", "fit.safetensors"],
+            2,
+            "weights",
+        ),
+    ] {
+        let (found, document) = q.json(&[&["curvature", "fit.safetensors"], change].concat());
+        let message = document["error"]["message"].as_str().unwrap();
+        let told = found == code && message.contains(part);
+        assert!(told, "{change:?}: {found}: {message}");
+    }
 }

@@ -151,3 +151,139 @@ fn bad_models_and_arrays_are_refused() {
     ]);
     assert_eq!(code, 2);
 }
+
+/// The same examples in every format: the same numbers.
+#[test]
+fn examples_come_from_any_file() {
+    let q = Quadric::new();
+    let export = ["model", "export", "mlp", "--sizes", "4,3", "-o", "net.onnx"];
+    assert_eq!(q.json(&export).0, 0);
+    let rows: Vec<f64> = (0..24).map(|i| f64::from(i * i % 7) / 4.0).collect();
+    let labels = [0.0, 2.0, 1.0, 1.0, 2.0, 0.0];
+    save(&q, "x.npy", &[6, 4], &rows);
+    save(&q, "labels.npy", &[6], &labels);
+    let line = |(row, y): (&[f64], &f64)| {
+        let row: Vec<String> = row.iter().map(f64::to_string).collect();
+        format!("{},{y}\n", row.join(","))
+    };
+    let lines: String = rows.chunks(4).zip(&labels).map(line).collect();
+    fs::write(q.path().join("x.csv"), format!("a,b,c,d,y\n{lines}")).unwrap();
+    let column: String = labels.iter().map(|y| format!("{y}\n")).collect();
+    fs::write(q.path().join("labels.csv"), column).unwrap();
+    for out in ["x.csv.gz", "x.svm", "x.svm.gz"] {
+        let (code, document) = q.json(&["data", "convert", "x.csv", out]);
+        assert_eq!(code, 0, "{document:#}");
+    }
+    let mut all: Vec<Value> = Vec::new();
+    for data in [
+        &["--data", "x.npy", "--labels", "labels.npy"][..],
+        &["--data", "x.npy", "--labels", "labels.csv"],
+        &["--data", "x.csv"],
+        &["--data", "x.csv", "--target", "y", "--labels", "labels.npy"],
+        &["--data", "x=x.csv.gz"],
+        &["--data", "x.svm", "--columns", "4"],
+        &["--data", "x.svm.gz", "--columns", "4"],
+    ] {
+        let (code, found) = q.json(&[&["model", "check", "net.onnx"], data].concat());
+        assert_eq!(code, 0, "{data:?}: {found:#}");
+        assert_eq!(found["examples"].as_u64(), Some(6));
+        all.push(found);
+    }
+    assert!(all.iter().all(|found| *found == all[0]), "{all:#?}");
+    // Targets are no inputs, and outputs need none.
+    for (data, out) in [("x.csv", "a.npy"), ("x.npy", "b.npy")] {
+        let (code, found) = q.json(&["model", "run", "net.onnx", "--data", data, "-o", out]);
+        assert_eq!(code, 0, "{found:#}");
+    }
+    let [a, b] = ["a.npy", "b.npy"].map(|f| fs::read(q.path().join(f)).unwrap());
+    assert_eq!(a, b);
+    fs::write(q.path().join("wide.csv"), "a,b,c,d,e,y\n1,2,3,4,5,0\n").unwrap();
+    for (data, code, parts) in [
+        (&["--data", "wide.csv"][..], 3, ["wide.csv", "[1, 5]"]),
+        (&["--data", "x.npy"], 2, ["no targets", "data"]),
+        (
+            &["--data", "x.csv", "--labels", "wide.csv"],
+            3,
+            ["wide.csv", "6 columns"],
+        ),
+        (
+            &["--data", "x.npy", "--labels", "x.npy"],
+            3,
+            ["x.npy", "[6, 4]"],
+        ),
+        (
+            &["--data", "x.csv", "--loss", "squared"],
+            3,
+            ["x.csv", "(n, 3)"],
+        ),
+        (&["--data", "x.csv", "--divide", "0"], 2, ["divide", "0"]),
+        (
+            &["--data", "x.csv", "--sample-weight", "a"],
+            2,
+            ["sample-weight", "weigh"],
+        ),
+    ] {
+        let (found, document) = q.json(&[&["model", "check", "net.onnx"], data].concat());
+        let message = document["error"]["message"].as_str().unwrap();
+        let told = found == code && parts.iter().all(|part| message.contains(part));
+        assert!(told, "{data:?}: {found}: {message}");
+    }
+}
+
+/// Images as their files have them: MNIST's with labels beside them, CIFAR's with the channels first.
+#[test]
+fn images_come_from_their_files() {
+    let q = Quadric::new();
+    let pixels: Vec<u8> = (0..2 * 784).map(|i| (i * 37 % 251) as u8).collect();
+    let header = |dimensions: &[u32]| {
+        let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
+        bytes.extend(dimensions.iter().flat_map(|d| d.to_be_bytes()));
+        bytes
+    };
+    let images = [header(&[2, 28, 28]), pixels.clone()].concat();
+    fs::write(q.path().join("t-images-idx3-ubyte"), images).unwrap();
+    let labels = [header(&[2]), vec![3, 9]].concat();
+    fs::write(q.path().join("t-labels-idx1-ubyte"), labels).unwrap();
+    let wide: Vec<f64> = pixels.iter().map(|&p| f64::from(p)).collect();
+    save(&q, "x.npy", &[2, 28, 28, 1], &wide);
+    save(&q, "y.npy", &[2], &[3.0, 9.0]);
+    assert_eq!(
+        q.json(&["model", "export", "lenet", "-o", "lenet.onnx"]).0,
+        0
+    );
+    let check = |data: &[&str]| {
+        let (code, found) = q.json(&[&["model", "check", "lenet.onnx"], data].concat());
+        assert_eq!(code, 0, "{found:#}");
+        found
+    };
+    let found = check(&["--data", "t-images-idx3-ubyte"]);
+    assert_eq!(found, check(&["--data", "x.npy", "--labels", "y.npy"]));
+    let shares: Vec<f64> = wide.iter().map(|p| p / 255.0).collect();
+    save(&q, "shares.npy", &[2, 28, 28, 1], &shares);
+    let found = check(&["--data", "t-images-idx3-ubyte", "--divide", "255"]);
+    assert_eq!(found, check(&["--data", "shares.npy", "--labels", "y.npy"]));
+
+    // Two records; as an array with the channels last.
+    let record = |k: usize| (0..3072).map(move |i| ((i * 31 + k * 101) % 255) as u8);
+    let records = (0..2).flat_map(|k| [k as u8 + 4].into_iter().chain(record(k)));
+    let records: Vec<u8> = records.collect();
+    fs::write(q.path().join("batch.bin"), records).unwrap();
+    let last: Vec<f64> = (0..2)
+        .flat_map(|k| {
+            let planes: Vec<u8> = record(k).collect();
+            (0..3072).map(move |e| f64::from(planes[e % 3 * 1024 + e / 3]))
+        })
+        .collect();
+    save(&q, "cifar.npy", &[2, 32, 32, 3], &last);
+    assert_eq!(
+        q.json(&["model", "export", "resnet8", "-o", "resnet.onnx"])
+            .0,
+        0
+    );
+    for (data, out) in [("batch.bin", "a.npy"), ("cifar.npy", "b.npy")] {
+        let (code, found) = q.json(&["model", "run", "resnet.onnx", "--data", data, "-o", out]);
+        assert_eq!(code, 0, "{found:#}");
+    }
+    let [a, b] = ["a.npy", "b.npy"].map(|f| fs::read(q.path().join(f)).unwrap());
+    assert_eq!(a, b);
+}

@@ -42,6 +42,9 @@ pub struct Dataset {
     pub name: String,
     /// Features (n, d), without the target and weight columns.
     pub x: DataMatrix<f64>,
+    /// Lengths of the axes of a row, where the file has more than one: channels, rows and columns of an image; steps and
+    /// dimensions of a sequence. Features are in their order, the last axis fastest.
+    pub axes: Option<Vec<usize>>,
     /// Targets (n); for a text target the index into `classes`; empty if there is no target.
     pub target: Vec<f64>,
     /// The names of a text target in ascending order.
@@ -81,6 +84,7 @@ impl Dataset {
         Ok(Self {
             name: name.into(),
             x,
+            axes: None,
             target,
             classes: None,
             weights: None,
@@ -125,6 +129,7 @@ impl Dataset {
         Ok(Self {
             name: self.name.clone(),
             x: self.x.select_rows(rows),
+            axes: self.axes.clone(),
             target: if self.target.is_empty() {
                 Vec::new()
             } else {

@@ -45,6 +45,7 @@ impl Sequences {
         Ok(Dataset {
             x: DataMatrix::dense(self.values, self.lengths.len(), width)?,
             name: self.name,
+            axes: Some(vec![self.steps, self.dimensions]),
             target: self.target,
             classes: self.classes,
             weights: None,

@@ -9,5 +9,6 @@ pub mod nls;
 pub use function::Function;
 pub use glm::{
     Fits, Fitted, FoldFit, Glm, GlmBatch, GlmOptions, HeldOut, LinearModel, OneVsRest, Prediction,
+    RawGlm,
 };
 pub use loss::Loss;

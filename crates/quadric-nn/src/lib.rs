@@ -31,7 +31,7 @@ mod supervised;
 mod training;
 mod weights;
 
-pub use files::NpyExamples;
+pub use files::{ExampleFile, FileExamples};
 pub use init::Init;
 pub use losses::{Loss, Losses};
 pub use network::{Call, Mode, Network, Port, Scope, Traced, Weighted};

@@ -4,14 +4,14 @@ use faer::{Mat, MatRef};
 use peak_alloc::PeakAlloc;
 use quadric_autodiff::Array;
 use quadric_core::{Matrix, Model, Problem, Smooth};
-use quadric_data::npy_header;
+use quadric_data::{NpyRows, npy_header};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::vector;
 use quadric_nn::layers::Activation;
 use quadric_nn::models::mlp;
-use quadric_nn::{Examples, Loss, NpyExamples, Supervised};
+use quadric_nn::{ExampleFile, Examples, FileExamples, Loss, Supervised};
 use std::io::{BufWriter, Write};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 #[global_allocator]
 static PEAK: PeakAlloc = PeakAlloc;
@@ -43,7 +43,11 @@ fn data_larger_than_the_memory() {
     let network = mlp(&[columns, 1], Activation::Tanh).expect("sizes");
     let loss = Loss::Squared;
     let target = loss.target(&[1]).expect("a target");
-    let source = NpyExamples::open(&network, &[&x]).expect("a file");
+    let [x, y] = [x, y].map(|path| {
+        let file = NpyRows::open(&path).expect("a file");
+        ExampleFile::Npy(Arc::new(file))
+    });
+    let source = FileExamples::new(&network, &[x]).expect("a file");
     let source = source.with_targets(&target, &y).expect("a file");
     let w: Vec<f64> = network.initial(0);
     let p = Supervised::streaming(network, loss, source).expect("examples fit");

@@ -6,8 +6,8 @@ mod made;
 
 use quadric_core::ErrorKind;
 use quadric_report::{
-    Curvature, Eigenvalue, Evolution, Spectrum, Trace, curvature_text, evolution_text, findings,
-    render_curvature, render_evolution,
+    Curvature, Eigenvalue, Estimate, Evolution, Spectrum, Trace, curvature_text, evolution_text,
+    findings, render_curvature, render_evolution,
 };
 
 fn eigenvalue(value: f64, residual: f64, converged: bool) -> Eigenvalue {
@@ -143,7 +143,23 @@ fn the_sentences_are_true() {
         all.contains("62 % of the gradient, by its squared length"),
         "{all}"
     );
-    assert!(all.contains("The noise scale is 5400"), "{all}");
+    let mut still = made::analysis();
+    still.examples = 1;
+    still.noise_scale = still.noise_scale.map(|e| Estimate { value: 2e4, ..e });
+    let told = findings(&still).join(" ");
+    assert!(
+        told.contains("as at a minimum") && !told.contains("each direction matters"),
+        "{told}"
+    );
+    for part in [
+        "The noise scale is 5400 (95 % confidence: 5100 to 5700): the mean",
+        "how much each direction matters, the noise scale is 2300 (95 % confidence: 2100 to 2500).",
+        "The density of the Hessian is estimated from 8 random starts of 60 Lanczos steps each: at each place its band holds the smoothed \
+         density with 95 % confidence, and where that is above a hundredth of its peak the band is ±50 % of it in the median \
+         and ±50 % at worst.",
+    ] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
 }
 
 /// Shares of a distribution whose nodes are known.
@@ -162,6 +178,19 @@ fn the_bulk_is_measured_by_the_nodes() {
     assert_eq!(
         all[1],
         "About 70 % of all eigenvalues are near zero (within 1 % of the largest), 25 % are above and 5.0 % below."
+    );
+    // What is known of the quadrature says how sure that is.
+    let density = c.hessian.as_mut().unwrap().density.as_mut().unwrap();
+    density.near_zero = Some(Estimate {
+        value: 0.7,
+        low: 0.4,
+        high: 0.85,
+        level: 0.9,
+    });
+    assert_eq!(
+        findings(&c)[1],
+        "About 70 % of all eigenvalues are near zero (within 1 % of the largest; between 40 % and 85 % with 90 % confidence), \
+         25 % are above and 5.0 % below."
     );
 }
 

@@ -324,15 +324,18 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             return Ok(None);
         };
         let known = self.known()?;
+        let (op, n) = (self.op, self.op.shape().0);
+        // What is written down is decomposed, however many steps were asked for.
+        let (dense, steps) = match self.exact {
+            true => (usize::MAX, n),
+            false => (0, options.steps),
+        };
         let options = DensityOptions {
             level: self.options.level,
-            dense: match self.exact {
-                true => usize::MAX,
-                false => 0,
-            },
+            dense,
+            steps,
             ..options
         };
-        let (op, n) = (self.op, self.op.shape().0);
         let mut run = match self.saved.diagonal.is_empty() {
             true => LanczosQuadrature::start(op, Some(&known), &options, self.seed)?,
             false => {

@@ -4,9 +4,10 @@ use crate::{agree, kind, minimised, regression};
 use faer::Mat;
 use quadric_core::{Matrix, Model, Smooth, Targets};
 use quadric_curvature::{DenseBlocks, effective_dimension, generalisation, gradient_noise};
-use quadric_linalg::ErrorKind;
 use quadric_linalg::algebra::{Dense, Diagonal};
 use quadric_linalg::dense::svd;
+use quadric_linalg::{ErrorKind, LinearOperator};
+use std::ops::ControlFlow;
 
 #[test]
 fn linear_regression() {
@@ -73,9 +74,32 @@ fn linear_regression() {
     // Away from the minimum, where the gradient is not 0.
     let mut g = vec![0.0; 4];
     problem.value_grad(&x, &mut g).expect("finite");
-    let scales = gradient_noise(&problem, &x, &g, 3).expect("gradients");
+    let go_on = |_: usize| ControlFlow::Continue(());
+    let scales = gradient_noise(&problem, &x, &g, None, 3, &go_on).expect("gradients");
     agree("trace", scales.trace.value, noise, 1e-9);
-    agree("scale", scales.simple_scale, noise / norm, 1e-6);
+    let simple = scales.simple_scale.expect("a gradient");
+    agree("scale", simple.value, noise / norm, 1e-6);
+    // With the Hessian, from both matrices written down.
+    let [h, c] = [Matrix::Hessian, Matrix::Covariance].map(|m| {
+        let mut dense = Mat::<f64>::zeros(4, 4);
+        let op = problem.matrix(&x, m).expect("a matrix");
+        op.dense(dense.as_mut()).expect("a shape");
+        dense
+    });
+    let products = &h * &c;
+    let column = Mat::from_fn(4, 1, |i, _| g[i]);
+    let along = (column.transpose() * &h * &column)[(0, 0)];
+    let expected = (0..4).map(|i| products[(i, i)]).sum::<f64>() / along;
+    let scale = scales.scale.expect("a Hessian that is positive");
+    agree("scale with the Hessian", scale.value, expected, 1e-9);
+    assert_eq!(scale.level, 1.0);
+    // What is known is not estimated again.
+    let known = gradient_noise(&problem, &x, &g, Some(scales.trace), 3, &go_on);
+    let known = known.expect("gradients");
+    assert_eq!(known.simple_scale, scales.simple_scale);
+    assert!(known.work < scales.work);
+    let stop = |_: usize| ControlFlow::Break(());
+    assert!(gradient_noise(&problem, &x, &g, None, 3, &stop).is_err());
 }
 
 /// At the least squares, it is the mean of squared residuals times leverages; a feature twice changes nothing.

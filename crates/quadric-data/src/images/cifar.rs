@@ -81,6 +81,7 @@ pub(crate) fn read(
     let size = labels.len() + PIXELS;
     let record = |i: usize| &bytes[i * size..(i + 1) * size];
     let mut data = super::data_set(name, rows, PIXELS, |i| &record(i)[labels.len()..])?;
+    data.axes = Some(vec![3, 32, 32]);
     if let Some(k) = target {
         data.target = (0..rows).map(|i| f64::from(record(i)[k])).collect();
     }

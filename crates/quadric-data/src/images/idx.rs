@@ -24,6 +24,8 @@ struct Header {
     size: usize,
     rows: usize,
     cols: usize,
+    /// Axes of a row.
+    axes: Vec<usize>,
     /// Where the values start.
     start: usize,
 }
@@ -41,14 +43,18 @@ pub(crate) fn is_idx(bytes: &[u8]) -> bool {
 pub(crate) fn read(name: &str, bytes: &[u8], options: &ReadOptions) -> Result<Dataset> {
     let header = Header::read(name, bytes)?;
     let Header { rows, cols, .. } = header;
+    let axes = Some(header.axes).filter(|axes| axes.len() > 1);
     let values = &bytes[header.start..];
     let all_features = !matches!(options.target, Target::Column(_)) && options.weight.is_none();
     if all_features && header.kind == Kind::Unsigned {
-        return super::data_set(name, rows, cols, |i| &values[i * cols..(i + 1) * cols]);
+        let mut data = super::data_set(name, rows, cols, |i| &values[i * cols..(i + 1) * cols])?;
+        data.axes = axes;
+        return Ok(data);
     }
     let values = array::decode(header.kind, header.size, true, values);
     let mut data = array::data_set(name, Array { values, rows, cols }, options)?;
     data.x = dataset::by_density(data.x)?;
+    data.axes = axes.filter(|_| all_features);
     Ok(data)
 }
 
@@ -86,6 +92,7 @@ impl Header {
             size,
             rows,
             cols,
+            axes: shape[1..].to_vec(),
             start,
         })
     }

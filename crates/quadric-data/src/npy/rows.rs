@@ -130,6 +130,11 @@ impl NpyRows {
         })
     }
 
+    /// The file as it was named.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Lengths of all axes; the first is the number of rows.
     pub fn shape(&self) -> &[usize] {
         &self.header.shape

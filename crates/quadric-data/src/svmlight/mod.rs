@@ -271,6 +271,7 @@ fn assemble(name: &str, parsed: Parsed, cols: usize) -> Result<Dataset> {
     Ok(Dataset {
         name: name.to_owned(),
         x,
+        axes: None,
         target: parsed.labels,
         classes: None,
         weights: None,

@@ -74,6 +74,7 @@ pub(crate) fn build(
     let data = Dataset {
         name: columns.0,
         x,
+        axes: None,
         target,
         classes,
         weights,

@@ -1,6 +1,6 @@
 //! Spectral densities as curves, for pictures: the atoms and the distribution function are what was computed.
 
-use super::Density;
+use super::{Density, Estimate};
 use crate::{Error, ErrorKind, Result};
 
 /// How atoms become a curve.
@@ -39,36 +39,13 @@ impl Density {
     /// # Errors
     /// Places that are not finite; a width that is not positive or a degree of 0; an operator of order 0; without a width, a spectrum that is one point.
     pub fn pdf(&self, grid: &[f64], kernel: Kernel) -> Result<Vec<f64>> {
-        if let Some(i) = grid.iter().position(|t| !t.is_finite()) {
-            return Err(Error::non_finite("the grid", i, grid[i]));
-        }
+        check_grid(grid)?;
         let (low, high) = self.padded()?;
-        // Apart by rounding only.
-        let one = high - low <= 1e-12 * low.abs().max(high.abs());
-        let point = || {
-            Error::new(
-                ErrorKind::Argument,
-                format!("the spectrum is the one point {low:e}, which has no density"),
-            )
-            .with_hint("give a width")
-        };
         match kernel {
-            Kernel::Gaussian { sigma } => {
-                let steps = if self.exact { self.n } else { self.steps };
-                let wide = (steps.max(2) - 1) as f64 * (8.0 * 3f64.ln()).sqrt();
-                let sigma = match sigma {
-                    Some(sigma) => sigma,
-                    None if !one => (high - low) / wide,
-                    None => return Err(point()),
-                };
-                if !(sigma > 0.0 && sigma.is_finite()) {
-                    return Err(Error::argument("sigma", sigma, "a positive number"));
-                }
-                Ok(gaussians(&self.atoms(), grid, sigma))
-            }
+            Kernel::Gaussian { sigma } => Ok(gaussians(&self.atoms(), grid, self.width(sigma)?)),
             Kernel::Jackson { degree } => {
-                if one {
-                    return Err(point());
+                if self.is_point()? {
+                    return Err(point(low));
                 }
                 let steps = if self.exact { self.n } else { self.steps };
                 let degree = degree.unwrap_or(steps);
@@ -78,6 +55,46 @@ impl Density {
                 Ok(jackson(&self.atoms(), grid, (low, high), degree))
             }
         }
+    }
+
+    /// The density at the places of `grid` as [`Kernel::Gaussian`] smooths it, each with an interval, as
+    /// [`trace_of`](Self::trace_of) has it: of the starts and the quadrature. It holds for each place by itself, and says nothing
+    /// about what the smoothing hides. From a single start it has no end.
+    ///
+    /// # Errors
+    /// As [`pdf`](Self::pdf).
+    pub fn pdf_with_bands(&self, grid: &[f64], sigma: Option<f64>) -> Result<Vec<Estimate>> {
+        check_grid(grid)?;
+        let sigma = self.width(sigma)?;
+        let n = self.n as f64;
+        let at = |t: &f64| {
+            let found = self.trace_of(|node| normal(*t, node, sigma) / n)?;
+            let low = found.total.low.max(0.0);
+            Ok(Estimate { low, ..found.total })
+        };
+        grid.iter().map(at).collect()
+    }
+
+    /// The standard deviation of the kernel, by default that of [`Kernel::Gaussian`].
+    fn width(&self, sigma: Option<f64>) -> Result<f64> {
+        let (low, high) = self.padded()?;
+        let steps = if self.exact { self.n } else { self.steps };
+        let wide = (steps.max(2) - 1) as f64 * (8.0 * 3f64.ln()).sqrt();
+        let sigma = match sigma {
+            Some(sigma) => sigma,
+            None if !self.is_point()? => (high - low) / wide,
+            None => return Err(point(low)),
+        };
+        match sigma > 0.0 && sigma.is_finite() {
+            true => Ok(sigma),
+            false => Err(Error::argument("sigma", sigma, "a positive number")),
+        }
+    }
+
+    /// Whether the nodes are apart by rounding only.
+    fn is_point(&self) -> Result<bool> {
+        let (low, high) = self.padded()?;
+        Ok(high - low <= 1e-12 * low.abs().max(high.abs()))
     }
 
     /// Places and density by the rule that PyHessian plots: `bins` places from the mean over the starts of the smallest node,
@@ -115,6 +132,18 @@ impl Density {
     }
 }
 
+fn check_grid(grid: &[f64]) -> Result<()> {
+    match grid.iter().position(|t| !t.is_finite()) {
+        Some(i) => Err(Error::non_finite("the grid", i, grid[i])),
+        None => Ok(()),
+    }
+}
+
+fn point(at: f64) -> Error {
+    let text = format!("the spectrum is the one point {at:e}, which has no density");
+    Error::new(ErrorKind::Argument, text).with_hint("give a width")
+}
+
 fn empty() -> Error {
     Error::argument("density", "of order 0", "an operator that has eigenvalues")
 }
@@ -125,13 +154,17 @@ fn line(low: f64, high: f64, points: usize) -> Vec<f64> {
 }
 
 fn gaussians(atoms: &[(f64, f64)], grid: &[f64], sigma: f64) -> Vec<f64> {
-    let height = 1.0 / (sigma * std::f64::consts::TAU.sqrt());
-    let one = |t: &f64, (node, weight): &(f64, f64)| {
-        let z = (t - node) / sigma;
-        weight * height * libm::exp(-0.5 * z * z)
+    let at = |t: &f64| {
+        let one = |(node, weight): &(f64, f64)| weight * normal(*t, *node, sigma);
+        atoms.iter().map(one).sum()
     };
-    let at = |t: &f64| atoms.iter().map(|atom| one(t, atom)).sum();
     grid.iter().map(at).collect()
+}
+
+/// The normal density around `middle`.
+fn normal(t: f64, middle: f64, sigma: f64) -> f64 {
+    let z = (t - middle) / sigma;
+    libm::exp(-0.5 * z * z) / (sigma * std::f64::consts::TAU.sqrt())
 }
 
 fn jackson(atoms: &[(f64, f64)], grid: &[f64], (low, high): (f64, f64), degree: usize) -> Vec<f64> {

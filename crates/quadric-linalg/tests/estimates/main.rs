@@ -1,6 +1,7 @@
 //! Randomised estimates against closed forms and dense decompositions, and their intervals over many seeds.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod bands;
 mod coverage;
 mod density;
 mod diagonal;

@@ -64,21 +64,11 @@ impl<T: Scalar> Glm<T> {
         weights: Option<&[f64]>,
         options: &GlmOptions,
     ) -> Result<Self> {
-        options.validate()?;
-        check_data(&x, target, weights, options.intercept)?;
-        let rows = rows_that_count(target, weights);
-        let weights = scaled_weights(weights, &rows)?;
-        let total: f64 = weights.iter().sum();
-        let (targets, classes) = prepare_targets(target, &rows, options.loss)?;
-        let k = classes.as_ref().map_or(2, Vec::len);
-        let samples = Samples {
-            loss: options.loss,
-            targets,
-            weights,
-            copies: Vec::new(),
-            norm: 1.0 / total,
-            contrast: Contrast::new(k),
-        };
+        let Prepared {
+            rows,
+            samples,
+            classes,
+        } = prepare(&x, target, weights, options)?;
         let penalty = (options.l2 / samples.typical_curvature()).sqrt();
         let mut design = Design::new(x, &rows, &samples.weights, options.intercept, penalty)?;
         design.prepare(samples.outputs());
@@ -181,7 +171,9 @@ impl<T: Scalar> Glm<T> {
     /// A model of another loss, other classes, another number of features, or with an intercept where this problem has
     /// none; non-finite coefficients.
     pub fn point(&self, model: &LinearModel) -> Result<Vec<T>> {
-        self.check_model(model)?;
+        let frame = &self.design.frame;
+        let own = (self.samples.loss, self.classes.as_deref());
+        check_model(model, own, frame.raw_features(), frame.intercept)?;
         let (d, p, k) = (
             self.features(),
             self.design.columns(),
@@ -216,40 +208,90 @@ impl<T: Scalar> Glm<T> {
         }
         Ok(x)
     }
+}
 
-    fn check_model(&self, model: &LinearModel) -> Result<()> {
-        model.validate()?;
-        if model.loss != self.samples.loss {
-            return Err(Error::argument(
-                "model",
-                format!("of the loss {}", model.loss),
-                &format!("one of the loss {}", self.samples.loss),
-            ));
-        }
-        if model.classes.as_deref() != self.classes.as_deref() {
-            return Err(Error::argument(
-                "model",
-                format!("for the classes {:?}", model.classes),
-                &format!("one for the classes {:?}", self.classes),
-            ));
-        }
-        let features = self.design.frame.raw_features();
-        if model.features() != features {
-            return Err(Error::shape(
-                "the coefficients of the model",
-                model.features(),
-                features,
-            ));
-        }
-        if !self.design.frame.intercept && model.intercept.iter().any(|b| *b != 0.0) {
-            return Err(Error::argument(
-                "model",
-                "with an intercept",
-                "one without: this problem has none",
-            ));
-        }
-        Ok(())
+/// Refuses a model that is of another problem than that of a loss, its classes, and so many features.
+///
+/// # Errors
+/// As [`Glm::point`].
+pub(super) fn check_model(
+    model: &LinearModel,
+    (loss, classes): (Loss, Option<&[f64]>),
+    features: usize,
+    intercept: bool,
+) -> Result<()> {
+    model.validate()?;
+    if model.loss != loss {
+        return Err(Error::argument(
+            "model",
+            format!("of the loss {}", model.loss),
+            &format!("one of the loss {loss}"),
+        ));
     }
+    if model.classes.as_deref() != classes {
+        return Err(Error::argument(
+            "model",
+            format!("for the classes {:?}", model.classes),
+            &format!("one for the classes {classes:?}"),
+        ));
+    }
+    if model.features() != features {
+        return Err(Error::shape(
+            "the coefficients of the model",
+            model.features(),
+            features,
+        ));
+    }
+    if !intercept && model.intercept.iter().any(|b| *b != 0.0) {
+        return Err(Error::argument(
+            "model",
+            "with an intercept",
+            "one without: this problem has none",
+        ));
+    }
+    Ok(())
+}
+
+/// What becomes of targets and weights.
+pub(super) struct Prepared {
+    /// The rows of positive weight.
+    pub(super) rows: Vec<usize>,
+    /// Of these rows.
+    pub(super) samples: Samples,
+    /// The labels of a classifier, ascending.
+    pub(super) classes: Option<Vec<f64>>,
+}
+
+/// Checks data and options, and prepares targets and weights.
+///
+/// # Errors
+/// As [`Glm::new`].
+pub(super) fn prepare<T: Scalar>(
+    x: &DataMatrix<T>,
+    target: &[f64],
+    weights: Option<&[f64]>,
+    options: &GlmOptions,
+) -> Result<Prepared> {
+    options.validate()?;
+    check_data(x, target, weights, options.intercept)?;
+    let rows = rows_that_count(target, weights);
+    let weights = scaled_weights(weights, &rows)?;
+    let total: f64 = weights.iter().sum();
+    let (targets, classes) = prepare_targets(target, &rows, options.loss)?;
+    let k = classes.as_ref().map_or(2, Vec::len);
+    let samples = Samples {
+        loss: options.loss,
+        targets,
+        weights,
+        copies: Vec::new(),
+        norm: 1.0 / total,
+        contrast: Contrast::new(k),
+    };
+    Ok(Prepared {
+        rows,
+        samples,
+        classes,
+    })
 }
 
 /// The rows of positive weight.
@@ -314,9 +356,9 @@ fn scaled_weights(weights: Option<&[f64]>, rows: &[usize]) -> Result<Vec<f64>> {
     Ok(rows.iter().map(|&i| all[i] * unit).collect())
 }
 
-type Prepared = (Targets, Option<Vec<f64>>);
+type Labelled = (Targets, Option<Vec<f64>>);
 
-fn prepare_targets(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared> {
+fn prepare_targets(target: &[f64], rows: &[usize], loss: Loss) -> Result<Labelled> {
     if loss.is_classifier() {
         return prepare_labels(target, rows, loss);
     }
@@ -334,7 +376,7 @@ fn prepare_targets(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepare
     ))
 }
 
-pub(super) fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Result<Prepared> {
+pub(super) fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Result<Labelled> {
     if let Some(&i) = rows.iter().find(|&&i| target[i].fract() != 0.0) {
         return Err(Error::data(format!(
             "the target of row {i} is {}; the loss {loss} needs integer class labels",

@@ -44,39 +44,6 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
         &self.problem.samples
     }
 
-    /// Turns products `Z V` into `D Z V` for a range of rows, `vectors` directions at once.
-    fn weigh(&self, vectors: usize, rows: Range<usize>, u: &[T], r: &mut [T]) {
-        if self.samples().loss == Loss::Softmax {
-            return self.weigh_classes(vectors, rows, u, r);
-        }
-        let parts = u.chunks_exact(vectors).zip(r.chunks_exact_mut(vectors));
-        for (i, (u, r)) in rows.zip(parts) {
-            let bend = self.curvatures[i].to_f64();
-            for (r, u) in r.iter_mut().zip(u) {
-                *r = T::of(bend * u.to_f64());
-            }
-        }
-    }
-
-    /// For softmax D is `Bᵀ (diag p - p pᵀ) B` times the weight.
-    fn weigh_classes(&self, vectors: usize, rows: Range<usize>, u: &[T], r: &mut [T]) {
-        let samples = self.samples();
-        let k = samples.outputs();
-        let contrast = samples.contrast;
-        let mut t = vec![0.0; k + 1];
-        let width = vectors * k;
-        let parts = u.chunks_exact(width).zip(r.chunks_exact_mut(width));
-        for (i, (u, r)) in rows.zip(parts) {
-            let p = &self.curvatures[i * (k + 1)..(i + 1) * (k + 1)];
-            let weight = samples.weights[i] * samples.norm;
-            for (u, r) in u.chunks_exact(k).zip(r.chunks_exact_mut(k)) {
-                contrast.expand(|c| u[c].to_f64(), &mut t);
-                spread(p, &mut t);
-                contrast.reduce(&t, |c, y| r[c] = T::of(weight * y));
-            }
-        }
-    }
-
     /// `out <- Zᵀ D Z v` plus the penalty for `v` and `out` (p, k m): the k predictors of each direction side by side.
     fn multiply(&self, v: MatRef<'_, T>, mut out: MatMut<'_, T>) {
         let vectors = v.ncols() / self.samples().outputs();
@@ -84,7 +51,7 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
         let mut products = pool().pop().unwrap_or_default();
         products.resize(self.samples().len() * v.ncols(), T::of(0.0));
         let weigh = |rows: Range<usize>, u: &[T], r: &mut [T]| {
-            self.weigh(vectors, rows, u, r);
+            weigh(self.samples(), &self.curvatures, vectors, rows, u, r);
             0.0
         };
         let design = &self.problem.design;
@@ -145,6 +112,53 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
             part
         });
         parts.concat()
+    }
+}
+
+/// Turns products `Z V` into `D Z V` for a range of rows, `vectors` directions at once. `curvatures` are those of
+/// [`Samples::curvatures`].
+pub(super) fn weigh<T: Scalar>(
+    samples: &Samples,
+    curvatures: &[T],
+    vectors: usize,
+    rows: Range<usize>,
+    u: &[T],
+    r: &mut [T],
+) {
+    if samples.loss == Loss::Softmax {
+        return weigh_classes(samples, curvatures, vectors, rows, u, r);
+    }
+    let parts = u.chunks_exact(vectors).zip(r.chunks_exact_mut(vectors));
+    for (i, (u, r)) in rows.zip(parts) {
+        let bend = curvatures[i].to_f64();
+        for (r, u) in r.iter_mut().zip(u) {
+            *r = T::of(bend * u.to_f64());
+        }
+    }
+}
+
+/// For softmax D is `Bᵀ (diag p - p pᵀ) B` times the weight.
+fn weigh_classes<T: Scalar>(
+    samples: &Samples,
+    curvatures: &[T],
+    vectors: usize,
+    rows: Range<usize>,
+    u: &[T],
+    r: &mut [T],
+) {
+    let k = samples.outputs();
+    let contrast = samples.contrast;
+    let mut t = vec![0.0; k + 1];
+    let width = vectors * k;
+    let parts = u.chunks_exact(width).zip(r.chunks_exact_mut(width));
+    for (i, (u, r)) in rows.zip(parts) {
+        let p = &curvatures[i * (k + 1)..(i + 1) * (k + 1)];
+        let weight = samples.weights[i] * samples.norm;
+        for (u, r) in u.chunks_exact(k).zip(r.chunks_exact_mut(k)) {
+            contrast.expand(|c| u[c].to_f64(), &mut t);
+            spread(p, &mut t);
+            contrast.reduce(&t, |c, y| r[c] = T::of(weight * y));
+        }
     }
 }
 

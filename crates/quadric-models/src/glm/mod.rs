@@ -8,6 +8,7 @@ mod build;
 
 mod contrast;
 mod curve;
+mod data_units;
 mod design;
 #[cfg(test)]
 mod example;
@@ -32,6 +33,7 @@ mod spread;
 
 pub use batch::GlmBatch;
 pub use build::GlmOptions;
+pub use data_units::RawGlm;
 pub use linear_model::{LinearModel, Prediction};
 pub use one_vs_rest::OneVsRest;
 pub use selection::{Fits, Fitted, FoldFit, HeldOut};

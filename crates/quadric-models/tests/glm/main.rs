@@ -6,6 +6,7 @@
 mod batch;
 mod certificates;
 mod common;
+mod data_units;
 mod derivatives;
 mod invariants;
 mod merge;

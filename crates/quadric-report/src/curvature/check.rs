@@ -12,7 +12,15 @@ impl Curvature {
         finite("loss", [self.loss])?;
         finite("accuracy", self.accuracy)?;
         finite("gradient_norm", [self.gradient_norm])?;
-        finite("noise_scale", self.noise_scale)?;
+        for (name, e) in [
+            ("noise_scale", self.noise_scale),
+            ("hessian_noise_scale", self.hessian_noise_scale),
+        ] {
+            finite(
+                name,
+                e.iter().flat_map(|e| [e.value, e.low, e.high, e.level]),
+            )?;
+        }
         finite("gradient_alignment", self.gradient_alignment)?;
         finite("gradient_equivalents", [self.gradient_equivalents])?;
         finite("seconds", [self.seconds])?;
@@ -69,7 +77,10 @@ impl Density {
             same(&name, list.len(), length)?;
             finite(&name, list.iter().copied())?;
         }
-        Ok(())
+        let near = self.near_zero.iter();
+        let near = near.flat_map(|e| [e.value, e.low, e.high, e.level]);
+        finite(&format!("{name}.near_zero"), near)?;
+        finite(&format!("{name}.level"), [self.level])
     }
 }
 

@@ -323,7 +323,7 @@ fn row(c: &Checkpoint) -> Row {
             precise(r.loss),
             r.accuracy.map_or_else(|| "–".to_owned(), accuracy),
             number_raised(r.gradient_norm),
-            optional(r.noise_scale),
+            optional(r.noise_scale.map(|e| e.value)),
             r.gradient_alignment.map_or_else(|| "–".to_owned(), percent),
             number_raised(r.gradient_equivalents),
         ],
@@ -382,10 +382,7 @@ pub fn evolution_text(e: &Evolution, width: Option<usize>, colour: bool) -> Resu
                     super::text::value(m.top.first()),
                     super::text::value(m.bottom.first()),
                     trace.map_or_else(|| "-".to_owned(), |t| number(t.value)),
-                    trace.map_or_else(
-                        || "-".to_owned(),
-                        |t| format!("{} to {}", number(t.low), number(t.high)),
-                    ),
+                    trace.map_or_else(|| "-".to_owned(), |t| super::text::interval(t.low, t.high)),
                 ],
             );
         }

@@ -1,10 +1,14 @@
 //! An analysis in plain sentences, computed from its numbers.
 
-use super::{Curvature, Eigenvalue, Layer, MATRICES, Spectrum};
+use super::{Curvature, Density, Eigenvalue, Estimate, Layer, MATRICES, Spectrum};
 use crate::format::{clean, list, measured, number, number_raised};
 
 /// Names in sentences are short.
 const NAME: usize = 40;
+/// A noise scale of so many times the number of examples means that there is no gradient.
+const STILL: f64 = 1e4;
+/// Densities above this share of the peak say how sure the density is.
+const SEEN: f64 = 0.01;
 /// Eigenvalues within this share of the largest one count as near zero.
 const NEAR: f64 = 0.01;
 
@@ -20,6 +24,7 @@ pub fn findings(c: &Curvature) -> Vec<String> {
             all.extend(negative(matrix));
         }
         all.extend(bulk(matrix));
+        all.extend(matrix.density.as_ref().and_then(|d| band(name, d)));
         all.extend(layers(name, matrix));
         all.extend(trace(name, matrix));
     } else {
@@ -32,11 +37,13 @@ pub fn findings(c: &Curvature) -> Vec<String> {
             "{share} of the gradient, by its squared length, lies in the span of the top eigenvectors."
         ));
     }
-    if let Some(scale) = c.noise_scale {
-        let scale = number_raised(scale);
+    if let Some(scale) = &c.noise_scale {
+        all.push(noise(scale, c.examples));
+    }
+    if let Some(scale) = c.hessian_noise_scale.filter(|_| !is_still(c)) {
+        let scale = spelled(&scale);
         all.push(format!(
-            "The noise scale is {scale}: the mean gradient of a batch of about that many examples has as much noise as \
-             signal, and larger batches gain little."
+            "Where the Hessian says how much each direction matters, the noise scale is {scale}."
         ));
     }
     all
@@ -47,6 +54,38 @@ pub(super) fn with_error(e: &Eigenvalue) -> String {
     measured(e.value, e.residual, number_raised)
 }
 
+/// Whether the gradient is next to nothing beside that of a single example.
+fn is_still(c: &Curvature) -> bool {
+    let far = STILL * c.examples as f64;
+    c.noise_scale.is_some_and(|scale| scale.value > far)
+}
+
+/// What the noise scale says.
+fn noise(scale: &Estimate, examples: u64) -> String {
+    if scale.value > STILL * examples as f64 {
+        let scale = number_raised(scale.value);
+        return format!(
+            "The gradient is next to nothing beside those of single examples, as at a minimum: the noise scale there, {scale}, \
+             says nothing about batches."
+        );
+    }
+    let scale = spelled(scale);
+    format!(
+        "The noise scale is {scale}: the mean gradient of a batch of about that many examples has as much noise as signal, and \
+         larger batches gain little."
+    )
+}
+
+/// An estimate and its interval.
+pub(super) fn spelled(e: &Estimate) -> String {
+    let value = number_raised(e.value);
+    if e.level >= 1.0 {
+        return value;
+    }
+    let (low, high) = (number_raised(e.low), number_raised(e.high));
+    format!("{value} ({} confidence: {low} to {high})", percent(e.level))
+}
+
 /// An accuracy in percent.
 pub(super) fn accuracy(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
@@ -54,7 +93,8 @@ pub(super) fn accuracy(share: f64) -> String {
 
 /// A share in percent.
 pub(super) fn percent(share: f64) -> String {
-    let percent = 100.0 * share;
+    // An empty sum is -0.
+    let percent = 100.0 * share + 0.0;
     if percent != 0.0 && percent.abs() < 0.1 {
         return format!("{} %", number(percent));
     }
@@ -173,13 +213,58 @@ fn bulk(matrix: &Spectrum) -> Option<String> {
         return None;
     }
     let edge = NEAR * largest;
-    let near = percent(share(&|v| v.abs() <= edge).min(1.0));
+    let near = share(&|v| v.abs() <= edge).min(1.0);
     let (above, below) = (
         percent(share(&|v| v > edge)),
         percent(share(&|v| v < -edge)),
     );
+    let (near, sure) = match density.near_zero {
+        Some(e) if e.level < 1.0 => {
+            let [low, high, level] = [e.low, e.high, e.level].map(percent);
+            let sure = format!("; between {low} and {high} with {level} confidence");
+            (percent(e.value), sure)
+        }
+        Some(e) => (percent(e.value), String::new()),
+        None => (percent(near), String::new()),
+    };
+    let about = match density.level >= 1.0 {
+        true => "",
+        false => "About ",
+    };
     Some(format!(
-        "About {near} of all eigenvalues are near zero (within 1 % of the largest), {above} are above and {below} below."
+        "{about}{near} of all eigenvalues are near zero (within 1 % of the largest{sure}), {above} are above and {below} below."
+    ))
+}
+
+/// How sure a density is: its band in words, where the density is high enough to be seen.
+fn band(name: &str, density: &Density) -> Option<String> {
+    if density.level >= 1.0 || density.starts == 0 {
+        return None;
+    }
+    let (starts, steps) = (density.starts, density.steps);
+    let how = match starts {
+        1 => format!("a single random start of {steps} Lanczos steps"),
+        _ => format!("{starts} random starts of {steps} Lanczos steps each"),
+    };
+    let peak = density.pdf.iter().copied().fold(0.0, f64::max);
+    let places = density
+        .pdf
+        .iter()
+        .zip(density.low.iter().zip(&density.high));
+    let seen = places.filter(|(v, _)| **v > SEEN * peak);
+    let mut errors: Vec<f64> = seen
+        .map(|(v, (low, high))| (high - v).max(v - low) / v)
+        .collect();
+    errors.sort_by(f64::total_cmp);
+    let (Some(middle), Some(worst)) = (errors.get(errors.len() / 2), errors.last()) else {
+        return Some(format!(
+            "The density of the {name} is estimated from {how}; nothing is known of its error."
+        ));
+    };
+    let (level, middle, worst) = (percent(density.level), percent(*middle), percent(*worst));
+    Some(format!(
+        "The density of the {name} is estimated from {how}: at each place its band holds the smoothed density with {level} confidence, and where \
+         that is above a hundredth of its peak the band is ±{middle} of it in the median and ±{worst} at worst."
     ))
 }
 

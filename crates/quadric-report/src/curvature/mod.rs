@@ -42,13 +42,21 @@ pub struct Curvature {
     /// The Fisher matrix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fisher: Option<Spectrum>,
+    /// The Fisher matrix of targets that the model drew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled_fisher: Option<Spectrum>,
+    /// The mean over the examples of products of their gradients, not centred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empirical_fisher: Option<Spectrum>,
     /// The covariance of the gradients of the examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub covariance: Option<Spectrum>,
-    /// Trace of the covariance over the squared norm of the gradient: a batch of this many examples has as much noise as
-    /// gradient.
+    /// `tr C / |g|²` for the covariance C and the gradient g: the mean gradient of so many examples has as much noise as signal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub noise_scale: Option<f64>,
+    pub noise_scale: Option<Estimate>,
+    /// `tr HC / gᵀHg`, the same where the Hessian H is taken into account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_noise_scale: Option<Estimate>,
     /// Share of the squared norm of the gradient that lies in the span of the top eigenvectors of the Hessian.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_alignment: Option<f64>,
@@ -97,6 +105,20 @@ pub struct Eigenvalue {
     pub converged: bool,
 }
 
+/// An estimate, and an interval that holds what is estimated with a probability of `level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Probability that the interval holds the truth, such as 0.95; 1 for an exact value.
+    pub level: f64,
+}
+
 /// An estimate of a trace, and an interval that holds it with a probability of `level`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +151,15 @@ pub struct Density {
     pub low: Vec<f64>,
     /// Upper ends of these intervals.
     pub high: Vec<f64>,
+    /// Probability that an interval holds the smoothed density at its place; 1 where all eigenvalues are known.
+    pub level: f64,
+    /// The share of the eigenvalues whose size is at most a hundredth of the largest eigenvalue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near_zero: Option<Estimate>,
+    /// Random starts that it is estimated from; 0 where all eigenvalues are known.
+    pub starts: u64,
+    /// Lanczos steps from each of them.
+    pub steps: u64,
 }
 
 /// The block of a matrix that belongs to one layer, or to one parameter tensor.
@@ -191,17 +222,26 @@ pub struct Plane {
 }
 
 /// The matrices by their field in [`Curvature`] and their name.
-pub(crate) const MATRICES: [(&str, &str); 4] = [
+pub(crate) const MATRICES: [(&str, &str); 6] = [
     ("hessian", "Hessian"),
     ("ggn", "Gauss-Newton"),
     ("fisher", "Fisher"),
+    ("sampled_fisher", "sampled Fisher"),
+    ("empirical_fisher", "empirical Fisher"),
     ("covariance", "gradient covariance"),
 ];
 
 impl Curvature {
     /// The matrices that were analysed: the index in [`MATRICES`], and what was found.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = (usize, &Spectrum)> {
-        let all = [&self.hessian, &self.ggn, &self.fisher, &self.covariance];
+        let all = [
+            &self.hessian,
+            &self.ggn,
+            &self.fisher,
+            &self.sampled_fisher,
+            &self.empirical_fisher,
+            &self.covariance,
+        ];
         all.into_iter()
             .enumerate()
             .filter_map(|(i, m)| Some((i, m.as_ref()?)))

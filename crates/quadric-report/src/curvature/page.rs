@@ -1,6 +1,6 @@
 //! The page of one analysis.
 
-use super::findings::{accuracy, by_trace, findings, percent, with_error};
+use super::findings::{accuracy, by_trace, findings, percent, spelled, with_error};
 use super::{Curvature, Eigenvalue, Layer, MATRICES, Spectrum};
 use crate::format::{clean, escape, number_raised, precise, seconds};
 use crate::frame::{Frame, NAME, fill};
@@ -294,7 +294,11 @@ fn facts(c: &Curvature) -> Vec<(&'static str, String)> {
     );
     all.extend(
         c.noise_scale
-            .map(|s| ("Noise scale (examples)", number_raised(s))),
+            .map(|s| ("Noise scale tr C/|g|² (examples)", spelled(&s))),
+    );
+    all.extend(
+        c.hessian_noise_scale
+            .map(|s| ("Noise scale tr HC/gᵀHg (examples)", spelled(&s))),
     );
     if let Some((layer, (i, _))) = c
         .main()

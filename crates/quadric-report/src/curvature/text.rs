@@ -79,9 +79,20 @@ pub(super) fn wrap(sentence: &str, width: usize) -> String {
     out
 }
 
+/// The ends of an interval.
+pub(super) fn interval(low: f64, high: f64) -> String {
+    match low < high {
+        true => format!("{} to {}", number(low), number(high)),
+        false => "exact".to_owned(),
+    }
+}
+
 fn optional(v: Option<f64>) -> String {
     v.map_or_else(|| "-".to_owned(), number)
 }
+
+/// Errors below this share of an eigenvalue are not worth a column of a terminal.
+const EXACT: f64 = 1e-10;
 
 /// An eigenvalue with its error, and a mark if it has not converged.
 pub(super) fn value(e: Option<&Eigenvalue>) -> String {
@@ -89,7 +100,10 @@ pub(super) fn value(e: Option<&Eigenvalue>) -> String {
         || "-".to_owned(),
         |e| {
             let mark = if e.converged { "" } else { "~" };
-            format!("{mark}{}", measured(e.value, e.residual, number))
+            match e.residual < EXACT * e.value.abs() {
+                true => format!("{mark}{}", precise(e.value)),
+                false => format!("{mark}{}", measured(e.value, e.residual, number)),
+            }
         },
     )
 }
@@ -110,16 +124,15 @@ fn matrices(c: &Curvature, width: usize, colour: bool) -> String {
     let mut grid = Grid::new(&heads);
     for (i, m) in c.matrices() {
         let trace = m.trace.map(|t| t.value);
-        let interval = m.trace.map_or_else(
-            || "-".to_owned(),
-            |t| format!("{} to {}", number(t.low), number(t.high)),
-        );
+        let ends = m
+            .trace
+            .map_or_else(|| "-".to_owned(), |t| interval(t.low, t.high));
         let mut row = vec![
             MATRICES[i].1.to_owned(),
             value(m.top.first()),
             value(m.bottom.first()),
             optional(trace),
-            interval,
+            ends,
             optional(m.effective_dimension),
         ];
         if conditions {
@@ -178,7 +191,7 @@ fn layers(c: &Curvature, width: usize, colour: bool) -> String {
                 clean(&l.name, 32),
                 l.parameters.to_string(),
                 number(l.trace),
-                format!("{} to {}", number(l.low), number(l.high)),
+                interval(l.low, l.high),
                 number(l.trace / l.parameters.max(1) as f64),
                 optional(l.top),
             ],

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use quadric_report::{
-    Checkpoint, Curvature, Density, Eigenvalue, Evolution, Landscape, Layer, Line, Plane, Spectrum,
-    Trace,
+    Checkpoint, Curvature, Density, Eigenvalue, Estimate, Evolution, Landscape, Layer, Line, Plane,
+    Spectrum, Trace,
 };
 
 /// A density with most of its mass near zero, a tail, and outliers at `top`; negative values down to `-least`.
@@ -47,6 +47,10 @@ fn density(top: &[f64], least: f64) -> Density {
         weights,
         grid,
         pdf: values,
+        near_zero: None,
+        level: 0.95,
+        starts: 8,
+        steps: 60,
     }
 }
 
@@ -190,8 +194,21 @@ pub(crate) fn analysis() -> Curvature {
         hessian: Some(spectrum(1.0, 0.9, 1)),
         ggn: Some(spectrum(0.93, 0.0, 0)),
         fisher: None,
+        sampled_fisher: None,
+        empirical_fisher: None,
         covariance: Some(spectrum(0.11, 0.0, 0)),
-        noise_scale: Some(5400.0),
+        noise_scale: Some(Estimate {
+            value: 5400.0,
+            low: 5100.0,
+            high: 5700.0,
+            level: 0.95,
+        }),
+        hessian_noise_scale: Some(Estimate {
+            value: 2300.0,
+            low: 2100.0,
+            high: 2500.0,
+            level: 0.95,
+        }),
         gradient_alignment: Some(0.62),
         landscape: Some(landscape()),
         gradient_equivalents: 1834.0,

@@ -6,16 +6,13 @@ use super::subject::Subject;
 use crate::args::{CurvatureArgs, CurvatureMatrix};
 use crate::bar::Bar;
 use faer::Mat;
-use quadric::core::{
-    Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, Smooth, vector,
-};
+use quadric::core::{Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, vector};
 use quadric::curvature::{
     Block, ModelTrace, ModelTraceOptions, Saved, Spectrum, SpectrumOptions, alignment, blocks,
     gradient_noise, line, model_trace, plane, spectrum, steps,
 };
 use quadric::data::Value as Number;
-use quadric::linalg::estimate::DensityOptions;
-use quadric::nn::{Loss, Supervised};
+use quadric::linalg::estimate::{DensityOptions, Estimate};
 use quadric::report::{self, Curvature, Landscape};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,10 +21,14 @@ use std::time::Instant;
 /// Points of a line, and of one side of a plane.
 const POINTS: [usize; 2] = [21, 11];
 
-pub(super) struct Analysis<'a, T> {
+/// Products of the Hessian that the noise scale takes about at most.
+const NOISE: usize = 121;
+
+pub(super) struct Analysis<'a, T: Scalar> {
     pub(super) args: &'a CurvatureArgs,
     pub(super) subject: &'a Subject<T>,
-    pub(super) loss: Loss,
+    /// The matrices, the first of which gives the directions.
+    pub(super) matrices: &'a [CurvatureMatrix],
     pub(super) interrupt: &'a AtomicBool,
     pub(super) bar: &'a Bar,
     /// Analyses of models before.
@@ -40,15 +41,22 @@ pub(super) fn key(a: &CurvatureArgs) -> String {
         "{:?}",
         (
             (
-                &a.models, &a.weights, &a.data, &a.labels, &a.loss, a.examples
+                &a.models,
+                &a.weights,
+                &a.data.data,
+                &a.data.read,
+                a.data.divide,
+                a.examples
             ),
+            (&a.loss, a.delta, a.l2, a.no_intercept),
             (
                 &a.matrix,
                 a.top,
                 a.bottom,
                 a.tolerance,
                 a.trace,
-                a.trace_products
+                a.trace_products,
+                a.draws
             ),
             (
                 a.density, a.steps, a.layers, a.radius, a.damping, a.dtype, a.seed
@@ -68,10 +76,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         mut checkpoint: Option<&mut Checkpoint>,
     ) -> Result<Curvature> {
         let (started, x) = (Instant::now(), &self.subject.parameters);
-        let problem = self.subject.problem(self.args, self.loss)?;
+        let problem = self.subject.problem(self.args)?;
+        let problem = &*problem;
         let mut gradient = vec![<T as Scalar>::of(0.0); x.len()];
         let loss = problem.value_grad(x, &mut gradient)?;
-        quadric::curvature::check_repeats(&problem, x, loss, &gradient)?;
+        quadric::curvature::check_repeats(problem, x, loss, &gradient)?;
         let (mut all, mut saved, mut vectors) = match begun {
             Some(begun) => begun,
             None => {
@@ -80,7 +89,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
                     parameters: x.len() as u64,
                     examples: problem.examples() as u64,
                     loss,
-                    accuracy: self.subject.accuracy(self.args, self.loss)?,
+                    accuracy: self.subject.accuracy(self.args)?,
                     gradient_norm: vector::norm2(&gradient),
                     gradient_equivalents: 1.0,
                     ..Curvature::default()
@@ -94,11 +103,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         }
         let before = all.seconds;
         let work = problem.gradient_work()?;
-        for &matrix in &self.args.matrix {
+        for &matrix in self.matrices {
             if slot(&mut all, matrix).is_some() {
                 continue;
             }
-            let op = problem.matrix(x, Self::of(matrix))?;
+            let op = problem.matrix(x, self.of(matrix))?;
             let layers = blocks(problem.layout());
             let trace = match self.args.trace > 0.0 {
                 true => {
@@ -108,7 +117,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
                         seed: self.args.seed,
                         ..ModelTraceOptions::default()
                     };
-                    model_trace(&problem, x, Self::of(matrix), &layers, &options)?
+                    model_trace(problem, x, self.of(matrix), &layers, &options)?
                 }
                 false => None,
             };
@@ -121,26 +130,55 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             )?;
             all.gradient_equivalents += found.products as f64 * op.cost().product / work + 1.0;
             all.gradient_equivalents += trace.map_or(0.0, |t| t.gradients);
-            if matrix == self.args.matrix[0] {
+            if matrix == self.matrices[0] {
                 vectors = columns(&found.vectors);
             }
             *slot(&mut all, matrix) = Some(document::spectrum(&found, self.args.damping)?);
             all.seconds = before + started.elapsed().as_secs_f64();
         }
-        self.directions(&problem, &gradient, &vectors, &mut all)?;
-        if self.args.matrix.contains(&CurvatureMatrix::Covariance) {
-            let noise = gradient_noise(&problem, x, &gradient, self.args.seed)?;
-            all.noise_scale = Some(noise.simple_scale).filter(|s| s.is_finite());
+        self.directions(problem, &gradient, &vectors, &mut all)?;
+        if self.matrices.contains(&CurvatureMatrix::Covariance) {
+            self.noise(problem, &gradient, &mut all)?;
         }
         all.seconds = before + started.elapsed().as_secs_f64();
         Ok(all)
     }
 
-    fn of(matrix: CurvatureMatrix) -> Matrix {
+    /// The noise scales, the first with the trace of the covariance that is known.
+    fn noise(&self, problem: &dyn Model<T>, gradient: &[T], all: &mut Curvature) -> Result<()> {
+        let x = &self.subject.parameters;
+        let known = all.covariance.as_ref().and_then(|m| m.trace);
+        let known = known.map(|t| Estimate {
+            value: t.value,
+            low: t.low,
+            high: t.high,
+            level: t.level,
+        });
+        let part = format!("{}: noise", self.subject.name);
+        let watch = |products: usize| {
+            self.bar.tell(&part, products, NOISE);
+            match self.interrupt.load(Ordering::SeqCst) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let noise = gradient_noise(problem, x, gradient, known, self.args.seed, &watch)?;
+        all.noise_scale = noise.simple_scale.and_then(document::estimate);
+        all.hessian_noise_scale = noise.scale.and_then(document::estimate);
+        all.gradient_equivalents += noise.work / problem.gradient_work()?;
+        Ok(())
+    }
+
+    fn of(&self, matrix: CurvatureMatrix) -> Matrix {
         match matrix {
             CurvatureMatrix::Hessian => Matrix::Hessian,
             CurvatureMatrix::Ggn => Matrix::GaussNewton,
             CurvatureMatrix::Fisher => Matrix::Fisher,
+            CurvatureMatrix::SampledFisher => Matrix::SampledFisher {
+                draws: self.args.draws,
+                seed: self.args.seed,
+            },
+            CurvatureMatrix::EmpiricalFisher => Matrix::EmpiricalFisher,
             CurvatureMatrix::Covariance => Matrix::Covariance,
         }
     }
@@ -206,7 +244,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
     /// The share of the gradient in the top eigenvectors of the first matrix, and the loss along these.
     fn directions(
         &self,
-        problem: &Supervised<T>,
+        problem: &dyn Model<T>,
         gradient: &[T],
         vectors: &[T],
         all: &mut Curvature,
@@ -222,7 +260,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             return Ok(());
         }
         let vector = |j: usize| &vectors[j * n..(j + 1) * n];
-        let first = slot(all, self.args.matrix[0]).as_ref();
+        let first = slot(all, self.matrices[0]).as_ref();
         let values: Vec<f64> =
             first.map_or(Vec::new(), |m| m.top.iter().map(|e| e.value).collect());
         let along = steps(self.args.radius, POINTS[0])?;
@@ -273,6 +311,8 @@ fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spe
         CurvatureMatrix::Hessian => &mut all.hessian,
         CurvatureMatrix::Ggn => &mut all.ggn,
         CurvatureMatrix::Fisher => &mut all.fisher,
+        CurvatureMatrix::SampledFisher => &mut all.sampled_fisher,
+        CurvatureMatrix::EmpiricalFisher => &mut all.empirical_fisher,
         CurvatureMatrix::Covariance => &mut all.covariance,
     }
 }

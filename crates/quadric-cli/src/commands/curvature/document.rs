@@ -2,7 +2,7 @@
 
 use quadric::core::{Result, Scalar};
 use quadric::curvature::{self, BlockSpectrum, Spectrum};
-use quadric::linalg::estimate::{Density, Kernel};
+use quadric::linalg::estimate::{Density, Estimate};
 use quadric::report;
 
 /// Points of a density that is drawn.
@@ -47,9 +47,37 @@ pub(in crate::commands) fn spectrum<T: Scalar>(
         trace: trace.filter(|t| t.low.is_finite() && t.high.is_finite()),
         layers: found.layers.iter().map(layer).collect(),
         effective_dimension: density.and_then(of_density),
-        density: found.density.as_ref().map(drawn).transpose()?,
+        density: found
+            .density
+            .as_ref()
+            .map(|d| drawn(d, largest))
+            .transpose()?,
         condition: found.density.as_ref().and_then(condition),
     })
+}
+
+/// The share of the eigenvalues from -edge to edge. Where it is estimated, the intervals at both ends hold together.
+fn near_zero(density: &Density, edge: f64) -> report::Estimate {
+    let (above, below) = (density.cdf(edge), density.cdf(-edge));
+    report::Estimate {
+        value: (above.value - below.value).clamp(0.0, 1.0),
+        low: (above.low - below.high).clamp(0.0, 1.0),
+        high: (above.high - below.low).clamp(0.0, 1.0),
+        level: above.level + below.level - 1.0,
+    }
+}
+
+/// An estimate, if its interval has ends.
+pub(super) fn estimate(e: Estimate) -> Option<report::Estimate> {
+    let all = [e.value, e.low, e.high];
+    all.iter()
+        .all(|v| v.is_finite())
+        .then_some(report::Estimate {
+            value: e.value,
+            low: e.low,
+            high: e.high,
+            level: e.level,
+        })
 }
 
 /// The largest by the smallest eigenvalue in magnitude, if all are known and none is zero to rounding.
@@ -64,23 +92,33 @@ fn condition(density: &Density) -> Option<f64> {
 }
 
 /// A density as atoms and as a curve. A spectrum that is one point has no curve.
-fn drawn(density: &Density) -> Result<report::Density> {
+fn drawn(density: &Density, largest: f64) -> Result<report::Density> {
     let atoms = density.atoms();
     let ends = density.extremes().filter(|(low, high)| high > low);
-    let (grid, pdf) = match ends {
+    let (grid, places) = match ends {
         Some(_) => {
             let grid = density.grid(POINTS)?;
-            let pdf = density.pdf(&grid, Kernel::Gaussian { sigma: None })?;
-            (grid, pdf)
+            let places = density.pdf_with_bands(&grid, None)?;
+            (grid, places)
         }
         None => (Vec::new(), Vec::new()),
+    };
+    // Where nothing is estimated, or nothing is known of the error, there is no band.
+    let ends = |end: fn(&Estimate) -> f64| {
+        let bounded = places.iter().all(|e| e.high.is_finite());
+        let band = places.iter().filter(|_| !density.exact && bounded);
+        band.map(end).collect::<Vec<f64>>()
     };
     Ok(report::Density {
         nodes: atoms.iter().map(|a| a.0).collect(),
         weights: atoms.iter().map(|a| a.1).collect(),
+        pdf: places.iter().map(|e| e.value).collect(),
+        low: ends(|e| e.low),
+        high: ends(|e| e.high),
         grid,
-        pdf,
-        low: Vec::new(),
-        high: Vec::new(),
+        near_zero: Some(near_zero(density, 0.01 * largest)).filter(|_| largest > 0.0),
+        level: if density.exact { 1.0 } else { density.level },
+        starts: density.rules.len() as u64,
+        steps: density.steps as u64,
     })
 }

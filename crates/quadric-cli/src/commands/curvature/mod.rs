@@ -1,7 +1,8 @@
-//! `quadric curvature`: what the Hessian of a network, and matrices like it, look like.
+//! `quadric curvature`: what the Hessian of a network or a linear model, and matrices like it, look like.
 
 mod analysis;
 pub(super) mod document;
+mod linear;
 mod saved;
 mod subject;
 
@@ -11,7 +12,6 @@ use crate::console;
 use analysis::Analysis;
 use quadric::core::{Result, Scalar};
 use quadric::data::Value as Number;
-use quadric::nn::Loss;
 use quadric::report::{
     self, Checkpoint as Moment, Curvature, Evolution, curvature_text, evolution_text,
 };
@@ -22,9 +22,19 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 pub(crate) fn run(a: &CurvatureArgs, global: &Global, interrupt: &AtomicBool) -> Result<ExitCode> {
-    let all = match a.dtype {
-        Precision::F32 => analyses::<f32>(a, global, interrupt)?,
-        Precision::F64 => analyses::<f64>(a, global, interrupt)?,
+    let is_linear = linear::is_linear(a)?;
+    let dtype = a.dtype.unwrap_or(match is_linear {
+        true => Precision::F64,
+        false => Precision::F32,
+    });
+    let matrices = match (&a.matrix[..], is_linear) {
+        ([], true) => &[CurvatureMatrix::Hessian][..],
+        ([], false) => &[CurvatureMatrix::Hessian, CurvatureMatrix::Ggn],
+        (chosen, _) => chosen,
+    };
+    let all = match dtype {
+        Precision::F32 => analyses::<f32>(a, matrices, global, interrupt)?,
+        Precision::F64 => analyses::<f64>(a, matrices, global, interrupt)?,
     };
     show(a, global, &all)?;
     let converged = all.iter().all(|(_, c)| is_converged(c));
@@ -33,7 +43,14 @@ pub(crate) fn run(a: &CurvatureArgs, global: &Global, interrupt: &AtomicBool) ->
 
 /// Whether every eigenvalue that was asked for converged.
 fn is_converged(c: &Curvature) -> bool {
-    let matrices = [&c.hessian, &c.ggn, &c.fisher, &c.covariance];
+    let matrices = [
+        &c.hessian,
+        &c.ggn,
+        &c.fisher,
+        &c.sampled_fisher,
+        &c.empirical_fisher,
+        &c.covariance,
+    ];
     let pairs = |m: &report::Spectrum| m.top.iter().chain(&m.bottom).all(|e| e.converged);
     matrices.into_iter().flatten().all(pairs)
 }
@@ -41,10 +58,10 @@ fn is_converged(c: &Curvature) -> bool {
 /// The analyses of all models, with the names of these.
 fn analyses<T: Scalar + Number>(
     a: &CurvatureArgs,
+    matrices: &[CurvatureMatrix],
     global: &Global,
     interrupt: &AtomicBool,
 ) -> Result<Vec<(String, Curvature)>> {
-    let loss: Loss = a.loss.parse()?;
     let subjects = subject::subjects::<T>(a)?;
     let checkpoint = a.checkpoint.clone().map(|path| {
         let key = analysis::key(a);
@@ -72,7 +89,7 @@ fn analyses<T: Scalar + Number>(
         let analysis = Analysis {
             args: a,
             subject,
-            loss,
+            matrices,
             interrupt,
             bar: &bar,
             finished: &finished,
@@ -130,6 +147,8 @@ impl CurvatureMatrix {
             Self::Hessian => "Hessian",
             Self::Ggn => "Gauss-Newton",
             Self::Fisher => "Fisher",
+            Self::SampledFisher => "sampled Fisher",
+            Self::EmpiricalFisher => "empirical Fisher",
             Self::Covariance => "covariance",
         }
     }

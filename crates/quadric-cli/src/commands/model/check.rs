@@ -1,7 +1,8 @@
 //! `quadric model check`: loss, accuracy, and whether derivatives are what they should be.
 
-use super::{examples, load};
+use super::load;
 use crate::args::{Global, ModelCheckArgs, Precision};
+use crate::commands::examples::Opened;
 use crate::console;
 use faer::Mat;
 use quadric::core::{Model, Result, Smooth, TwiceSmooth, vector};
@@ -35,12 +36,15 @@ fn check<T: Scalar + Number>(network: &Network, a: &ModelCheckArgs) -> Result<Va
     let loss: Loss = a.loss.parse()?;
     let program = network.program(1, Mode::Evaluate)?;
     let target = loss.target(&program.output_type(0).shape[1..])?;
-    let open = || examples(network, &a.data)?.with_targets(&target, &a.labels);
-    let exact = Supervised::<f64>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
-    let problem = Supervised::<T>::streaming(network.clone(), loss, open()?)?.with_batch(a.batch);
+    let source = Opened::new(&a.examples)?.examples(network, Some(&target))?;
+    let batch = a.examples.batch;
+    let exact = Supervised::<f64>::streaming(network.clone(), loss, source.clone())?;
+    let exact = exact.with_batch(batch);
+    let problem = Supervised::<T>::streaming(network.clone(), loss, source.clone())?;
+    let problem = problem.with_batch(batch);
     let x: Vec<T> = network.initial(0);
     let buffers: Vec<T> = network.initial_buffers();
-    let accuracy = network.accuracy(&x, &buffers, &open()?, loss, a.batch)?;
+    let accuracy = network.accuracy(&x, &buffers, &source, loss, batch)?;
     let mut gradient = vec![<T as Scalar>::of(0.0); x.len()];
     let value = problem.value_grad(&x, &mut gradient)?;
     let (symmetry, differences) = derivatives(&problem, &exact, &x)?;

@@ -5,11 +5,12 @@ mod export;
 pub(crate) mod named;
 
 use crate::args::{Global, ModelCommand, ModelFileArgs, ModelReadArgs, ModelRunArgs, NetworkArgs};
+use crate::commands::examples::Opened;
 use crate::console;
 use quadric::autodiff::Kind;
 use quadric::core::{Error, Overwrite, Result, write_atomically};
 use quadric::data::npy_header;
-use quadric::nn::{Mode, Network, NpyExamples, Port, Source, onnx};
+use quadric::nn::{Mode, Network, Port, Source, onnx};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -103,7 +104,7 @@ fn inspect(a: &ModelFileArgs, global: &Global) -> Result<()> {
 
 fn outputs(a: &ModelRunArgs, global: &Global) -> Result<()> {
     let network = load(&a.file.model, &a.file.reading)?;
-    let source = examples(&network, &a.data)?;
+    let source = Opened::new(&a.examples)?.examples(&network, None)?;
     let (parameters, buffers) = (network.initial::<f32>(0), network.initial_buffers::<f32>());
     let program = network.program(1, Mode::Evaluate)?;
     if a.index >= program.outputs() {
@@ -126,7 +127,7 @@ fn outputs(a: &ModelRunArgs, global: &Global) -> Result<()> {
             &buffers,
             &source,
             None,
-            a.batch,
+            a.examples.batch,
             |outputs, _| {
                 let values = outputs[a.index].values.iter().map(|&v| f64::from(v));
                 let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
@@ -150,18 +151,4 @@ fn outputs(a: &ModelRunArgs, global: &Global) -> Result<()> {
         return console::print_json(&json!({ "output": path, "shape": shape }));
     }
     console::print(&format!("{} {shape:?}", console::printable(&path)))
-}
-
-/// The inputs of a network from files, in the order of the inputs or as `name=file`.
-pub(crate) fn examples(network: &Network, files: &[String]) -> Result<NpyExamples> {
-    let ports = network.inputs().iter();
-    let mut paths: Vec<&str> = files.iter().map(String::as_str).collect();
-    for (i, port) in ports.enumerate().take(files.len()) {
-        let prefix = format!("{}=", port.name);
-        if let Some(named) = files.iter().find_map(|f| f.strip_prefix(&prefix)) {
-            paths[i] = named;
-        }
-    }
-    let paths: Vec<&Path> = paths.into_iter().map(Path::new).collect();
-    NpyExamples::open(network, &paths)
 }
