@@ -177,6 +177,21 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         })
     }
 
+    fn eigen_method(&self) -> EigenMethod {
+        match self.exact {
+            true => EigenMethod::Dense,
+            false => EigenMethod::Auto,
+        }
+    }
+
+    /// Products that a search may take; those with a matrix that is written down are no products of the operator.
+    fn eigen_products(&self) -> usize {
+        match self.exact {
+            true => usize::MAX,
+            false => self.options.eigen_products,
+        }
+    }
+
     fn ends(&mut self) -> Result<()> {
         let Some(wanted) = self.wanted() else {
             self.saved.converged = Ints(vec![1]);
@@ -186,13 +201,10 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             count: wanted.count,
             which: wanted.which,
             tolerance: self.options.tolerance,
-            max_products: self.options.eigen_products,
+            max_products: self.eigen_products(),
             // Wider blocks are no cheaper for a vector, and take more of them.
             block: (!self.exact).then_some(BLOCK),
-            method: match self.exact {
-                true => EigenMethod::Dense,
-                false => EigenMethod::Auto,
-            },
+            method: self.eigen_method(),
             ..EigenOptions::default()
         };
         let pairs = match self.exact {
@@ -291,10 +303,12 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         }
         let layers = self.layers;
         for layer in &layers[self.saved.tops.len() / 3..] {
-            let found = self.counted(Phase::Layers, self.options.eigen_products, |this, op| {
+            let of = self.eigen_products();
+            let found = self.counted(Phase::Layers, of, |this, op| {
                 let options = EigenOptions {
                     tolerance: 1e-2,
-                    max_products: this.options.eigen_products,
+                    max_products: of,
+                    method: this.eigen_method(),
                     ..EigenOptions::default()
                 };
                 let block = DiagonalBlock::new(op, layer.range.clone());
@@ -312,15 +326,18 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             return Ok(None);
         };
         let known = self.known()?;
+        let (op, n) = (self.op, self.op.shape().0);
+        // With as many steps as dimensions, a matrix that is written down is decomposed.
+        let (dense, steps) = match self.exact {
+            true => (usize::MAX, options.steps.saturating_mul(n)),
+            false => (0, options.steps),
+        };
         let options = DensityOptions {
             level: self.options.level,
-            dense: match self.exact {
-                true => usize::MAX,
-                false => 0,
-            },
+            dense,
+            steps,
             ..options
         };
-        let (op, n) = (self.op, self.op.shape().0);
         let mut run = match self.saved.diagonal.is_empty() {
             true => LanczosQuadrature::start(op, Some(&known), &options, self.seed)?,
             false => {
