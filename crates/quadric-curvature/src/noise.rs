@@ -13,11 +13,17 @@ pub struct Noise {
     /// `tr C / |g|²`: about the batch whose mean gradient has as much noise as signal (McCandlish et al., "An empirical model of
     /// large-batch training", arXiv 1812.06162). Infinite at a stationary point.
     pub simple_scale: f64,
-    /// `tr HC / gᵀHg`, the same where curvature is taken into account; `None` where `gᵀHg` is not positive.
+    /// `tr HC / gᵀHg`, the same where curvature is taken into account; `None` where `gᵀHg` is not positive. From 32 vectors of
+    /// signs, without an interval; exact for up to 200 parameters.
     pub scale: Option<f64>,
     /// Products with single vectors, of the covariance and of the Hessian together.
     pub products: usize,
 }
+
+/// Parameters up to which both traces are sums over all of them.
+const FEW: usize = 200;
+/// Vectors of signs for more.
+const SIGNS: usize = 32;
 
 /// The noise of the gradient g of a model at a point, to about five per cent.
 ///
@@ -32,28 +38,23 @@ pub fn gradient_noise<T: Scalar>(
     let seeds = SeedTree::new(seed).child("gradient noise");
     let covariance = model.matrix(x, Matrix::Covariance)?;
     let options = TraceOptions {
-        target: 0.05,
-        max_products: 200,
+        target: if x.len() <= FEW { 0.0 } else { 0.05 },
+        max_products: FEW,
         ..TraceOptions::default()
     };
     let report = trace(&*covariance, &options, seeds)?;
     let squared = vector::dot(gradient, gradient);
     let hessian = model.matrix(x, Matrix::Hessian)?;
-    let (n, probes) = (x.len(), 32);
-    let mut z = Mat::<T>::zeros(n, probes);
-    for j in 0..probes {
-        let mut stream = seeds.child("signs").stream(j as u64);
-        (0..n).for_each(|i| z[(i, j)] = T::of(stream.sign()));
-    }
-    let (mut hz, mut cz) = (Mat::<T>::zeros(n, probes), Mat::<T>::zeros(n, probes));
+    let n = x.len();
+    let (z, share) = probes::<T>(n, seeds.child("signs"));
+    let (mut hz, mut cz) = (Mat::<T>::zeros(n, z.ncols()), Mat::<T>::zeros(n, z.ncols()));
     hessian.apply(z.as_ref(), hz.as_mut())?;
     covariance.apply(z.as_ref(), cz.as_mut())?;
-    // zᵀ H C z for signs z has the mean tr HC.
-    let forms = (0..probes).map(|j| {
+    let forms = (0..z.ncols()).map(|j| {
         let pairs = hz.col(j).iter().zip(cz.col(j).iter());
         pairs.map(|(a, b)| a.to_f64() * b.to_f64()).sum::<f64>()
     });
-    let of_product = forms.sum::<f64>() / probes as f64;
+    let of_product = share * forms.sum::<f64>();
     let mut hg = Mat::<T>::zeros(n, 1);
     let g = MatRef::from_column_major_slice(gradient, n, 1);
     hessian.apply(g, hg.as_mut())?;
@@ -63,8 +64,22 @@ pub fn gradient_noise<T: Scalar>(
         trace: report.total,
         simple_scale: report.total.value / squared,
         scale: (along > 0.0).then(|| of_product / along),
-        products: report.products + 2 * probes + 1,
+        products: report.products + 2 * z.ncols() + 1,
     })
+}
+
+/// Vectors z (n, k), of which zᵀ H C z, summed and times the second number, is tr HC: all unit vectors, or random signs for which
+/// that is so in the mean.
+fn probes<T: Scalar>(n: usize, seeds: SeedTree) -> (Mat<T>, f64) {
+    if n <= FEW {
+        return (Mat::identity(n, n), 1.0);
+    }
+    let mut z = Mat::<T>::zeros(n, SIGNS);
+    for j in 0..SIGNS {
+        let mut stream = seeds.stream(j as u64);
+        (0..n).for_each(|i| z[(i, j)] = T::of(stream.sign()));
+    }
+    (z, 1.0 / SIGNS as f64)
 }
 
 /// The share of a gradient, by its squared length, that lies in the span of orthonormal vectors (d, k); 0 for no gradient.

@@ -70,12 +70,54 @@ fn linear_regression() {
     let dimension = effective_dimension(&full, damping).expect("a damping");
     agree("dimension", dimension, expected, 1e-9);
 
-    // Away from the minimum, where the gradient is not 0.
+    // The penalty holds the gradient away from 0.
     let mut g = vec![0.0; 4];
     problem.value_grad(&x, &mut g).expect("finite");
     let scales = gradient_noise(&problem, &x, &g, 3).expect("gradients");
     agree("trace", scales.trace.value, noise, 1e-9);
-    agree("scale", scales.simple_scale, noise / norm, 1e-6);
+    agree("scale", scales.simple_scale, noise / norm, 1e-9);
+    // tr HC and gᵀHg, with H = Φᵀ Φ / N.
+    let h = features.transpose() * &features * (1.0 / count);
+    let form = |v: &dyn Fn(usize) -> f64| -> f64 {
+        let terms = (0..4).flat_map(|j| (0..4).map(move |k| (j, k)));
+        terms.map(|(j, k)| v(j) * h[(j, k)] * v(k)).sum()
+    };
+    let along = form(&|j| mean[j]);
+    let all = (0..n).map(|i| form(&|j| residuals[i] * features[(i, j)]));
+    let of_product = all.sum::<f64>() / count - along;
+    let found = scales.scale.expect("curvature along the gradient");
+    agree("scale with curvature", found, of_product / along, 1e-9);
+}
+
+/// Where there are too many parameters for all of them, from random signs: the mean over seeds.
+#[test]
+fn noise_of_many_parameters() {
+    let (n, features) = (30, 240);
+    let (problem, phi, y) = regression(n, features, false);
+    let x = vec![0.0; features + 1];
+    let mut g = vec![0.0; x.len()];
+    problem.value_grad(&x, &mut g).expect("finite");
+    // Rows Φᵢ, the gradients -yᵢ Φᵢ, and their products.
+    let gram = &phi * phi.transpose();
+    let hc = (0..n).map(|i| {
+        let row = (0..n).map(|j| gram[(i, j)].powi(2)).sum::<f64>();
+        y[i].powi(2) * row
+    });
+    let squares = |v: &dyn Fn(usize) -> f64| (0..n).map(|i| v(i).powi(2)).sum::<f64>();
+    let count = n as f64;
+    let along = squares(&|i| (0..x.len()).map(|j| phi[(i, j)] * g[j]).sum()) / count;
+    let exact = (hc.sum::<f64>() / count.powi(2) - along) / along;
+    let found: Vec<f64> = (0..20)
+        .map(|seed| gradient_noise(&problem, &x, &g, seed).expect("gradients"))
+        .map(|noise| noise.scale.expect("curvature along the gradient"))
+        .collect();
+    let mean = found.iter().sum::<f64>() / 20.0;
+    let spread = found.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / 19.0;
+    let error = (spread / 20.0).sqrt();
+    assert!(
+        error < 0.1 * exact && (mean - exact).abs() < 4.0 * error,
+        "{mean} ± {error}, not {exact}"
+    );
 }
 
 /// At the least squares, it is the mean of squared residuals times leverages; a feature twice changes nothing.
