@@ -334,7 +334,7 @@ fn traces_that_stop_on_luck() {
 fn rows_of_zeros() {
     let values = like_a_hessian(150);
     let inner = with_spectrum(&values, 3);
-    let used = |i: usize| (i % 3 == 0).then_some(i / 3);
+    let used = |i: usize| i.is_multiple_of(3).then_some(i / 3);
     let a = Mat::from_fn(450, 450, |i, j| match (used(i), used(j)) {
         (Some(i), Some(j)) => inner[(i, j)],
         _ => 0.0,

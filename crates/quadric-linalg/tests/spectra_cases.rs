@@ -1,5 +1,5 @@
 //! The recorded cases of `testdata/cases/spectra` for operators; `quadric-curvature` runs those of models.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod krylov_support;
 
@@ -436,7 +436,7 @@ fn infinite_entry(case: &Table) {
     match op {
         Err(error) => errors.push(error),
         Ok(op) => {
-            errors.push(eigenpairs(&op, &EigenOptions::default(), SeedTree::new(0)).unwrap_err())
+            errors.push(eigenpairs(&op, &EigenOptions::default(), SeedTree::new(0)).unwrap_err());
         }
     }
     errors.push(eigenpairs(&diagonal, &EigenOptions::default(), SeedTree::new(0)).unwrap_err());
