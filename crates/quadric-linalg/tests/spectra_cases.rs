@@ -514,7 +514,6 @@ fn more_probes_than_dimension(case: &Table) {
             true => vec![(&square, squared)],
             false => vec![(&op, exact), (&square, squared), (&large, 20.0 * exact)],
         } {
-            let n = op.shape().0;
             for max_products in [4, 6, 12, 40, 100, 119, 240] {
                 let options = TraceOptions {
                     method,
