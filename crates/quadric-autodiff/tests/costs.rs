@@ -62,6 +62,12 @@ fn check(name: &str, network: &Network, first: usize, others: usize) {
     let (all, along) = products(&product);
     assert_eq!(along, 2 * first + 6 * others, "product of {name}");
     assert!(all - along <= exact, "what is prepared of {name}");
+    let (_, along) = products(&network.gauss_newton);
+    assert_eq!(
+        along,
+        2 * first + 4 * others,
+        "Gauss-Newton product of {name}"
+    );
     assert!(
         gradient.flops() > exact as u64,
         "{name} has other operations"

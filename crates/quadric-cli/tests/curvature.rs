@@ -5,11 +5,12 @@
 mod support;
 
 use quadric::autodiff::{Array, Kind};
-use quadric::core::{Matrix, Model, Smooth};
+use quadric::core::{Matrix, Model, Overwrite, Smooth};
 use quadric::linalg::LinearOperator;
 use quadric::linalg::dense::symmetric_eigen;
 use quadric::linalg::random::SeedTree;
-use quadric::nn::{Examples, Loss, Mode, Network, Supervised, onnx};
+use quadric::nn::layers::{Dense, dense};
+use quadric::nn::{Examples, Loss, Mode, Network, Port, Supervised, Weights, onnx};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -184,6 +185,55 @@ fn noise(problem: &Supervised<f64>, x: &[f64], found: &Value) {
     assert!(holds, "{scale} (seed 0): {found:#}");
 }
 
+/// A second head that no loss sees, and a loss that is the same everywhere: zeros, in the page, too.
+#[test]
+fn parameters_without_curvature() {
+    for (classes, hidden) in [(3, 8), (1, 8), (1, 400)] {
+        let q = Quadric::new();
+        let network = Network::new([Port::floats("x", [6])], move |scope, x| {
+            let h = dense(scope, "body", x[0], hidden, &Dense::default()).tanh();
+            let other = dense(scope, "other", h, 2, &Dense::default());
+            vec![dense(scope, "head", h, classes, &Dense::default()), other]
+        })
+        .unwrap();
+        let weights = Weights::<f64>::initial(&network, 3);
+        let file = q.path().join("net.onnx");
+        onnx::write(&file, &network, &weights, Overwrite::Refuse).unwrap();
+        data(&q, &network, EXAMPLES);
+        let (code, found) = q.json(&[
+            "curvature",
+            "net.onnx",
+            "--data",
+            "x.npy",
+            "--labels",
+            "y.npy",
+            "--matrix",
+            "hessian,ggn,fisher,covariance",
+            "-o",
+            "page.html",
+        ]);
+        assert_eq!(code, 0, "{found:#}");
+        assert!(q.path().join("page.html").exists());
+        for key in ["hessian", "ggn", "fisher", "covariance"] {
+            let found = &found[key];
+            let (top, trace) = (found["top"].as_array().unwrap(), &found["trace"]);
+            assert!(top.iter().all(|e| e["converged"] == true), "{found:#}");
+            assert!(
+                (number(&trace["value"]) == 0.0) == (classes == 1),
+                "{found:#}"
+            );
+            let zeros = top.iter().filter(|e| number(&e["value"]) == 0.0).count();
+            assert!(
+                zeros == if classes == 1 { top.len() } else { 0 },
+                "{found:#}"
+            );
+            let layers = found["layers"].as_array().unwrap();
+            let other = layers.iter().find(|l| l["name"] == "other").unwrap();
+            assert_eq!(number(&other["trace"]), 0.0, "{found:#}");
+        }
+    }
+}
+
 /// A network that is too large to be written down, in three runs: to the end, interrupted, resumed.
 #[test]
 fn an_interrupted_analysis_goes_on() {
@@ -321,6 +371,25 @@ fn wrong_analyses_are_refused() {
             "{found}: {message}"
         );
     }
+    // An entry that is not finite, by its place.
+    let mut x: Vec<f64> = (0..count * 5).map(|i| i as f64).collect();
+    x[7] = f64::INFINITY;
+    let bytes = quadric::data::encode_npy(&[count, 5], &x);
+    fs::write(q.path().join("inf.npy"), bytes).unwrap();
+    let bytes = quadric::data::encode_npy(&[count, 1], &[0.0, 1.0, 0.5]);
+    fs::write(q.path().join("one.npy"), bytes).unwrap();
+    let (code, document) = q.json(&[
+        "curvature",
+        model,
+        "--data",
+        "inf.npy",
+        "--labels",
+        "one.npy",
+        "--loss",
+        "squared",
+    ]);
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(code == 3 && message.contains("inf"), "{code}: {message}");
     for (arguments, code, part) in [
         (&["resnet20", "--data", "x.npy"][..], 2, "weights"),
         (&[model, "--data", "x.npy"], 2, "no targets"),

@@ -7,6 +7,7 @@ use quadric_core::{
 };
 use quadric_curvature::{Block, Saved, Spectrum, SpectrumOptions, spectrum};
 use quadric_linalg::check_apply;
+use quadric_linalg::estimate::DensityOptions;
 use quadric_linalg::random::SeedTree;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -177,6 +178,27 @@ fn estimates_and_exact_numbers() {
             assert!(top.converged && top.value > 0.0 && top.value <= 9.0 + top.residual);
         }
     }
+}
+
+/// What is written down leaves nothing to estimate, however few products the estimates may take.
+#[test]
+fn everything_is_exact_where_the_matrix_is_written_down() {
+    let matrix = Known::new(like_a_hessian(400));
+    let options = SpectrumOptions {
+        eigen_products: 100,
+        trace_products: 10,
+        layer_tops: true,
+        density: Some(DensityOptions {
+            probes: 1,
+            steps: 5,
+            ..DensityOptions::default()
+        }),
+        ..SpectrumOptions::default()
+    };
+    let found = analysed(&matrix, &options);
+    check(&matrix, &found, 1e-12);
+    assert!(found.exact && found.density.expect("a density").exact);
+    assert_eq!(found.products, 400);
 }
 
 /// No ends are looked for below zero where there is nothing.

@@ -185,42 +185,6 @@ fn edges_f32() {
 }
 
 #[test]
-fn equal_ends_of_both_signs() {
-    let mut values: Vec<f64> = (0..300).map(|i| 0.5 * (f64::from(i)).sin()).collect();
-    (values[10], values[20]) = (1.0, -1.0);
-    for which in [Which::LargestMagnitude, Which::BothEnds] {
-        let options = EigenOptions {
-            count: 2,
-            which,
-            ..EigenOptions::default()
-        };
-        let pairs = find(&values, &options, 3);
-        assert!(pairs.is_converged());
-        let mut found = pairs.values.clone();
-        found.sort_by(f64::total_cmp);
-        near(&found, &[-1.0, 1.0], 1e-6);
-    }
-    // Power iteration stays in a mixture of both; its own rule is content, the residual is not.
-    let options = EigenOptions {
-        which: Which::LargestMagnitude,
-        method: EigenMethod::Power,
-        tolerance: 1e-3,
-        ..EigenOptions::default()
-    };
-    let pairs = find(&values, &options, 3);
-    assert!(!pairs.converged[0] && pairs.residuals[0] > 0.1, "{pairs:?}");
-    assert!(pairs.products < 1000);
-    let tiny: Vec<f64> = values.iter().map(|v| v * 1e-200).collect();
-    assert!(!find(&tiny, &options, 3).converged[0]);
-    // Where one value dominates, it finds it.
-    let mut values: Vec<f64> = values.iter().map(|v| 1e-3 * v).collect();
-    values[10] = 1.0;
-    let pairs = find(&values, &options, 3);
-    assert!(pairs.converged[0] && !pairs.complete);
-    near(&pairs.values, &[1.0], 1e-5);
-}
-
-#[test]
 fn options_out_of_range_are_named() {
     let op = Diagonal((0..200).map(f64::from).collect::<Vec<_>>());
     let base = EigenOptions::default();

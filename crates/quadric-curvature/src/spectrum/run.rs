@@ -180,6 +180,21 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         })
     }
 
+    fn eigen_method(&self) -> EigenMethod {
+        match self.exact {
+            true => EigenMethod::Dense,
+            false => EigenMethod::Auto,
+        }
+    }
+
+    /// Products that a search may take; those with a matrix that is written down are no products of the operator.
+    fn eigen_products(&self) -> usize {
+        match self.exact {
+            true => usize::MAX,
+            false => self.options.eigen_products,
+        }
+    }
+
     fn ends(&mut self) -> Result<()> {
         let Some(wanted) = self.wanted() else {
             self.saved.converged = Ints(vec![1]);
@@ -189,13 +204,10 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             count: wanted.count,
             which: wanted.which,
             tolerance: self.options.tolerance,
-            max_products: self.options.eigen_products,
+            max_products: self.eigen_products(),
             // Wider blocks are no cheaper for a vector, and take more of them.
             block: (!self.exact).then_some(BLOCK),
-            method: match self.exact {
-                true => EigenMethod::Dense,
-                false => EigenMethod::Auto,
-            },
+            method: self.eigen_method(),
             ..EigenOptions::default()
         };
         let pairs = match self.exact {
@@ -303,10 +315,12 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         }
         let layers = self.layers;
         for layer in &layers[self.saved.tops.len() / 3..] {
-            let found = self.counted(Phase::Layers, self.options.eigen_products, |this, op| {
+            let of = self.eigen_products();
+            let found = self.counted(Phase::Layers, of, |this, op| {
                 let options = EigenOptions {
                     tolerance: 1e-2,
-                    max_products: this.options.eigen_products,
+                    max_products: of,
+                    method: this.eigen_method(),
                     ..EigenOptions::default()
                 };
                 let block = DiagonalBlock::new(op, layer.range.clone());

@@ -1,12 +1,12 @@
 //! Linear regression, where leverages and singular values say everything.
 
-use crate::{agree, kind, minimised, regression};
+use crate::{agree, kind, minimised, regression, waves};
 use faer::Mat;
 use quadric_core::{Matrix, Model, Smooth, Targets};
 use quadric_curvature::{DenseBlocks, effective_dimension, generalisation, gradient_noise};
+use quadric_linalg::ErrorKind;
 use quadric_linalg::algebra::{Dense, Diagonal};
 use quadric_linalg::dense::svd;
-use quadric_linalg::{ErrorKind, LinearOperator};
 use std::ops::ControlFlow;
 
 #[test]
@@ -70,36 +70,76 @@ fn linear_regression() {
         .sum();
     let dimension = effective_dimension(&full, damping).expect("a damping");
     agree("dimension", dimension, expected, 1e-9);
+}
 
-    // Away from the minimum, where the gradient is not 0.
-    let mut g = vec![0.0; 4];
+/// `tr C / |g|²` and `tr HC / gᵀHg`, with H = Φᵀ Φ / N and the gradients rᵢ Φᵢ.
+#[test]
+fn noise_of_few_parameters() {
+    let (n, d) = (13, 4);
+    let (problem, phi, y) = regression(n, d - 1, false);
+    let x = waves(d, 0.4);
+    let mut g = vec![0.0; d];
     problem.value_grad(&x, &mut g).expect("finite");
     let go_on = |_: usize| ControlFlow::Continue(());
-    let scales = gradient_noise(&problem, &x, &g, None, 3, &go_on).expect("gradients");
-    agree("trace", scales.trace.value, noise, 1e-9);
-    let simple = scales.simple_scale.expect("a gradient");
-    agree("scale", simple.value, noise / norm, 1e-6);
-    // With the Hessian, from both matrices written down.
-    let [h, c] = [Matrix::Hessian, Matrix::Covariance].map(|m| {
-        let mut dense = Mat::<f64>::zeros(4, 4);
-        let op = problem.matrix(&x, m).expect("a matrix");
-        op.dense(dense.as_mut()).expect("a shape");
-        dense
-    });
-    let products = &h * &c;
-    let column = Mat::from_fn(4, 1, |i, _| g[i]);
-    let along = (column.transpose() * &h * &column)[(0, 0)];
-    let expected = (0..4).map(|i| products[(i, i)]).sum::<f64>() / along;
-    let scale = scales.scale.expect("a Hessian that is positive");
-    agree("scale with the Hessian", scale.value, expected, 1e-9);
+    let found = gradient_noise(&problem, &x, &g, None, 3, &go_on).expect("gradients");
+    let residual = |i: usize| (0..d).map(|j| phi[(i, j)] * x[j]).sum::<f64>() - y[i];
+    let rows = Mat::from_fn(n, d, |i, j| residual(i) * phi[(i, j)]);
+    let count = n as f64;
+    let mean = rows.transpose() * Mat::from_fn(n, 1, |_, _| 1.0 / count);
+    let c = rows.transpose() * &rows * (1.0 / count) - &mean * mean.transpose();
+    let h = phi.transpose() * &phi * (1.0 / count);
+    let noise = crate::trace(&c);
+    agree("trace", found.trace.value, noise, 1e-9);
+    agree(
+        "scale",
+        found.simple_scale.expect("a gradient").value,
+        noise / mean.squared_norm_l2(),
+        1e-9,
+    );
+    let along = (mean.transpose() * &h * &mean)[(0, 0)];
+    let expected = crate::trace(&(h * c)) / along;
+    let scale = found.scale.expect("curvature along the gradient");
+    agree("scale with curvature", scale.value, expected, 1e-9);
     assert_eq!(scale.level, 1.0);
     // What is known is not estimated again.
-    let known = gradient_noise(&problem, &x, &g, Some(scales.trace), 3, &go_on);
+    let known = gradient_noise(&problem, &x, &g, Some(found.trace), 3, &go_on);
     let known = known.expect("gradients");
-    assert_eq!(known.simple_scale, scales.simple_scale);
-    assert!(known.work < scales.work);
+    assert_eq!(known.simple_scale, found.simple_scale);
+    assert!(known.work < found.work);
     let stop = |_: usize| ControlFlow::Break(());
     assert!(gradient_noise(&problem, &x, &g, None, 3, &stop).is_err());
+}
+
+/// Where there are too many parameters for all of them, from random signs: the mean over seeds.
+#[test]
+fn noise_of_many_parameters() {
+    let (n, features) = (30, 240);
+    let (problem, phi, y) = regression(n, features, false);
+    let x = vec![0.0; features + 1];
+    let mut g = vec![0.0; x.len()];
+    problem.value_grad(&x, &mut g).expect("finite");
+    // Rows Φᵢ, the gradients -yᵢ Φᵢ, and their products.
+    let gram = &phi * phi.transpose();
+    let hc = (0..n).map(|i| {
+        let row = (0..n).map(|j| gram[(i, j)].powi(2)).sum::<f64>();
+        y[i].powi(2) * row
+    });
+    let squares = |v: &dyn Fn(usize) -> f64| (0..n).map(|i| v(i).powi(2)).sum::<f64>();
+    let count = n as f64;
+    let along = squares(&|i| (0..x.len()).map(|j| phi[(i, j)] * g[j]).sum()) / count;
+    let exact = (hc.sum::<f64>() / count.powi(2) - along) / along;
+    let go_on = |_: usize| ControlFlow::Continue(());
+    let found: Vec<f64> = (0..20)
+        .map(|seed| gradient_noise(&problem, &x, &g, None, seed, &go_on).expect("gradients"))
+        .map(|noise| noise.scale.expect("curvature along the gradient").value)
+        .collect();
+    let mean = found.iter().sum::<f64>() / 20.0;
+    let spread = found.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / 19.0;
+    let error = (spread / 20.0).sqrt();
+    assert!(
+        error < 0.1 * exact && (mean - exact).abs() < 4.0 * error,
+        "{mean} ± {error}, not {exact}"
+    );
 }
 
 /// At the least squares, it is the mean of squared residuals times leverages; a feature twice changes nothing.

@@ -1,5 +1,6 @@
 //! Matrices of networks at every granularity, and what is made of them.
 
+mod cases;
 mod factors;
 mod forms;
 mod generalisation;
