@@ -157,6 +157,8 @@ fn densities_of_one_start_agree_with_pyhessian_and_curvlinops() {
         probes: 1,
         steps: numbers(&theirs["nodes"]).len(),
         dense: 0,
+        // As PyHessian does.
+        store_basis: true,
         ..DensityOptions::default()
     };
     let state = QuadratureState {
