@@ -27,6 +27,8 @@ mod saved;
 mod search;
 mod select;
 
+pub(crate) use basis::rotate;
+
 pub use approximation::{EigenApproximation, randomized_svd};
 pub use saved::SavedSearch;
 pub use search::Search;

@@ -48,9 +48,13 @@ pub struct Density {
     pub n: usize,
     /// Eigenvalues that count exactly, each with weight 1/n.
     pub known: Vec<f64>,
-    /// A Gauss rule for each start, of the spectrum without `known`.
+    /// What each start sees of the spectrum without `known`: a Gauss rule for a single start, and for several, which share their
+    /// nodes, what their Krylov spaces know together; exact for polynomials as Gauss rules of as many steps are.
     pub rules: Vec<Rule>,
-    /// Rules of about three quarters of the steps; how they differ tells the error of the quadrature.
+    /// The Gauss rule of each start alone.
+    pub(super) gauss: Vec<Rule>,
+    /// Rules that know less: of about three quarters of the steps, or the Gauss rules of several starts; how they differ tells the
+    /// error of the quadrature.
     pub(super) shorter: Vec<Rule>,
     /// Starts whose Krylov space is invariant, so that the rule is their distribution itself.
     pub(super) complete: Vec<bool>,
@@ -67,8 +71,8 @@ pub struct Density {
 pub struct TraceOfFunction {
     /// The trace, with an interval that counts both errors; without end for a single start.
     pub total: Estimate,
-    /// How far the rules of three quarters of the steps are away in the mean: an estimate of the error of the quadrature, and no
-    /// bound, but far above it where the rules converge.
+    /// How far rules that know less (of three quarters of the steps, or the Gauss rules of several starts) are away in the mean: an
+    /// estimate of the error of the quadrature, and no bound, but far above it where the rules converge.
     pub quadrature: f64,
 }
 
@@ -80,6 +84,7 @@ impl Density {
             n: values.len(),
             known: values,
             rules: Vec::new(),
+            gauss: Vec::new(),
             shorter: Vec::new(),
             complete: Vec::new(),
             exact: true,
@@ -96,12 +101,10 @@ impl Density {
     /// All nodes, ascending, with their weights in the mean over the starts.
     pub fn atoms(&self) -> Vec<(f64, f64)> {
         let n = self.n as f64;
-        let share = self.rest() / n / self.rules.len().max(1) as f64;
         let known = self.known.iter().map(|value| (*value, 1.0 / n));
-        let rules = self
-            .rules
-            .iter()
-            .flat_map(|r| r.nodes.iter().zip(&r.weights));
+        let share = self.rest() / n / self.rules.len().max(1) as f64;
+        let rules = self.rules.iter();
+        let rules = rules.flat_map(|r| r.nodes.iter().zip(&r.weights));
         let rules = rules.map(|(t, w)| (*t, share * w));
         let mut atoms: Vec<(f64, f64)> = known.chain(rules).collect();
         atoms.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -128,8 +131,9 @@ impl Density {
             return Estimate::exact(known);
         }
         let (mut value, mut low, mut high) = (0.0, 0.0, 0.0);
-        for (rule, complete) in self.rules.iter().zip(&self.complete) {
-            let (here, below, above) = rule.below(t);
+        for ((rule, gauss), complete) in self.rules.iter().zip(&self.gauss).zip(&self.complete) {
+            let here = rule.below(t).0;
+            let (_, below, above) = gauss.below(t);
             value += here;
             low += if *complete { here } else { below };
             high += if *complete { here } else { above };

@@ -7,6 +7,7 @@
 //!
 //! [`SeedTree`]: crate::random::SeedTree
 
+mod block_tridiagonal;
 mod columns;
 mod density;
 mod diagonal;

@@ -1,20 +1,24 @@
 //! Stochastic Lanczos quadrature: spectral densities from the Krylov spaces of random starts.
 //!
 //! Bai, Fahey, Golub, "Some large-scale matrix computation problems" (1996); Ubaru, Chen, Saad, "Fast estimation of tr(f(A)) via
-//! stochastic Lanczos quadrature" (2017). All starts take their steps together, so that each step is one product with a block.
-//! With the basis stored, every new vector is orthogonalised twice against all earlier ones of its start; without, copies of
-//! converged eigenvalues appear and share a weight, which leaves the density as it is. A Krylov space that becomes invariant
-//! ends: its rule is exact for its start, and more vectors would only add nodes of weight zero.
+//! stochastic Lanczos quadrature" (2017). The starts are one orthonormal block, and so are the vectors of every step (Golub,
+//! Underwood, "The block Lanczos method for computing eigenvalues", 1977): what one start finds of the spectrum serves all, at no
+//! further product. The block tridiagonal matrix gives the atoms of the density, whose weights are means over the starts, and a
+//! Gauss rule for each start alone, by Lanczos steps with that small matrix: these tell how sure the atoms are. With the basis
+//! stored, every new block is orthogonalised twice against all earlier ones; without, copies of converged eigenvalues appear and
+//! share a weight, which leaves the density as it is. A vector that adds nothing to the blocks before becomes zero.
 
-use super::columns::{check_finite, no_memory};
-use super::density::{Density, Rule};
-use super::gauss_rule::gauss_rule;
+use super::block_tridiagonal::{BlockTridiagonal, triangle};
+use super::columns::{check_finite, gram, no_memory, subtract};
+use super::density::Density;
 use super::{Eigenspace, Probe, check, check_block, check_level};
 use crate::dense::symmetric_eigen;
-use crate::krylov::{finite, normalise};
+use crate::krylov::finite;
 use crate::random::SeedTree;
-use crate::vector::{axpy, dot, norm2};
+use crate::spectrum::rotate;
+use crate::vector::max_abs;
 use crate::{Error, LinearOperator, Result, Scalar};
+use faer::prelude::{Reborrow, ReborrowMut};
 use faer::{Mat, MatMut, MatRef};
 use std::ops::ControlFlow;
 
@@ -93,12 +97,12 @@ impl DensityOptions {
 pub struct QuadratureState<T> {
     /// Steps taken; columns of the matrix, where it is decomposed.
     pub done: usize,
-    /// Diagonals of the tridiagonal matrices, step after step, and start after start within a step.
+    /// Diagonal blocks of the block tridiagonal matrix, column by column, step after step.
     pub diagonal: Vec<f64>,
-    /// What couples each step to the next, in the same order; 0 where a Krylov space is invariant.
+    /// What couples each step to the next, in the same order: triangles, with rows of zeros for vectors that add nothing.
     pub beside: Vec<f64>,
-    /// The bases, in the same order, with the vectors of the next step behind them; only the last two blocks where they are not
-    /// stored; the columns of the matrix, where it is decomposed.
+    /// The blocks of vectors, with that of the next step behind them; only the last two where they are not stored; the columns of
+    /// the matrix, where it is decomposed.
     pub vectors: Vec<T>,
 }
 
@@ -128,20 +132,21 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         if run.is_dense() {
             return Ok(run);
         }
-        let n = run.n;
-        run.reserve(options.probes)?;
-        run.state.vectors.resize(n * options.probes, T::of(0.0));
+        let (n, width) = (run.n, run.width());
+        run.reserve(width)?;
+        let mut vectors = vec![T::of(0.0); n * width];
         let seed = seed.child("density");
-        for (j, z) in run.state.vectors.chunks_exact_mut(n).enumerate() {
+        for (j, z) in vectors.chunks_exact_mut(n).enumerate() {
             Probe::Sphere.draw(seed.stream(j as u64), z);
-            // Twice, for orthogonality of what is left.
-            for _ in 0..2 {
-                if let Some(known) = known {
-                    known.project(MatMut::from_column_major_slice_mut(z, n, 1));
-                }
-                normalise(z)?;
-            }
         }
+        // Twice, for orthogonality of what is left.
+        for _ in 0..2 {
+            if let Some(known) = known {
+                known.project(MatMut::from_column_major_slice_mut(&mut vectors, n, width));
+            }
+            run.orthonormalise(&mut vectors, run.floor() * (n as f64).sqrt(), width)?;
+        }
+        run.state.vectors = vectors;
         Ok(run)
     }
 
@@ -156,15 +161,21 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         state: QuadratureState<T>,
     ) -> Result<Self> {
         let mut run = Self::empty(op, known, options)?;
-        let (done, probes) = (state.done, options.probes);
+        let (done, width) = (state.done, run.width());
         if done > run.steps() {
             let expected = format!("at most {}", run.steps());
             return Err(Error::argument("state.done", done, &expected));
         }
         let (scalars, vectors) = match (run.is_dense(), options.store_basis) {
             (true, _) => (Some(0), Some(done)),
-            (false, true) => (done.checked_mul(probes), (done + 1).checked_mul(probes)),
-            (false, false) => (done.checked_mul(probes), Some(probes * (1 + done.min(1)))),
+            (false, true) => (
+                done.checked_mul(width * width),
+                (done + 1).checked_mul(width),
+            ),
+            (false, false) => (
+                done.checked_mul(width * width),
+                Some(width * (1 + done.min(1))),
+            ),
         };
         let found = (
             state.diagonal.len(),
@@ -230,6 +241,11 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         self.n - self.known.map_or(0, |k| k.values().len().min(self.n))
     }
 
+    /// Vectors of a block.
+    fn width(&self) -> usize {
+        self.options.probes.min(self.reachable())
+    }
+
     fn steps(&self) -> usize {
         if self.is_dense() {
             self.n
@@ -257,64 +273,32 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         if self.is_dense() {
             return self.step_dense().map(|()| true);
         }
-        let (n, probes) = (self.n, self.options.probes);
-        let open = (0..probes).filter(|p| !self.is_closed(*p));
-        let open: Vec<usize> = open.collect();
-        if open.is_empty() {
+        if self.is_closed() {
             return Ok(false);
         }
-        self.multiply(&open)?;
-        let rows = self.next_vectors(&open)?;
-        let (mut diagonal, mut beside) = (vec![0.0; probes], vec![0.0; probes]);
+        let (n, width) = (self.n, self.width());
+        let mut image = self.multiply()?;
+        let diagonal = self.orthogonalise(&mut image)?;
+        let size = self.size().max(max_abs(&diagonal));
+        let left = self.reachable() - self.rank();
+        let beside = self.orthonormalise(&mut image, self.floor() * size, left)?;
         let shifts = !self.options.store_basis && self.state.done > 0;
         if !shifts {
-            self.reserve(probes)?;
+            self.reserve(width)?;
             let len = self.state.vectors.len();
-            self.state.vectors.resize(len + n * probes, T::of(0.0));
+            self.state.vectors.resize(len + n * width, T::of(0.0));
         }
-        let at = self.state.vectors.len() - n * probes;
+        let at = self.state.vectors.len() - n * width;
         let (before, newest) = self.state.vectors.split_at_mut(at);
         if shifts {
             before.copy_from_slice(newest);
         }
-        for ((p, row), w) in open.iter().zip(rows).zip(self.image.chunks_exact(n)) {
-            (diagonal[*p], beside[*p]) = row;
-            if row.1 > 0.0 {
-                newest[p * n..(p + 1) * n].copy_from_slice(w);
-            }
-        }
+        newest.copy_from_slice(&image);
+        self.image = image;
         self.state.diagonal.extend(diagonal);
         self.state.beside.extend(beside);
         self.state.done += 1;
         Ok(true)
-    }
-
-    /// From the images of the newest vectors of the open starts: for each the diagonal entry and what couples it to the next
-    /// vector, which is left in the place of the image.
-    fn next_vectors(&mut self, open: &[usize]) -> Result<Vec<(f64, f64)>> {
-        let n = self.n;
-        let mut image = std::mem::take(&mut self.image);
-        let used = &mut image[..n * open.len()];
-        let mut diagonal = vec![0.0; open.len()];
-        let passes = if self.options.store_basis { 2 } else { 1 };
-        for pass in 0..passes {
-            let lanes = open.iter().zip(used.chunks_exact_mut(n));
-            let entries =
-                crate::parallel::map(lanes, |_, (p, w)| self.orthogonalise(*p, w, pass == 0));
-            if pass == 0 {
-                diagonal = entries.into_iter().collect::<Result<_>>()?;
-            }
-            if let Some(known) = self.known {
-                known.project(MatMut::from_column_major_slice_mut(used, n, open.len()));
-            }
-        }
-        let lanes = open.iter().zip(&diagonal).zip(used.chunks_exact_mut(n));
-        let rows = crate::parallel::map(lanes, |_, ((p, alpha), w)| {
-            let beta = self.normalised(*p, *alpha, w)?;
-            Ok((*alpha, beta))
-        });
-        self.image = image;
-        rows.into_iter().collect()
     }
 
     fn step_dense(&mut self) -> Result<()> {
@@ -331,92 +315,116 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         Ok(())
     }
 
-    /// The number of rows of the tridiagonal matrix of a start, and whether it is complete.
-    fn length(&self, p: usize) -> (usize, bool) {
-        let probes = self.options.probes;
-        let end = (0..self.state.done).find(|j| self.state.beside[j * probes + p] == 0.0);
-        end.map_or((self.state.done, false), |j| (j + 1, true))
+    /// Whether the newest block is zero: no further step adds anything.
+    fn is_closed(&self) -> bool {
+        let width = self.width();
+        let last = self.state.beside.len().checked_sub(width * width);
+        last.is_some_and(|at| self.state.beside[at..].iter().all(|v| *v == 0.0))
     }
 
-    fn is_closed(&self, p: usize) -> bool {
-        self.length(p).1
+    /// Dimensions of the blocks so far.
+    fn rank(&self) -> usize {
+        let width = self.width();
+        let triangles = self.state.beside.chunks_exact(width * width);
+        let pivots = triangles.flat_map(|r| (0..width).map(move |j| r[j * width + j]));
+        width + pivots.filter(|v| *v > 0.0).count()
     }
 
-    /// The newest vectors of the open starts, times the operator.
-    fn multiply(&mut self, open: &[usize]) -> Result<()> {
-        let (n, probes) = (self.n, self.options.probes);
-        let newest = &self.state.vectors[self.state.vectors.len() - n * probes..];
-        self.image.resize(n * probes, T::of(0.0));
-        let mut gathered = Vec::new();
-        for (columns, image) in open
-            .chunks(self.options.block)
-            .zip(self.image.chunks_mut(n * self.options.block))
-        {
-            let k = columns.len();
-            let first = columns[0];
-            let operand = if columns[k - 1] + 1 == first + k {
-                &newest[first * n..(first + k) * n]
-            } else {
-                gathered.clear();
-                for p in columns {
-                    gathered.extend_from_slice(&newest[p * n..(p + 1) * n]);
-                }
-                &gathered
-            };
-            let image = &mut image[..n * k];
+    /// The largest entry of the matrix so far.
+    fn size(&self) -> f64 {
+        max_abs(&self.state.diagonal).max(max_abs(&self.state.beside))
+    }
+
+    /// What is this much smaller than the operator is rounding.
+    fn floor(&self) -> f64 {
+        (self.n as f64).sqrt().max(10.0) * T::EPSILON
+    }
+
+    /// The newest block times the operator.
+    fn multiply(&mut self) -> Result<Vec<T>> {
+        let (n, width) = (self.n, self.width());
+        let newest = &self.state.vectors[self.state.vectors.len() - n * width..];
+        let mut image = std::mem::take(&mut self.image);
+        image.resize(n * width, T::of(0.0));
+        let pieces = n * self.options.block;
+        for (x, y) in newest.chunks(pieces).zip(image.chunks_mut(pieces)) {
+            let k = x.len() / n;
             self.op.apply(
-                MatRef::from_column_major_slice(operand, n, k),
-                MatMut::from_column_major_slice_mut(image, n, k),
+                MatRef::from_column_major_slice(x, n, k),
+                MatMut::from_column_major_slice_mut(y, n, k),
             )?;
-            check_finite(image)?;
+            check_finite(y)?;
         }
-        Ok(())
+        Ok(image)
     }
 
-    /// Takes the vectors before out of the image `w` of the newest one of a start, of which the diagonal entry is told.
-    fn orthogonalise(&self, p: usize, w: &mut [T], is_first: bool) -> Result<f64> {
-        let (n, probes, done) = (self.n, self.options.probes, self.state.done);
+    /// Takes the blocks before out of the image of the newest, and tells the diagonal block.
+    fn orthogonalise(&self, image: &mut [T]) -> Result<Vec<f64>> {
+        let (n, width) = (self.n, self.width());
         let vectors = &self.state.vectors;
-        let blocks = vectors.len() / (n * probes);
-        let vector = |j: usize| &vectors[(j * probes + p) * n..][..n];
-        let newest = vector(blocks - 1);
-        let alpha = match is_first {
-            true => finite(dot(newest, w))?,
-            false => 0.0,
+        let blocks = vectors.len() / (n * width);
+        let columns = |first: usize| {
+            let columns = (blocks - first) * width;
+            MatRef::from_column_major_slice(&vectors[first * n * width..], n, columns)
         };
-        if self.options.store_basis {
-            for j in 0..blocks {
-                axpy(-dot(vector(j), w), vector(j), w);
-            }
-            return Ok(alpha);
-        }
-        axpy(-alpha, newest, w);
-        if done > 0 {
-            axpy(-self.couple(p, done - 1), vector(0), w);
-        }
-        Ok(alpha)
-    }
-
-    /// What couples step j of a start to the next.
-    fn couple(&self, p: usize, j: usize) -> f64 {
-        self.state.beside[j * self.options.probes + p]
-    }
-
-    /// The length of what is left of an image, which is normalised; 0 where the Krylov space is invariant.
-    fn normalised(&self, p: usize, alpha: f64, w: &mut [T]) -> Result<f64> {
-        let (probes, done) = (self.options.probes, self.state.done);
-        // The size of the tridiagonal matrix so far.
-        let size = (0..done).fold(alpha.abs(), |m, j| {
-            m.max(self.state.diagonal[j * probes + p].abs())
-                .max(self.couple(p, j))
+        let newest = columns(blocks - 1);
+        let whole = gram(newest, MatRef::from_column_major_slice(image, n, width));
+        let entry = |i: usize, j: usize| 0.5 * (whole[(i, j)] + whole[(j, i)]);
+        let diagonal = Mat::from_fn(width, width, entry);
+        // The last two blocks, whose coefficients are known.
+        let before = self.state.beside.len().checked_sub(width * width);
+        let first = blocks - if before.is_some() { 2 } else { 1 };
+        let coefficients = Mat::from_fn((blocks - first) * width, width, |i, j| match before {
+            Some(at) if i < width => self.state.beside[at + i * width + j],
+            Some(_) => diagonal[(i - width, j)],
+            None => diagonal[(i, j)],
         });
-        let floor = (self.n as f64).sqrt().max(10.0) * T::EPSILON;
-        let beta = finite(norm2(w))?;
-        if done + 1 >= self.reachable() || beta <= floor * size {
-            return Ok(0.0);
+        let mut w = MatMut::from_column_major_slice_mut(image, n, width);
+        subtract(columns(first), coefficients.as_ref(), w.rb_mut());
+        if let Some(known) = self.known {
+            known.project(w.rb_mut());
         }
-        normalise(w)?;
-        Ok(beta)
+        if self.options.store_basis {
+            let all = gram(columns(0), w.rb());
+            subtract(columns(0), all.as_ref(), w.rb_mut());
+            if let Some(known) = self.known {
+                known.project(w.rb_mut());
+            }
+        }
+        let entries: Vec<f64> = (0..width * width)
+            .map(|at| diagonal[(at % width, at / width)])
+            .collect();
+        finite(entries.iter().sum())?;
+        Ok(entries)
+    }
+
+    /// Makes the columns of a block orthonormal; those that are no longer than `floor` without the others, or behind the first `most`
+    /// others, become zero. Tells the
+    /// triangle R, column by column, with which the block was Q R.
+    fn orthonormalise(&self, block: &mut [T], floor: f64, most: usize) -> Result<Vec<f64>> {
+        let (n, width) = (self.n, self.width());
+        let unit = binary_unit(finite(max_abs(block))?);
+        if unit != 1.0 {
+            block.iter_mut().for_each(|v| *v = T::of(v.to_f64() / unit));
+        }
+        let mut product = Mat::<f64>::identity(width, width);
+        let mut floor = floor / unit;
+        for pass in 0..3 {
+            let columns = MatRef::from_column_major_slice(block, n, width);
+            let (r, inverse) = triangle(gram(columns, columns).as_ref(), floor, most);
+            rotate(block, inverse.as_ref(), n);
+            product = &r * product;
+            let pivots = || (0..width).map(|j| r[(j, j)]).filter(|v| *v > 0.0);
+            let (least, most) =
+                pivots().fold((f64::INFINITY, 0.0f64), |(a, b), v| (a.min(v), b.max(v)));
+            // Rounding grows with the ratio of the pivots.
+            if pass == 2 || least >= 0.3 * most {
+                break;
+            }
+            floor = 0.5;
+        }
+        let entries = (0..width * width).map(|at| unit * product[(at % width, at / width)]);
+        Ok(entries.collect())
     }
 
     /// The density as far as the steps go.
@@ -438,39 +446,51 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
             let values = symmetric_eigen(wide.as_ref())?.values;
             return Ok(Density::exact(values, self.options.level));
         }
-        let (mut rules, mut shorter) = (Vec::new(), Vec::new());
-        for p in 0..self.options.probes {
-            let (length, complete) = self.length(p);
-            let cut = if complete {
-                length
-            } else {
-                (length - length / 4).min(length.max(2) - 1)
-            };
-            rules.push(self.rule(p, length)?);
-            shorter.push(self.rule(p, cut)?);
+        let width = self.width();
+        let matrix = BlockTridiagonal {
+            width,
+            diagonal: &self.state.diagonal,
+            beside: &self.state.beside,
+        };
+        // Where the space of all blocks is invariant, no more can be known of any start.
+        let most = match self.is_closed() {
+            true => done * width,
+            false => done,
+        };
+        let (mut gauss, mut shorter, mut complete) = (Vec::new(), Vec::new(), Vec::new());
+        for start in 0..width {
+            let (rule, short, closed) = matrix.rules(start, most, self.floor())?;
+            gauss.push(rule);
+            shorter.push(short);
+            complete.push(closed);
         }
-        let complete = (0..self.options.probes).map(|p| self.is_closed(p));
+        let rules = match width == 1 || complete.iter().all(|c| *c) {
+            true => gauss.clone(),
+            false => {
+                // Less than the starts know together is what each knows alone.
+                shorter.clone_from(&gauss);
+                matrix.measures()?
+            }
+        };
         Ok(Density {
             n: self.n,
             known: self.known.map_or(Vec::new(), |k| k.values().to_vec()),
             rules,
+            gauss,
             shorter,
-            complete: complete.collect(),
+            complete,
             exact: false,
             level: self.options.level,
             steps: done,
         })
     }
+}
 
-    /// The Gauss rule of the first `length` steps of a start.
-    fn rule(&self, p: usize, length: usize) -> Result<Rule> {
-        let entries = |v: &[f64], count: usize| -> Vec<f64> {
-            (0..count).map(|j| v[j * self.options.probes + p]).collect()
-        };
-        gauss_rule(
-            &entries(&self.state.diagonal, length),
-            &entries(&self.state.beside, length.saturating_sub(1)),
-        )
+/// A power of two near a number, where its square might not be one; 1 for others.
+fn binary_unit(size: f64) -> f64 {
+    match size == 0.0 || (1e-100..1e100).contains(&size) {
+        true => 1.0,
+        false => libm::exp2(libm::floor(libm::log2(size))),
     }
 }
 

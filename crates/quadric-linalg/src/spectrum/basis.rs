@@ -98,7 +98,7 @@ fn subtract<T: Scalar>(v: &[T], h: &Mat<f64>, w: &mut [T], n: usize) {
 }
 
 /// Replaces the first columns of V (n, m) by V S with S (m, l), l at most m; the others stay.
-pub(super) fn rotate<T: Scalar>(v: &mut [T], s: MatRef<'_, f64>, n: usize) {
+pub(crate) fn rotate<T: Scalar>(v: &mut [T], s: MatRef<'_, f64>, n: usize) {
     let (l, s) = (
         s.ncols(),
         Mat::from_fn(s.nrows(), s.ncols(), |i, j| T::of(s[(i, j)])),

@@ -111,8 +111,8 @@ fn effort(name: &str, tiny: bool) -> Value {
         }),
         ("mlp", _) => json!({
             "reference": { "trace": 100, "forms": 500, "starts": 24, "steps": 120 },
-            "ladder": [10, 20, 40], "products": 4000, "columns": 16, "seeds": 6,
-            "counts": [12, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768, 1152],
+            "ladder": [10, 20, 40], "products": 4000, "columns": 16, "seeds": 4,
+            "counts": [24, 48, 96, 144, 192, 288, 384, 576, 768],
         }),
         _ => json!({
             "reference": { "trace": 60, "forms": 120, "starts": 0, "steps": 0 },

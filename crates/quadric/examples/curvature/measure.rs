@@ -6,7 +6,7 @@ use faer::Mat;
 use quadric::core::{BoxOp, Matrix, Overwrite, write_atomically};
 use quadric::curvature::{ModelTrace, ModelTraceOptions, Trace, model_trace};
 use quadric::data::encode_npy;
-use quadric::linalg::estimate::{Density, DensityOptions, Eigenspace, density};
+use quadric::linalg::estimate::{Density, DensityOptions, density};
 use quadric::linalg::random::SeedTree;
 use quadric::linalg::spectrum::{EigenOptions, Eigenpairs, eigenpairs};
 use quadric::prelude::*;
@@ -18,8 +18,6 @@ const PAIRS: usize = 5;
 const BLOCK: usize = 16;
 /// Half of an interval at 95 %, in standard errors.
 const DEVIATIONS: f64 = 1.96;
-/// Eigenpairs that densities of many starts take out first.
-const DEFLATED: usize = 9;
 /// A product with one vector costs about as much as this many gradients.
 const GRADIENTS: f64 = 2.0;
 
@@ -156,7 +154,7 @@ impl Run<'_> {
             dense: 0,
             ..DensityOptions::default()
         };
-        self.density("density, default", "", 0, &default)?;
+        self.density("density, default", "", &default)?;
         let ladder = self.case.about["effort"]["ladder"]
             .as_array()
             .into_iter()
@@ -169,38 +167,20 @@ impl Run<'_> {
                 ..DensityOptions::default()
             };
             let rung = format!("{steps} steps");
-            self.density("density of 16 starts", &rung, DEFLATED, &options)?;
+            self.density("density of 16 starts", &rung, &options)?;
         }
         Ok(())
     }
 
-    /// The density, with so many eigenpairs that count exactly.
-    fn density(
-        &self,
-        quantity: &str,
-        rung: &str,
-        deflated: usize,
-        options: &DensityOptions,
-    ) -> Result<()> {
-        let (seconds, (products, found)): (f64, (usize, Density)) = timed(|| {
-            let (mut known, mut products) = (None, 0);
-            if deflated > 0 {
-                let pairs = self.pairs(deflated)?;
-                products = pairs.products;
-                known = Some(Eigenspace::new(pairs.vectors, pairs.values)?);
-            }
-            let op = self.hessian()?;
-            let found = density(&*op, known.as_ref(), options, self.seed, |_| {
+    fn density(&self, quantity: &str, rung: &str, options: &DensityOptions) -> Result<()> {
+        let (seconds, found): (f64, Density) = timed(|| {
+            density(&*self.hessian()?, None, options, self.seed, |_| {
                 ControlFlow::Continue(())
-            })?;
-            Ok((products + options.probes * found.steps, found))
+            })
         })?;
-        self.line(
-            quantity,
-            seconds,
-            products,
-            json!({ "rung": rung, "atoms": found.atoms() }),
-        );
+        let products = options.probes * found.steps;
+        let more = json!({ "rung": rung, "atoms": found.atoms() });
+        self.line(quantity, seconds, products, more);
         Ok(())
     }
 }
