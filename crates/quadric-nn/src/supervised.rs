@@ -22,6 +22,7 @@ pub use source::{Examples, Rows, Selected, Source};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+pub(crate) use traced::Outputs;
 use traced::{Job, Map};
 
 /// `F(θ) = Σ w_n ℓ_n(θ) / Σ w_n` for the losses ℓ of the examples of a data set, and their weights w (1, or the number of labels
@@ -362,28 +363,6 @@ impl<T: Scalar> Supervised<T> {
             "{what} is defined example by example, but in training mode the losses of a batch depend on each other"
         );
         Err(Error::new(ErrorKind::Capability, text))
-    }
-}
-
-/// What the first output of a network is for one example.
-pub(crate) struct Outputs {
-    /// What the targets are.
-    pub(crate) target: Port,
-    /// Length of the last axis.
-    pub(crate) classes: usize,
-    /// Entries.
-    each: usize,
-}
-
-impl Outputs {
-    pub(crate) fn of(network: &Network, loss: Loss) -> Result<Self> {
-        let program = network.program(1, Mode::Evaluate)?;
-        let output = program.output_type(0);
-        Ok(Self {
-            target: loss.target(&output.shape[1..])?,
-            classes: output.shape[output.shape.len() - 1],
-            each: output.len(),
-        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Supervised;
 use super::taps::Wanted;
-use crate::{Call, Losses};
+use crate::{Call, Loss, Losses, Mode, Network, Port};
 use quadric_autodiff::{Program, Tensor, Tracer};
 use quadric_core::Targets;
 use quadric_linalg::{Result, Scalar};
@@ -99,6 +99,28 @@ impl Job {
             }
             _ => None,
         }
+    }
+}
+
+/// What the first output of a network is for one example.
+pub(crate) struct Outputs {
+    /// What the targets are.
+    pub(crate) target: Port,
+    /// Length of the last axis.
+    pub(crate) classes: usize,
+    /// Entries.
+    pub(super) each: usize,
+}
+
+impl Outputs {
+    pub(crate) fn of(network: &Network, loss: Loss) -> Result<Self> {
+        let program = network.program(1, Mode::Evaluate)?;
+        let output = program.output_type(0);
+        Ok(Self {
+            target: loss.target(&output.shape[1..])?,
+            classes: output.shape[output.shape.len() - 1],
+            each: output.len(),
+        })
     }
 }
 
