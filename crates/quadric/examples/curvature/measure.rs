@@ -143,6 +143,8 @@ impl Run<'_> {
         let more = json!({
             "estimate": value.value, "half_width": value.half_width(),
             "met": met || quantity.ends_with("default"),
+            // It is not made of products alone.
+            "gflop": null,
         });
         let products = products + (found.gradients / GRADIENTS).ceil() as usize;
         self.line(quantity, seconds, products, more);
