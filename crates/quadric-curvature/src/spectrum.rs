@@ -235,8 +235,8 @@ pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send 
 /// ```
 ///
 /// # Errors
-/// Options out of range, an operator that is not symmetric, a trace of other layers, products that are not finite, those of the operator, numbers that
-/// do not go with it or the options, and [`Stopped`](quadric_core::ErrorKind::Stopped) where the watch breaks off.
+/// Options out of range, an operator that is not symmetric, a trace of other layers, products that are not finite, those of the
+/// operator, numbers that do not go with it or the options, and [`Stopped`](quadric_core::ErrorKind::Stopped) where the watch breaks off.
 pub fn spectrum<T: Scalar>(
     op: &dyn LinearOperator<T>,
     layers: &[Block],

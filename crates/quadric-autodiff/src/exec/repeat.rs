@@ -182,11 +182,10 @@ impl<T: Scalar> Repeat<T> {
             .iter_mut()
             .map(|part| std::mem::take(&mut part.sums))
             .collect();
-        let mut rests = own.iter_mut();
-        rests.next();
         let (summed, stacked) = (self.scan.summed(), self.scan.stacked());
         let (before, stacks) = rooms.split_at_mut(stacked.start);
         let first = before[summed].iter_mut().map(Room::floats).collect();
+        let rests = own.iter_mut().skip(1);
         let rests = rests.map(|sums| sums.iter_mut().map(Vec::as_mut_slice).collect());
         let mut targets: Vec<Targets<'_, T>> = std::iter::once(first)
             .chain(rests)

@@ -25,7 +25,7 @@ const MATRICES: [Matrix; 3] = [
     Matrix::SampledFisher { draws: 2, seed: 3 },
 ];
 
-fn models() -> Vec<(&'static str, (Problem, Vec<f64>))> {
+pub(crate) fn models() -> Vec<(&'static str, (Problem, Vec<f64>))> {
     let entropy = Loss::CROSS_ENTROPY;
     vec![
         (

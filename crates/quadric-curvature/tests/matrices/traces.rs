@@ -1,6 +1,6 @@
 //! Traces that are known without an estimate, against dense matrices.
 
-use crate::{Problem, agree, encoder, gated, images, kind, matrix, problem, trace};
+use crate::{Problem, agree, images, kind, matrix, problem, trace};
 use quadric_core::{Matrix, Model};
 use quadric_curvature::{
     At, Block, ModelTrace, ModelTraceOptions, Saved, SpectrumOptions, blocks, model_trace, spectrum,
@@ -8,7 +8,7 @@ use quadric_curvature::{
 use quadric_linalg::ErrorKind;
 use quadric_linalg::estimate::Estimate;
 use quadric_nn::layers::{Activation, BatchNorm, Dense, batch_norm, dense};
-use quadric_nn::models::{lstm_classifier, mlp};
+use quadric_nn::models::mlp;
 use quadric_nn::{Loss, Mode, Network, Port};
 use std::ops::ControlFlow;
 
@@ -18,21 +18,6 @@ fn twice() -> quadric_linalg::Result<Network> {
         let h = dense(scope, "same", x[0], 4, &Dense::default()).tanh();
         vec![dense(scope, "same", h, 4, &Dense::default())]
     })
-}
-
-fn models() -> Vec<(&'static str, (Problem, Vec<f64>))> {
-    let entropy = Loss::CROSS_ENTROPY;
-    vec![
-        (
-            "mlp",
-            problem(mlp(&[3, 4, 3], Activation::Tanh), entropy, 5),
-        ),
-        ("images", problem(images(), entropy, 5)),
-        ("encoder", problem(encoder(), entropy, 4)),
-        ("lstm", problem(lstm_classifier(4, 2, 3, 3), entropy, 5)),
-        ("gru", problem(gated(), Loss::Squared, 5)),
-        ("twice", problem(twice(), entropy, 5)),
-    ]
 }
 
 fn found(p: &Problem, x: &[f64], matrix: Matrix) -> ModelTrace {
@@ -48,7 +33,9 @@ fn found(p: &Problem, x: &[f64], matrix: Matrix) -> ModelTrace {
 /// Exact but for the Hessian, whose intervals contain the truth (the seed is fixed).
 #[test]
 fn traces_of_models_are_those_of_dense_matrices() {
-    for (name, (p, x)) in models() {
+    let mut models = crate::forms::models();
+    models.push(("twice", problem(twice(), Loss::CROSS_ENTROPY, 5)));
+    for (name, (p, x)) in models {
         for of in [
             Matrix::Hessian,
             Matrix::Functional,

@@ -399,8 +399,7 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
     }
 
     /// Makes the columns of a block orthonormal; those that are no longer than `floor` without the others, or behind the first `most`
-    /// others, become zero. Tells the
-    /// triangle R, column by column, with which the block was Q R.
+    /// others, become zero. Tells the triangle R, column by column, with which the block was Q R.
     fn orthonormalise(&self, block: &mut [T], floor: f64, most: usize) -> Result<Vec<f64>> {
         let (n, width) = (self.n, self.width());
         let unit = binary_unit(finite(max_abs(block))?);
