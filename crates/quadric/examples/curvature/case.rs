@@ -24,6 +24,8 @@ pub(crate) struct Case {
 const COLOURS: [(f64, f64); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
 /// Bytes for programs: blocks of 16 of the residual network keep all of their point.
 const MEMORY: usize = 8 << 30;
+/// Images of CIFAR-10: so few that the peers take minutes and not hours.
+const IMAGES: usize = 32;
 const STEPS: usize = 600;
 const RATE: f32 = 0.2;
 const TRAINING: usize = 10_240;
@@ -182,7 +184,7 @@ fn trained(network: &Network, tiny: bool) -> Result<Option<Made>> {
     Ok(Some((weights, first, data)))
 }
 
-/// The trained network of CIFAR-10 and 200 images of the test set, if they are there.
+/// The trained network of CIFAR-10 and some images of the test set, if they are there.
 fn pretrained(network: &Network) -> Result<Option<Made>> {
     let images_path = path(&["cifar10", "test_batch.bin.xz"]);
     let weights = path(&["pretrained", "resnet20_cifar10.safetensors"]);
@@ -190,7 +192,7 @@ fn pretrained(network: &Network) -> Result<Option<Made>> {
         return Ok(None);
     };
     let weights = Weights::read(network, &weights, AxisOrder::Torch)?;
-    let examples = images(&images_path, 200, 1.0, |planes| {
+    let examples = images(&images_path, IMAGES, 1.0, |planes| {
         let pixel = |i: usize| (0..3).map(move |c| (i, c));
         let scaled = |(i, c): (usize, usize)| {
             let (mean, deviation) = COLOURS[c];
