@@ -104,7 +104,9 @@ fn what_would_train_nothing_is_refused_at_once() {
 #[test]
 fn a_killed_run_goes_on() {
     let q = Quadric::new();
-    let sizes = ["--epochs", "1", "--seeds", "2", "--depths", "8", "--rates", "0.1"];
+    let sizes = [
+        "--epochs", "1", "--seeds", "2", "--depths", "8", "--rates", "0.1",
+    ];
     let run = [&["reproduce", "pyhessian"], &sizes[..], &FEW].concat();
     let saving = [&run[..], &["--checkpoint", "run.qckpt"]].concat();
     let file = q.path().join("run.qckpt");

@@ -22,7 +22,7 @@ pub(crate) enum System {
 #[derive(Args)]
 pub(crate) struct PyhessianArgs {
     /// Passes through the examples; the rate falls to a tenth after 4/9 and again after 6/9 of them.
-    #[arg(long, value_name = "N", default_value_t = 9)]
+    #[arg(long, value_name = "N", default_value_t = 18)]
     pub(crate) epochs: usize,
     /// Trainings of each network, which differ in initial values and in the order of the examples.
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -54,7 +54,7 @@ pub(crate) struct PyhessianArgs {
     #[arg(long, value_name = "N")]
     pub(crate) examples: Option<usize>,
     /// The Hessian is that of the mean loss over so many of them.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) hessian_examples: usize,
     /// Write a page with the course of the first training of each network.
     #[arg(long, short, value_name = "FILE")]

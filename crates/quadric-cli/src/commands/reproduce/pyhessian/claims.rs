@@ -132,7 +132,9 @@ fn deeper(ends: &[Measured], depths: &[usize]) -> Claim {
     let parts: Vec<String> = parts
         .map(|(d, r)| format!("{} at depth {d}", spread(r)))
         .collect();
-    let losses = losses.iter().map(|r| mean(r).map_or_else(|| "unknown".to_owned(), short));
+    let losses = losses
+        .iter()
+        .map(|r| mean(r).map_or_else(|| "unknown".to_owned(), short));
     let losses: Vec<String> = losses.collect();
     Claim {
         claim: "The deeper the network, the more its curvature rises without batch normalisation.",
@@ -247,13 +249,19 @@ mod tests {
         ends[1] = end(8, false, &[16.0, 15.0], 100.0);
         ends[2] = end(14, true, &flat, 20.0);
         assert_eq!(verdicts(&ends), [Verdict::Disagrees; 3]);
+        // What has not fitted the examples has no outliers to count, and what has not learned says nothing.
+        let mut answered = |accuracy: f64| {
+            let all = ends.iter_mut().filter_map(|m| m.report.as_mut());
+            all.for_each(|r| r.accuracy = Some(accuracy));
+            verdicts(&ends)
+        };
+        let [disagrees, open] = [Verdict::Disagrees, Verdict::Open];
+        assert_eq!(answered(0.95), [disagrees, disagrees, open]);
+        assert_eq!(answered(0.5), [open; 3]);
+        assert_eq!(answered(1.0), [disagrees; 3]);
         // A negative trace is no curvature to compare, and one depth shows no growth.
         ends[0] = end(8, true, &[-1.0], -2.0);
-        let found = verdicts(&ends);
-        ends.iter_mut()
-            .for_each(|m| m.report.iter_mut().for_each(|r| r.accuracy = Some(0.5)));
-        assert_eq!(verdicts(&ends), [Verdict::Open; 3]);
-        assert_eq!(found[..2], [Verdict::Open; 2]);
+        assert_eq!(verdicts(&ends)[..2], [Verdict::Open; 2]);
         assert_eq!(claims(&ends, &[14])[1].verdict, Verdict::Open);
     }
 

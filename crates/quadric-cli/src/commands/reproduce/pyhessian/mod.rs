@@ -8,20 +8,20 @@ mod saved;
 mod start;
 mod trainings;
 
-use crate::args::{Global, PyhessianArgs};
+use crate::args::{Global, PyhessianArgs, Start};
 use crate::bar::Bar;
 use crate::console;
 use claims::{Claim, claims, mean, short};
 use measured::{Found, Measured, Variant};
 use networks::Digits;
-use saved::Checkpoint;
-use trainings::Trainings;
 use quadric::core::{Error, Result};
 use quadric::report::{self, Evolution};
+use saved::Checkpoint;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
+use trainings::Trainings;
 
 pub(super) const NAME: &str = "pyhessian";
 pub(super) const PAPER: &str = "Yao, Gholami, Keutzer, Mahoney: PyHessian, arXiv 1912.07145";
@@ -93,14 +93,24 @@ fn check(a: &PyhessianArgs) -> Result<()> {
 fn about(a: &PyhessianArgs, digits: &Digits) -> String {
     let [train, hessian] = digits.counts();
     let rates: Vec<String> = a.rates.iter().map(f64::to_string).collect();
+    let rates = match &rates[..] {
+        [rate] => format!("from the rate {rate}"),
+        rates => format!(
+            "from the best rate of {} for each network",
+            rates.join(", ")
+        ),
+    };
+    let start = match a.start {
+        Start::Scaled => "initial weights scaled where there is no normalisation",
+        Start::He => "the same initial weights with and without normalisation",
+    };
     let many = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
-        "Residual networks of {} on {} of 8 x 8 pixels, with and without batch normalisation (-BN) and residual connections (-Res), {} of \
-         SGD from the best rate of {}, {}; the Hessian of the mean loss over {hessian} of the digits, with running statistics",
+        "Residual networks of {} on {} of 8 x 8 pixels, with and without batch normalisation (-BN) and residual connections (-Res), {start}, \
+         {} of SGD {rates}, {}; the Hessian of the mean loss over {hessian} of the digits, with running statistics",
         many(a.width as u64, "channel"),
         many(train as u64, "digit"),
         many(a.epochs as u64, "epoch"),
-        rates.join(", "),
         many(a.seeds, "seed"),
     )
 }

@@ -46,7 +46,11 @@ struct Moment {
 impl Trainings<'_> {
     /// Trains and measures each network from all seeds, but for what was found before.
     pub(super) fn run(mut self, variants: &[Variant], mut found: Found) -> Result<Found> {
-        let all = || variants.iter().flat_map(|v| (0..self.args.seeds).map(move |s| (v, s)));
+        let all = || {
+            variants
+                .iter()
+                .flat_map(|v| (0..self.args.seeds).map(move |s| (v, s)))
+        };
         let left = all().filter(|(v, seed)| !found.has(**v, *seed));
         self.work[1] = left.map(|(v, seed)| self.training(v, seed)).sum();
         for &variant in variants {
@@ -117,7 +121,9 @@ impl Trainings<'_> {
         let all = all?;
         let tried: Vec<Tried> = all.iter().map(|t| t.tried).collect();
         let loss = |t: &Trained| t.tried.loss.unwrap_or(f64::INFINITY);
-        let least = all.into_iter().reduce(|a, b| if loss(&b) < loss(&a) { b } else { a });
+        let least = all
+            .into_iter()
+            .reduce(|a, b| if loss(&b) < loss(&a) { b } else { a });
         let least = least.expect("there is a rate");
         found.searches.push(Search {
             variant,
