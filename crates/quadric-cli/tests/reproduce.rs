@@ -14,7 +14,7 @@ const FEW: [&str; 6] = [
     "--examples",
     "64",
     "--hessian-examples",
-    "16",
+    "8",
 ];
 
 #[test]
@@ -104,14 +104,12 @@ fn what_would_train_nothing_is_refused_at_once() {
 #[test]
 fn a_killed_run_goes_on() {
     let q = Quadric::new();
-    let sizes = [
-        "--epochs", "1", "--seeds", "2", "--depths", "8", "--rates", "0.1",
-    ];
+    let sizes = ["--epochs=1", "--seeds=1", "--depths=8", "--rates=0.1"];
     let run = [&["reproduce", "pyhessian"], &sizes[..], &FEW].concat();
     let saving = [&run[..], &["--checkpoint", "run.qckpt"]].concat();
     let file = q.path().join("run.qckpt");
     let mut child = q.command(&saving).spawn().unwrap();
-    // The first training is saved long before the last of eight ends.
+    // The first training is saved long before the last of four ends.
     while !file.exists() {
         assert!(child.try_wait().unwrap().is_none(), "no checkpoint");
         std::thread::sleep(Duration::from_millis(5));
@@ -133,6 +131,6 @@ fn a_killed_run_goes_on() {
             m["report"].as_object_mut().unwrap().remove("seconds");
         }
     }
-    assert_eq!(whole["measured"].as_array().unwrap().len(), 12);
+    assert_eq!(whole["measured"].as_array().unwrap().len(), 8);
     assert_eq!(resumed, whole);
 }
