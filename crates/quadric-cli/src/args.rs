@@ -10,7 +10,7 @@ pub(crate) use networks::{
     ExampleArgs, ModelCheckArgs, ModelCommand, ModelExportArgs, ModelFileArgs, ModelReadArgs,
     ModelRunArgs, NamedArgs, NetworkArgs, Precision,
 };
-pub(crate) use reproduce::{PyhessianArgs, ReproduceArgs, System};
+pub(crate) use reproduce::{PyhessianArgs, ReproduceArgs, Start, System};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

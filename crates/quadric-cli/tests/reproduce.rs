@@ -5,7 +5,17 @@
 mod support;
 
 use serde_json::Value;
+use std::time::Duration;
 use support::Quadric;
+
+const FEW: [&str; 6] = [
+    "--width",
+    "2",
+    "--examples",
+    "64",
+    "--hessian-examples",
+    "8",
+];
 
 #[test]
 fn systems_are_listed() {
@@ -22,15 +32,7 @@ fn systems_are_listed() {
 fn a_tiny_run_of_pyhessian() {
     let q = Quadric::new();
     let sizes = ["--epochs", "1", "--seeds", "1", "--depths", "8"];
-    let few = [
-        "--width",
-        "2",
-        "--examples",
-        "64",
-        "--hessian-examples",
-        "16",
-    ];
-    let run = [&["reproduce", "pyhessian"], &sizes[..], &few].concat();
+    let run = [&["reproduce", "pyhessian"], &sizes[..], &FEW].concat();
     let (code, found) = q.json(&[&run[..], &["--output", "page.html"]].concat());
     // Eigenvalues may be left open, and the document says so.
     assert!([0, 4].contains(&code), "{found:#}");
@@ -54,6 +56,18 @@ fn a_tiny_run_of_pyhessian() {
         assert_eq!(hessian.get("density").is_some(), m["last"] == true);
     }
     assert_eq!(code == 0, all_converged);
+    // Each network has the rate with the least loss, of those tried.
+    let searches = found["searches"].as_array().unwrap();
+    assert_eq!(searches.len(), 4);
+    for (i, s) in searches.iter().enumerate() {
+        let tried = s["tried"].as_array().unwrap();
+        assert_eq!(tried.len(), 3, "{s:#}");
+        let loss = |t: &Value| t["loss"].as_f64().unwrap_or(f64::INFINITY);
+        let least = tried.iter().map(loss).fold(f64::INFINITY, f64::min);
+        let chosen = tried.iter().find(|t| t["rate"] == s["rate"]).unwrap();
+        assert_eq!(loss(chosen), least, "{s:#}");
+        assert_eq!(measured[2 * i]["rate"], s["rate"]);
+    }
     let claims = found["claims"].as_array().unwrap();
     assert_eq!(claims.len(), 3);
     // One depth shows no growth with depth.
@@ -71,7 +85,7 @@ fn what_would_train_nothing_is_refused_at_once() {
         (["--seeds", "0"], 2, "seeds"),
         (["--depths", "8,9"], 2, "depth"),
         (["--depths", "8,8"], 2, "depths"),
-        (["--rate", "-1"], 2, "rate"),
+        (["--rates", "0.1,-1"], 2, "rates"),
         (["--width", "0"], 2, "width"),
         (["--examples", "1798"], 2, "examples"),
         (["--hessian-examples", "0"], 2, "hessian-examples"),
@@ -84,4 +98,39 @@ fn what_would_train_nothing_is_refused_at_once() {
         let message = document["error"]["message"].as_str().unwrap();
         assert!(message.contains(about), "{arguments:?}: {message}");
     }
+}
+
+/// A run that is killed goes on from its finished trainings to the same numbers; one with other options is refused.
+#[test]
+fn a_killed_run_goes_on() {
+    let q = Quadric::new();
+    let sizes = ["--epochs=1", "--seeds=1", "--depths=8", "--rates=0.1"];
+    let run = [&["reproduce", "pyhessian"], &sizes[..], &FEW].concat();
+    let saving = [&run[..], &["--checkpoint", "run.qckpt"]].concat();
+    let file = q.path().join("run.qckpt");
+    let mut child = q.command(&saving).spawn().unwrap();
+    // The first training is saved long before the last of four ends.
+    while !file.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let other = [&saving[..], &["--start", "he"]].concat();
+    let (code, document) = q.json(&other);
+    assert_eq!(code, 3, "{document:#}");
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(message.contains("other options"), "{message}");
+
+    let (_, mut resumed) = q.json(&saving);
+    assert!(!file.exists());
+    let (_, mut whole) = q.json(&run);
+    for document in [&mut resumed, &mut whole] {
+        for m in document["measured"].as_array_mut().unwrap() {
+            m["report"].as_object_mut().unwrap().remove("seconds");
+        }
+    }
+    assert_eq!(whole["measured"].as_array().unwrap().len(), 8);
+    assert_eq!(resumed, whole);
 }

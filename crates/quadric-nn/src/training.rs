@@ -120,6 +120,23 @@ impl<T: Scalar> Training<T> {
         })
     }
 
+    /// Begins at these parameters in place of the initial ones of the network.
+    ///
+    /// # Errors
+    /// Another number of parameters, or some that are not finite.
+    pub fn with_parameters(mut self, parameters: Vec<T>) -> Result<Self> {
+        let (found, expected) = (parameters.len(), self.parameters.len());
+        if found != expected {
+            return Err(Error::shape("parameters", found, expected));
+        }
+        if let Some(at) = parameters.iter().position(|v| !v.to_f64().is_finite()) {
+            let text = format!("parameter {at} is {}", parameters[at].to_f64());
+            return Err(Error::new(ErrorKind::NonFinite, text));
+        }
+        self.parameters = parameters;
+        Ok(self)
+    }
+
     /// The parameters as they are now.
     pub fn parameters(&self) -> &[T] {
         &self.parameters

@@ -55,11 +55,13 @@ fn steps_follow_gradients_of_the_problem() {
         ..SgdOptions::default()
     };
     let mut x: Vec<f64> = network.initial(4);
+    x.iter_mut().for_each(|x| *x *= 0.8);
     let (mut v, mut g) = (vec![0.0; x.len()], vec![0.0; x.len()]);
     let problem = Supervised::new(network.clone(), Loss::Squared, examples.clone());
     let problem = problem.expect("examples fit");
     let training = Training::new(network, Loss::Squared, examples, options);
-    let mut training = training.expect("examples fit");
+    let training = training.expect("examples fit").with_parameters(x.clone());
+    let mut training = training.expect("as many parameters");
     for rate in [0.3, 0.2, 0.1] {
         let found = training.epoch(rate, &mut goes_on).expect("an epoch");
         let loss = problem.value_grad(&x, &mut g).expect("a point");
@@ -142,6 +144,14 @@ fn what_cannot_go_on_ends_with_an_error() {
         ..usual
     };
     assert!(of(options).contains("weight_decay"));
+
+    let begins = |parameters| new(usual).expect("digits fit").with_parameters(parameters);
+    let wrong = begins(vec![0.0; 3]).err().expect("too few");
+    assert_eq!(wrong.kind(), ErrorKind::Shape, "{wrong}");
+    let mut parameters: Vec<f32> = small_resnet().initial(0);
+    parameters[7] = f32::NAN;
+    let wrong = begins(parameters).err().expect("not a number");
+    assert_eq!(wrong.kind(), ErrorKind::NonFinite, "{wrong}");
 
     let batch = 5;
     let mut training = new(SgdOptions { batch, ..usual }).expect("digits fit");

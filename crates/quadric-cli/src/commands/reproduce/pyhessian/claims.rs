@@ -1,6 +1,6 @@
 //! What the paper, and others after it, claim; what was measured; whether the two agree.
 
-use super::measured::{Measured, Variant};
+use super::measured::{Measured, OUTER, Variant};
 use serde::Serialize;
 
 /// Classes of the digits.
@@ -121,35 +121,56 @@ fn shallow(ends: &[Measured], depths: &[usize]) -> Claim {
 }
 
 fn deeper(ends: &[Measured], depths: &[usize]) -> Claim {
-    let found: Vec<Vec<f64>> = depths
-        .iter()
-        .map(|&d| ratios(ends, d, Measured::trace))
-        .collect();
+    let of = |number: fn(&Measured) -> Option<f64>| {
+        let each = depths.iter().map(|&d| ratios(ends, d, number));
+        each.collect::<Vec<Vec<f64>>>()
+    };
+    let (found, losses) = (of(Measured::trace), of(Measured::loss));
     let means: Option<Vec<f64>> = found.iter().map(|r| mean(r)).collect();
     let means = means.filter(|m| m.len() > 1);
     let parts = depths.iter().zip(&found);
     let parts: Vec<String> = parts
         .map(|(d, r)| format!("{} at depth {d}", spread(r)))
         .collect();
+    let losses = losses
+        .iter()
+        .map(|r| mean(r).map_or_else(|| "unknown".to_owned(), short));
+    let losses: Vec<String> = losses.collect();
     Claim {
         claim: "The deeper the network, the more its curvature rises without batch normalisation.",
         source: "Yao et al., arXiv 1912.07145",
         criterion: "the trace without over that with it grows from each depth to the next"
             .to_owned(),
-        measured: parts.join("; "),
+        measured: format!(
+            "{}; the losses there, without over with it: {}",
+            parts.join("; "),
+            losses.join(", ")
+        ),
         verdict: Verdict::of(means.map(|m| m.windows(2).all(|pair| pair[1] > pair[0]))),
     }
 }
 
 fn outliers(ends: &[Measured]) -> Claim {
-    let counts: Vec<usize> = ends.iter().filter_map(Measured::outliers).collect();
+    let fitted = || ends.iter().filter(|m| m.is_fitted());
+    let counts: Vec<usize> = fitted().filter_map(Measured::outliers).collect();
     let near = |&&count: &&usize| count.abs_diff(CLASSES - 1) <= 1;
     let agreeing = counts.iter().filter(near).count();
-    let bulks: Vec<f64> = ends.iter().filter_map(Measured::bulk).collect();
-    let bulk = bulks.iter().copied().reduce(f64::min);
+    let bulk = fitted().filter_map(Measured::bulk).reduce(f64::min);
     let bulk = bulk.map_or_else(String::new, |share| {
         let percent = 100.0 * share;
         format!("; at least {percent:.1} % of all eigenvalues are closer to 0 than a twentieth of the largest")
+    });
+    let gaps = |behind: &dyn Fn(&Measured) -> Option<usize>| {
+        let gaps = fitted().filter_map(|m| m.gap(behind(m)?));
+        mean(&gaps.collect::<Vec<f64>>())
+    };
+    let expected = gaps(&|_| Some(CLASSES - 1));
+    let gaps = expected.zip(gaps(&Measured::outliers));
+    let gaps = gaps.map_or_else(String::new, |(expected, widest)| {
+        let (behind, expected, widest) = (CLASSES - 1, short(expected), short(widest));
+        format!(
+            "; eigenvalue {behind} is {expected} times the next, the one in front of the widest gap {widest} times"
+        )
     });
     let mut sorted = counts.clone();
     sorted.sort_unstable();
@@ -159,10 +180,10 @@ fn outliers(ends: &[Measured]) -> Claim {
         claim: "About as many eigenvalues as classes, less one, stand apart from a bulk at 0 at the end.",
         source: "Papyan, arXiv 2008.11865; Ghorbani et al., arXiv 1901.10159",
         criterion: format!(
-            "in most networks, the widest gap of the largest eigenvalues is behind {} to {CLASSES} of them",
+            "in most networks that fit the examples, the widest gap of the {OUTER} largest eigenvalues is behind {} to {CLASSES} of them",
             CLASSES - 2
         ),
-        measured: format!("in {agreeing} of {}{middle}{bulk}", counts.len()),
+        measured: format!("in {agreeing} of {}{middle}{gaps}{bulk}", counts.len()),
         verdict: Verdict::of(Some(2 * agreeing > counts.len()).filter(|_| !counts.is_empty())),
     }
 }
@@ -199,6 +220,7 @@ mod tests {
                 residual: true,
             },
             seed: 0,
+            rate: 0.1,
             epoch: 1,
             last: true,
             diverged: None,
@@ -228,13 +250,19 @@ mod tests {
         ends[1] = end(8, false, &[16.0, 15.0], 100.0);
         ends[2] = end(14, true, &flat, 20.0);
         assert_eq!(verdicts(&ends), [Verdict::Disagrees; 3]);
+        // What has not fitted the examples has no outliers to count, and what has not learned says nothing.
+        let mut answered = |accuracy: f64| {
+            let all = ends.iter_mut().filter_map(|m| m.report.as_mut());
+            all.for_each(|r| r.accuracy = Some(accuracy));
+            verdicts(&ends)
+        };
+        let [disagrees, open] = [Verdict::Disagrees, Verdict::Open];
+        assert_eq!(answered(0.95), [disagrees, disagrees, open]);
+        assert_eq!(answered(0.5), [open; 3]);
+        assert_eq!(answered(1.0), [disagrees; 3]);
         // A negative trace is no curvature to compare, and one depth shows no growth.
         ends[0] = end(8, true, &[-1.0], -2.0);
-        let found = verdicts(&ends);
-        ends.iter_mut()
-            .for_each(|m| m.report.iter_mut().for_each(|r| r.accuracy = Some(0.5)));
-        assert_eq!(verdicts(&ends), [Verdict::Open; 3]);
-        assert_eq!(found[..2], [Verdict::Open; 2]);
+        assert_eq!(verdicts(&ends)[..2], [Verdict::Open; 2]);
         assert_eq!(claims(&ends, &[14])[1].verdict, Verdict::Open);
     }
 

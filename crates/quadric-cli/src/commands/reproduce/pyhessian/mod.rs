@@ -1,21 +1,27 @@
 //! `quadric reproduce pyhessian`: what batch normalisation and residual connections do to the Hessian.
 
 mod claims;
+mod hessian;
 mod measured;
 mod networks;
+mod saved;
+mod start;
+mod trainings;
 
-use crate::args::{Global, PyhessianArgs};
+use crate::args::{Global, PyhessianArgs, Start};
 use crate::bar::Bar;
 use crate::console;
 use claims::{Claim, claims, mean, short};
-use measured::{Measured, Variant};
-use networks::{Digits, Trainings};
+use measured::{Found, Measured, Variant};
+use networks::Digits;
 use quadric::core::{Error, Result};
-use quadric::report::{self, Checkpoint, Evolution};
+use quadric::report::{self, Evolution};
+use saved::Checkpoint;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
+use trainings::Trainings;
 
 pub(super) const NAME: &str = "pyhessian";
 pub(super) const PAPER: &str = "Yao, Gholami, Keutzer, Mahoney: PyHessian, arXiv 1912.07145";
@@ -25,15 +31,24 @@ pub(super) const ABOUT: &str =
 pub(super) fn run(a: &PyhessianArgs, global: &Global, interrupt: &AtomicBool) -> Result<ExitCode> {
     check(a)?;
     let digits = Digits::draw(a)?;
+    let checkpoint = checkpoint(a, &digits);
+    let before = checkpoint.as_ref().map(Checkpoint::read).transpose()?;
     let bar = Bar::of_all(global);
-    let trainings = Trainings::new(a, &digits, interrupt, &bar);
-    let found = trainings.run(&Variant::all(&a.depths))?;
+    let trainings = Trainings {
+        args: a,
+        digits: &digits,
+        interrupt,
+        bar: &bar,
+        checkpoint: checkpoint.as_ref(),
+        work: [0.0; 2],
+    };
+    let found = trainings.run(&Variant::all(&a.depths), before.unwrap_or_default())?;
     drop(bar);
-    let ends: Vec<Measured> = found.iter().filter(|m| m.last).cloned().collect();
+    let ends: Vec<Measured> = found.measured.iter().filter(|m| m.last).cloned().collect();
     let claims = claims(&ends, &a.depths);
     let about = about(a, &digits);
     if let Some(path) = &a.output {
-        report::write_evolution(path, &evolution(&found, &about, &claims), a.force)?;
+        report::write_evolution(path, &evolution(&found.measured, &about, &claims), a.force)?;
     }
     match global.json {
         true => console::print_json(&document(a, &digits, &found, &claims))?,
@@ -42,7 +57,10 @@ pub(super) fn run(a: &PyhessianArgs, global: &Global, interrupt: &AtomicBool) ->
     if let Some(path) = a.output.as_ref().filter(|_| !global.json && !global.quiet) {
         console::note(&format!("wrote {}", path.display()));
     }
-    let converged = found.iter().all(Measured::is_converged);
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.remove();
+    }
+    let converged = found.measured.iter().all(Measured::is_converged);
     Ok(ExitCode::from(if converged { 0 } else { 4 }))
 }
 
@@ -54,8 +72,8 @@ fn check(a: &PyhessianArgs) -> Result<()> {
     if a.seeds == 0 {
         return Err(Error::argument("seeds", 0, "at least 1"));
     }
-    if !(a.rate > 0.0 && a.rate.is_finite()) {
-        return Err(Error::argument("rate", a.rate, "a positive number"));
+    if let Some(rate) = a.rates.iter().find(|r| !(**r > 0.0 && r.is_finite())) {
+        return Err(Error::argument("rates", rate, "positive numbers"));
     }
     for (i, depth) in a.depths.iter().enumerate() {
         networks::network(Variant::all(&[*depth])[0], a.width)?;
@@ -74,14 +92,25 @@ fn check(a: &PyhessianArgs) -> Result<()> {
 
 fn about(a: &PyhessianArgs, digits: &Digits) -> String {
     let [train, hessian] = digits.counts();
+    let rates: Vec<String> = a.rates.iter().map(f64::to_string).collect();
+    let rates = match &rates[..] {
+        [rate] => format!("from the rate {rate}"),
+        rates => format!(
+            "from the best rate of {} for each network",
+            rates.join(", ")
+        ),
+    };
+    let start = match a.start {
+        Start::Scaled => "initial weights scaled where there is no normalisation",
+        Start::He => "the same initial weights with and without normalisation",
+    };
     let many = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
-        "Residual networks of {} on {} of 8 x 8 pixels, with and without batch normalisation (-BN) and residual connections (-Res), {} of \
-         SGD from the rate {}, {}; the Hessian of the mean loss over {hessian} of the digits, with running statistics",
+        "Residual networks of {} on {} of 8 x 8 pixels, with and without batch normalisation (-BN) and residual connections (-Res), {start}, \
+         {} of SGD {rates}, {}; the Hessian of the mean loss over {hessian} of the digits, with running statistics",
         many(a.width as u64, "channel"),
         many(train as u64, "digit"),
         many(a.epochs as u64, "epoch"),
-        a.rate,
         many(a.seeds, "seed"),
     )
 }
@@ -90,7 +119,7 @@ fn about(a: &PyhessianArgs, digits: &Digits) -> String {
 fn evolution(found: &[Measured], about: &str, claims: &[Claim]) -> Evolution {
     let first = found.iter().filter(|m| m.seed == 0);
     let checkpoint = |m: &Measured| {
-        Some(Checkpoint {
+        Some(report::Checkpoint {
             name: format!("{}, epoch {}", m.variant, m.epoch),
             step: None,
             report: m.report.clone()?,
@@ -113,16 +142,27 @@ fn evolution(found: &[Measured], about: &str, claims: &[Claim]) -> Evolution {
     }
 }
 
-fn document(a: &PyhessianArgs, digits: &Digits, found: &[Measured], claims: &[Claim]) -> Value {
+/// What the trainings depend on.
+fn settings(a: &PyhessianArgs, digits: &Digits) -> Value {
     let [train, hessian] = digits.counts();
+    json!({
+        "epochs": a.epochs, "seeds": a.seeds, "depths": a.depths, "width": a.width, "rates": a.rates, "start": a.start,
+        "examples": train, "hessian_examples": hessian,
+    })
+}
+
+fn checkpoint(a: &PyhessianArgs, digits: &Digits) -> Option<Checkpoint> {
+    let key = settings(a, digits).to_string();
+    Some(Checkpoint::new(a.checkpoint.clone()?, key))
+}
+
+fn document(a: &PyhessianArgs, digits: &Digits, found: &Found, claims: &[Claim]) -> Value {
     json!({
         "system": NAME,
         "paper": PAPER,
-        "settings": {
-            "epochs": a.epochs, "seeds": a.seeds, "depths": a.depths, "width": a.width, "rate": a.rate,
-            "examples": train, "hessian_examples": hessian,
-        },
-        "measured": found,
+        "settings": settings(a, digits),
+        "searches": found.searches,
+        "measured": found.measured,
         "claims": claims,
     })
 }
@@ -147,6 +187,7 @@ fn text(ends: &[Measured], about: &str, claims: &[Claim]) -> String {
 /// The ends of the trainings: geometric means of positive numbers, means of others, over seeds.
 fn table(ends: &[Measured]) -> String {
     let heads = [
+        "rate",
         "loss",
         "accuracy",
         "largest",
@@ -168,11 +209,12 @@ fn table(ends: &[Measured]) -> String {
         };
         let gaps: Vec<usize> = of().filter_map(Measured::outliers).collect();
         let gaps: Vec<String> = gaps.iter().map(usize::to_string).collect();
-        let accuracy: Vec<f64> = all(&|m| m.report.as_ref()?.accuracy);
+        let accuracy: Vec<f64> = all(&Measured::accuracy);
         let accuracy = average(&accuracy).map(|a| format!("{:.2} %", 100.0 * a));
         let dash = || "-".to_owned();
         let cells = [
-            geometric(all(&|m| Some(m.report.as_ref()?.loss))).map(short),
+            of().next().map(|m| m.rate.to_string()),
+            geometric(all(&Measured::loss)).map(short),
             accuracy,
             geometric(all(&|m| m.largest())).map(short),
             average(&all(&|m| m.smallest())).map(short),
