@@ -559,3 +559,30 @@ fn random_programs_pass_all_checks() {
         check_bytes(&bytes);
     }
 }
+
+/// Sums of products, of which some are read elsewhere, come early or late, or are sums themselves.
+#[test]
+fn products_are_added_where_they_are_computed() {
+    let program = Program::trace(|t| {
+        let [a, b, c] = ["a", "b", "c"].map(|name| t.input(name, [40, 40]));
+        let lone = a.matmul(b) + b.matmul(c);
+        let read = a.matmul(c);
+        let chain = c.matmul(a) + (lone + b.matmul(a));
+        let both = (a.matmul(a) + b.matmul(b)) + (c.matmul(c) + c.matmul(b));
+        let (last, stacks) = t.scan(&[a], &[b.expand(0).concat(&[c.expand(0)], 0)], |carry, slice| {
+            let next = (carry[0].matmul(slice[0]) + slice[0].matmul(carry[0])) * 0.05;
+            (vec![next], vec![next.matmul(b) + slice[0].matmul(c)])
+        });
+        let weights = last[0].square().sum_all() + stacks[0].sin().sum_all();
+        let mut found = vec![chain, both, read + read.transpose(), read];
+        found.extend(t.grad(weights, &[a, b, c]));
+        found
+    });
+    let program = program.expect("shapes fit");
+    let at = inputs(&program, 5);
+    let given: Vec<Data<'_, f64>> = at.iter().map(Array::data).collect();
+    let plain = program.run(&given).expect("inputs fit");
+    for (i, found) in outputs(&program, &at).iter().enumerate() {
+        assert_close(&i.to_string(), found, plain[i].floats(), 1e-12);
+    }
+}

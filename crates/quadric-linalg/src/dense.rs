@@ -28,7 +28,7 @@ const PAR: Par = Par::Seq;
 /// The decompositions of one scalar type, compiled where this trait is implemented: here.
 #[doc(hidden)]
 pub trait Decompose: Sized {
-    fn product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, out: MatMut<'_, Self>);
+    fn product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, out: MatMut<'_, Self>, how: Accum);
     fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize>;
     fn solve_lower(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>);
     fn solve_lower_transposed(l: MatRef<'_, Self>, rhs: MatMut<'_, Self>);
@@ -40,8 +40,8 @@ pub trait Decompose: Sized {
 macro_rules! decompose {
     ($($t:ty),*) => { $(
         impl Decompose for $t {
-            fn product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, out: MatMut<'_, Self>) {
-                matmul(out, Accum::Replace, a, b, 1.0, PAR);
+            fn product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, out: MatMut<'_, Self>, how: Accum) {
+                matmul(out, how, a, b, 1.0, PAR);
             }
             fn cholesky(a: MatMut<'_, Self>) -> std::result::Result<(), usize> {
                 blocked::factor(a)
@@ -71,5 +71,13 @@ decompose!(f32, f64);
 /// # Panics
 /// Shapes that do not fit.
 pub fn product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
-    T::product(a, b, out);
+    T::product(a, b, out, Accum::Replace);
+}
+
+/// `out <- out + A B`, on the calling thread.
+///
+/// # Panics
+/// Shapes that do not fit.
+pub fn add_product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
+    T::product(a, b, out, Accum::Add);
 }

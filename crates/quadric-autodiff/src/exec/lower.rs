@@ -15,7 +15,7 @@ use super::product::is_matrix;
 use super::repeat::is_plain;
 use super::storage::Pool;
 use super::view::View;
-use crate::ops::{Constant, Convolution, Op, Slice};
+use crate::ops::{Binary, Constant, Convolution, Op, Slice};
 use crate::program::{Equation, Program};
 use crate::transform::Staged;
 use crate::types::{Kind, Shape, Type, Var, row_major};
@@ -53,7 +53,13 @@ struct Group {
 
 enum Work {
     Group(Group),
-    Product(View, View, usize),
+    /// A product that is written to a buffer, or added to what is there.
+    Product {
+        a: View,
+        b: View,
+        out: usize,
+        adds: bool,
+    },
     Assemble(Vec<(View, Slice)>, usize, Shape),
     Convolve(Convolution, View, View, usize),
     Scan(crate::ops::Scan, Vec<usize>, Vec<usize>),
@@ -78,6 +84,8 @@ struct Lowering<'p> {
     program: &'p Program,
     /// Whether a value depends on directions.
     late: Vec<bool>,
+    /// How often a value is read, or given.
+    uses: Vec<usize>,
     buffers: Vec<Buffer>,
     views: Vec<Option<View>>,
     numbers: Vec<Option<f64>>,
@@ -108,9 +116,14 @@ impl<'p> Lowering<'p> {
             buffers.push(Buffer::given(t.clone(), i));
             views[input.var.index()] = Some(View::dense(i, &t.shape));
         }
+        let mut uses = vec![0; program.types.len()];
+        let read = program.equations.iter().flat_map(|e| e.args.iter());
+        read.chain(&program.outputs)
+            .for_each(|v| uses[v.index()] += 1);
         Self {
             program,
             late,
+            uses,
             buffers,
             numbers: vec![None; views.len()],
             views,
@@ -157,6 +170,7 @@ impl<'p> Lowering<'p> {
             Op::Unary(f) if self.is_float(e) => {
                 self.fuse(e, Code::Map(*f, Source::Number(0.0)), late);
             }
+            Op::Binary(Binary::Add) if self.adds_product(e, late) => {}
             Op::Binary(f) if self.is_float(e) => {
                 let code = Code::Zip(*f, Source::Number(0.0), Source::Number(0.0));
                 self.fuse(e, code, late);
@@ -171,7 +185,8 @@ impl<'p> Lowering<'p> {
                 let [a, b] = [0, 1].map(|i| self.seen_as(e.args[i], is_matrix, late));
                 let out = self.result(first);
                 let reads = vec![a.buffer, b.buffer];
-                self.push(Work::Product(a, b, out), late, reads, vec![out]);
+                let adds = false;
+                self.push(Work::Product { a, b, out, adds }, late, reads, vec![out]);
             }
             Op::Convolution(op) => {
                 let [a, b] = [0, 1].map(|i| self.seen_as(e.args[i], is_images, late));
@@ -204,6 +219,48 @@ impl<'p> Lowering<'p> {
                 }
             }
         }
+    }
+
+    /// Adds one of two products to the other while it is computed, if nothing else reads them.
+    fn adds_product(&mut self, e: &Equation, late: bool) -> bool {
+        let shape = &self.type_of(e.results[0]).shape;
+        let found = [0, 1].map(|i| self.lone_product(e.args[i], shape, late));
+        let [Some(a), Some(b)] = found else {
+            return false;
+        };
+        let ((item, out, _), (second, ..)) = match (a.2, b.2) {
+            _ if a.0 == b.0 => return false,
+            (_, false) => (a, b),
+            (false, true) => (b, a),
+            (true, true) => return false,
+        };
+        if self.items[second].order < self.items[item].order {
+            self.items[second].order = self.tick();
+        }
+        let Work::Product { out: to, adds, .. } = &mut self.items[second].work else {
+            unreachable!("it is a product");
+        };
+        self.buffers[*to].is_stored = false;
+        (*to, *adds) = (out, true);
+        self.items[second].writes = vec![out];
+        self.mark_read(out, second);
+        self.items[second].reads.push(out);
+        self.buffers[out].maker = Some(second);
+        self.views[e.results[0].index()] = Some(View::dense(out, shape));
+        true
+    }
+
+    /// The step, the buffer and whether it is a sum already, of a product that is used once.
+    fn lone_product(&self, v: Var, shape: &Shape, late: bool) -> Option<(usize, usize, bool)> {
+        let view = self.views[v.index()].as_ref()?;
+        let item = self.buffers[view.buffer].maker?;
+        let Work::Product { adds, .. } = self.items[item].work else {
+            return None;
+        };
+        let is_whole = *view == View::dense(view.buffer, shape)
+            && self.buffers[view.buffer].t.len() == self.type_of(v).len();
+        let is_lone = self.uses[v.index()] == 1 && !self.items[item].is_read;
+        (is_whole && is_lone && self.items[item].late == late).then_some((item, view.buffer, adds))
     }
 
     fn assemble(&mut self, e: &Equation, parts: Vec<Slice>, late: bool) {

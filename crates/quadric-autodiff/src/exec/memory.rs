@@ -48,6 +48,8 @@ pub(super) struct Memory<'a, T> {
     pub(super) lens: &'a [usize],
     /// Scratch of loops.
     pub(super) tiles: &'a mut Vec<Vec<T>>,
+    /// Whether products that are sums add to what is there.
+    pub(super) adds: bool,
     pub(super) outputs: SmallVec<[&'a mut [T]; 8]>,
 }
 

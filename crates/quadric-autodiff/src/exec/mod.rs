@@ -29,6 +29,7 @@ use product::Product;
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use repeat::Repeat;
 use smallvec::SmallVec;
+use std::ops::Range;
 use std::sync::Arc;
 use storage::{Needs, Pool, Storage};
 use view::View;
@@ -63,6 +64,9 @@ struct Plan<T> {
     slots: Slots<T>,
     /// Scratch of loops.
     tiles: Vec<Vec<T>>,
+    /// For every output whether it is made of nothing but products and not read, so that it can be added to what is there; of a
+    /// body of a scan, whether it is a sum, too.
+    sums: Vec<bool>,
 }
 
 /// Buffers of a plan.
@@ -171,7 +175,7 @@ impl<T: Scalar> Executable<T> {
         self.plan.check_outputs(outputs)?;
         let plan = &mut self.plan;
         // On a thread of the pool, from which tasks are forked without waiting for another thread to wake.
-        rayon::scope(|_| plan.run(inputs, outputs, 0));
+        rayon::scope(|_| plan.run(inputs, outputs, 0, false));
         plan.fault().map_or(Ok(()), Err)
     }
 
@@ -184,7 +188,7 @@ impl<T: Scalar> Executable<T> {
         self.plan.check(point, |direction| !direction)?;
         let inputs = self.plan.with_directions_open(point);
         let plan = &mut self.plan;
-        rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early));
+        rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early, false));
         if let Some(fault) = plan.fault() {
             return Err(fault);
         }
@@ -237,7 +241,7 @@ impl<T: Scalar> Prepared<'_, T> {
             })
             .collect();
         let plan = &mut *self.plan;
-        rayon::scope(|_| plan.run(&inputs, outputs, plan.early));
+        rayon::scope(|_| plan.run(&inputs, outputs, plan.early, false));
         plan.fault().map_or(Ok(()), Err)
     }
 }
@@ -277,18 +281,40 @@ impl<T: Scalar> Plan<T> {
         Err(Error::shape("the list of outputs", found, expected))
     }
 
-    fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]], from: usize) {
+    /// All steps from one on; a run that `adds` does so with the outputs that it [can add](Self::adds).
+    fn run(&mut self, inputs: &[Data<'_, T>], outputs: &mut [&mut [T]], from: usize, adds: bool) {
         let steps = self.steps.len();
-        self.run_steps(inputs, outputs, from..steps);
+        self.run_steps(inputs, outputs, from..steps, adds);
+    }
+
+    /// Some of the outputs are sums.
+    fn add_up(&mut self, outputs: Range<usize>) {
+        for (i, can) in self.sums.iter_mut().enumerate() {
+            *can &= outputs.contains(&i);
+        }
+        for step in &mut self.steps {
+            if let Step::Product(p) = step
+                && let Place::Output(i) = p.out
+            {
+                p.is_sum = self.sums[i];
+            }
+        }
+    }
+
+    /// Whether an output is a sum that a run can add to.
+    fn adds(&self, output: usize) -> bool {
+        self.sums[output]
     }
 
     fn run_steps(
         &mut self,
         inputs: &[Data<'_, T>],
         outputs: &mut [&mut [T]],
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
+        adds: bool,
     ) {
         let mut memory = Memory {
+            adds,
             inputs,
             slots: &mut self.slots.arrays,
             lens: &self.slots.lens,

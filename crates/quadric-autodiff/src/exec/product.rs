@@ -7,12 +7,15 @@ use super::view::{Strides, View};
 use crate::types::Shape;
 use faer::{MatMut, MatRef};
 use quadric_linalg::Scalar;
-use quadric_linalg::dense::product;
+use quadric_linalg::dense::{add_product, product};
 
 /// Multiplications per task, about.
 const TASK: usize = 1 << 21;
 /// Rows of a panel are a multiple of this.
 const ROWS: usize = 64;
+
+/// Writes a product of two matrices, or adds it.
+type Multiply<T> = fn(MatRef<'_, T>, MatRef<'_, T>, MatMut<'_, T>);
 
 /// One of the two arguments: matrices with contiguous rows or columns.
 #[derive(Clone, Debug)]
@@ -31,6 +34,10 @@ pub(super) struct Product {
     a: Side,
     b: Side,
     pub(super) out: Place,
+    /// Whether it adds to what is there.
+    adds: bool,
+    /// Whether it does so in a run that adds to sums.
+    pub(super) is_sum: bool,
     front: Shape,
     m: usize,
     k: usize,
@@ -99,7 +106,7 @@ impl Side {
 }
 
 impl Product {
-    pub(super) fn new(a: (&View, Place), b: (&View, Place), out: Place) -> Self {
+    pub(super) fn new(a: (&View, Place), b: (&View, Place), out: Place, adds: bool) -> Self {
         let rank = a.0.shape.len();
         let (m, k, n) = (
             a.0.shape[rank - 2],
@@ -110,6 +117,8 @@ impl Product {
             a: Side::new(a.0, a.1),
             b: Side::new(b.0, b.1),
             out,
+            adds,
+            is_sum: false,
             front: a.0.shape[..rank - 2].into(),
             m,
             k,
@@ -143,25 +152,35 @@ impl Product {
     pub(super) fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
         let mut room = memory.take(self.out);
         let out = room.floats();
+        let adds = self.adds || self.is_sum && memory.adds;
         if self.k == 0 {
-            out.fill(T::of(0.0));
+            if !adds {
+                out.fill(T::of(0.0));
+            }
         } else if !out.is_empty() {
             let (a, b) = (memory.floats(self.a.place), memory.floats(self.b.place));
             let panels = self.m.div_ceil(self.panel);
             let pairs: usize = self.front.iter().product();
-            self.fork(0, pairs * panels, a, b, out);
+            let multiply = if adds { add_product } else { product };
+            self.fork((0, pairs * panels), (a, b), out, multiply);
         }
         memory.put(self.out, room);
     }
 
     /// Panels from number `first` on, `count` of them, whose rows are `out`.
-    fn fork<T: Scalar>(&self, first: usize, count: usize, a: &[T], b: &[T], out: &mut [T]) {
+    fn fork<T: Scalar>(
+        &self,
+        (first, count): (usize, usize),
+        ab: (&[T], &[T]),
+        out: &mut [T],
+        multiply: Multiply<T>,
+    ) {
         let small = self.panel * self.k * self.n;
         if count == 1 || count * small <= TASK {
             let mut rest = out;
             for panel in first..first + count {
                 let (head, tail) = rest.split_at_mut(self.rows_of(panel) * self.n);
-                self.panel(panel, a, b, head);
+                self.panel(panel, ab, head, multiply);
                 rest = tail;
             }
             return;
@@ -170,8 +189,8 @@ impl Product {
         let rows: usize = (first..first + left).map(|p| self.rows_of(p)).sum();
         let (head, tail) = out.split_at_mut(rows * self.n);
         rayon::join(
-            || self.fork(first, left, a, b, head),
-            || self.fork(first + left, count - left, a, b, tail),
+            || self.fork((first, left), ab, head, multiply),
+            || self.fork((first + left, count - left), ab, tail, multiply),
         );
     }
 
@@ -180,7 +199,13 @@ impl Product {
         self.panel.min(self.m - panel % panels * self.panel)
     }
 
-    fn panel<T: Scalar>(&self, panel: usize, a: &[T], b: &[T], out: &mut [T]) {
+    fn panel<T: Scalar>(
+        &self,
+        panel: usize,
+        (a, b): (&[T], &[T]),
+        out: &mut [T],
+        multiply: Multiply<T>,
+    ) {
         let panels = self.m.div_ceil(self.panel);
         let (mut pair, row) = (panel / panels, panel % panels * self.panel);
         let (mut from_a, mut from_b) = (self.a.offset, self.b.offset);
@@ -194,7 +219,7 @@ impl Product {
         let rows = self.rows_of(panel);
         let left = self.a.matrix(a, from_a, rows, self.k);
         let right = self.b.matrix(b, from_b as usize, self.k, self.n);
-        product(
+        multiply(
             left,
             right,
             MatMut::from_row_major_slice_mut(out, rows, self.n),

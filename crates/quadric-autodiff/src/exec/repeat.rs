@@ -43,8 +43,8 @@ struct Part<T> {
     steps: Range<usize>,
     /// What one step gives the next: of each pair one is read while the other is written.
     carries: Vec<[Vec<T>; 2]>,
-    /// What each step but the first adds to the sums.
-    terms: Vec<Vec<T>>,
+    /// What each step but the first adds to the sums; none for those that are products, which add themselves.
+    terms: Vec<Option<Vec<T>>>,
     /// The sums; those of the first part are where the results are.
     sums: Vec<Vec<T>>,
 }
@@ -83,7 +83,8 @@ fn plan<T: Scalar>(
     pool: &Arc<Pool<T>>,
 ) -> Plan<T> {
     let staged = stage(&divisible.part(&scan.body, rows), Again::OneByOne);
-    let plan = lower::lower(staged, pool);
+    let mut plan = lower::lower(staged, pool);
+    plan.add_up(scan.summed());
     pool.note(&plan.needs());
     plan
 }
@@ -111,34 +112,30 @@ impl<T: Scalar> Repeat<T> {
             true => (most(scan).min(scan.length), scan.length),
             false => (parts(scan, rows), rows),
         };
+        let mut idle: HashMap<usize, Vec<Plan<T>>> = HashMap::new();
         let parts = (0..count).map(|i| {
             let own = all * i / count..all * (i + 1) / count;
             let (rows, steps) = match by_steps {
                 true => (0..rows, own),
                 false => (own, 0..scan.length),
             };
+            let plans = idle.entry(rows.len()).or_default();
+            if plans.len() < rayon::current_num_threads() {
+                plans.push(plan(scan, &divisible, rows.len(), pool));
+            }
             let body = divisible.part(&scan.body, rows.len());
             let zeros = |i: usize| vec![T::of(0.0); body.output_type(i).len()];
-            let sums = |needed: bool| match needed {
-                true => scan.summed().map(zeros).collect(),
-                false => Vec::new(),
-            };
+            let term = |i: usize| (steps.len() > 1 && !plans[0].adds(i)).then(|| zeros(i));
+            let sums = |i: usize| (i > 0).then(|| scan.summed().map(zeros).collect());
             Part {
                 carries: (0..scan.carries).map(|i| [zeros(i), zeros(i)]).collect(),
-                terms: sums(steps.len() > 1),
-                sums: sums(i > 0),
+                terms: scan.summed().map(term).collect(),
+                sums: sums(i).unwrap_or_default(),
                 rows,
                 steps,
             }
         });
         let parts: Vec<Part<T>> = parts.collect();
-        let mut idle: HashMap<usize, Vec<Plan<T>>> = HashMap::new();
-        for part in &parts {
-            let plans = idle.entry(part.rows.len()).or_default();
-            if plans.len() < rayon::current_num_threads() {
-                plans.push(plan(scan, &divisible, part.rows.len(), pool));
-            }
-        }
         Self {
             parts,
             idle: idle.into_iter().map(|(n, p)| (n, Mutex::new(p))).collect(),
@@ -155,7 +152,7 @@ impl<T: Scalar> Repeat<T> {
     pub(super) fn bytes(&self) -> usize {
         let part = |p: &Part<T>| {
             let carries = p.carries.iter().map(|c| c[0].len() + c[1].len());
-            let sums = p.terms.iter().chain(&p.sums).map(Vec::len);
+            let sums = p.terms.iter().flatten().chain(&p.sums).map(Vec::len);
             (carries.sum::<usize>() + sums.sum::<usize>()) * size_of::<T>()
         };
         let plans = self.idle.values().flat_map(|idle| {
@@ -287,10 +284,11 @@ impl<T: Scalar> Repeat<T> {
                 inputs[i] = Data::Float(from);
                 outputs.push(to);
             }
-            match is_first {
-                true => outputs.extend(targets.sums.iter_mut().map(|s| &mut **s)),
-                false => outputs.extend(part.terms.iter_mut().map(|t| &mut t[..])),
-            }
+            let sums = targets.sums.iter_mut().zip(&mut part.terms);
+            outputs.extend(sums.map(|(sum, term)| match term {
+                Some(term) if !is_first => &mut term[..],
+                _ => &mut **sum,
+            }));
             outputs.extend(
                 targets
                     .pieces
@@ -299,12 +297,12 @@ impl<T: Scalar> Repeat<T> {
                     .step_by(part.steps.len())
                     .map(|p| &mut **p),
             );
-            plan.run(&inputs, &mut outputs, 0);
+            plan.run(&inputs, &mut outputs, 0, !is_first);
             drop(outputs);
-            if !is_first {
-                for (sum, term) in targets.sums.iter_mut().zip(&part.terms) {
-                    sum.iter_mut().zip(term).for_each(|(s, &v)| *s += v);
-                }
+            let sums = targets.sums.iter_mut().zip(&part.terms);
+            for (sum, term) in sums.filter(|_| !is_first) {
+                let pairs = sum.iter_mut().zip(term.iter().flatten());
+                pairs.for_each(|(s, &v)| *s += v);
             }
         }
         plan.exchange(&mut storage);

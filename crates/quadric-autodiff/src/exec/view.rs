@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 pub(super) type Strides = SmallVec<[isize; 6]>;
 
 /// Entries of a buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct View {
     pub(super) buffer: usize,
     pub(super) offset: isize,

@@ -1,6 +1,6 @@
 //! Which values share memory.
 
-use super::Lowering;
+use super::{Item, Lowering, Work};
 use crate::array::Array;
 use crate::exec::Slots;
 use crate::exec::memory::Place;
@@ -42,6 +42,23 @@ impl Buffer {
 }
 
 impl Lowering<'_> {
+    /// For every output whether products write it and nothing reads it.
+    pub(super) fn are_products(&self) -> Vec<bool> {
+        let outputs = 0..self.program.outputs.len();
+        let is_product = |number: usize| {
+            let place = self.buffers.iter().position(|b| b.output == Some(number));
+            let touches = |item: &&Item| {
+                place.is_some_and(|b| item.reads.contains(&b) || item.writes.contains(&b))
+            };
+            let mut items = self.items.iter().filter(touches);
+            items.all(|item| {
+                matches!(&item.work, Work::Product { out, a, b, .. }
+                if Some(*out) == place && Some(a.buffer) != place && Some(b.buffer) != place)
+            })
+        };
+        outputs.map(is_product).collect()
+    }
+
     /// Gives every buffer a place, and returns the slots: constants, and the kinds and lengths of the others. Buffers of the same size share a slot if one is last read before the
     /// other is made; what early steps make for late ones keeps its slot for itself.
     pub(super) fn share<T: Scalar>(&mut self, order: &[usize], early: usize) -> Slots<T> {

@@ -23,6 +23,7 @@ impl Lowering<'_> {
         let slots = self.share(&order, early);
         // Without directions nothing is prepared.
         let early = if self.is_staged() { early } else { 0 };
+        let sums = self.are_products();
         let program = self.program;
         let items = std::mem::take(&mut self.items);
         let mut items: Vec<Option<Item>> = items.into_iter().map(Some).collect();
@@ -49,6 +50,7 @@ impl Lowering<'_> {
             early,
             slots,
             tiles: Vec::new(),
+            sums,
         }
     }
 
@@ -61,9 +63,10 @@ impl Lowering<'_> {
     fn step<T: Scalar>(&self, work: Work, pool: &Arc<Pool<T>>) -> Step<T> {
         match work {
             Work::Group(group) => Step::Loop(self.compile(&group)),
-            Work::Product(a, b, out) => {
+            Work::Product { a, b, out, adds } => {
                 let (at_a, at_b) = (self.place(a.buffer), self.place(b.buffer));
-                Step::Product(Product::new((&a, at_a), (&b, at_b), self.place(out)))
+                let out = self.place(out);
+                Step::Product(Product::new((&a, at_a), (&b, at_b), out, adds))
             }
             Work::Convolve(op, a, b, out) => {
                 let (at_a, at_b) = (self.place(a.buffer), self.place(b.buffer));
