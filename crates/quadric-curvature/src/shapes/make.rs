@@ -167,11 +167,14 @@ impl<'a, T: Scalar> Maker<'a, T> {
     /// The matrix whose gradients go through the layers, and their number for each example.
     fn fisher(&self, what: &str) -> std::result::Result<(Matrix, usize), Refusal> {
         let Some(matrix) = self.squares.matrix else {
-            let why = match self.matrix {
-                Matrix::GaussNewton => "the loss has a penalty, or is no density's",
-                _ => "they belong to Fisher matrices",
+            let text = match self.matrix {
+                Matrix::GaussNewton => format!(
+                    "this Gauss-Newton matrix has no {what}: it is no Fisher matrix, since the loss has a penalty or is no density's"
+                ),
+                _ => format!(
+                    "only Fisher matrices have {what}, and Gauss-Newton matrices that are equal to one"
+                ),
             };
-            let text = format!("there are no {what} of this matrix: {why}");
             return Err(Refusal::Absent(Absence::Undefined(text)));
         };
         Ok((matrix, self.squares.columns))
