@@ -89,7 +89,7 @@ fn shapes_in_words() {
         "full is left out: it takes 2969682027040 bytes.",
         "ekfac is left out: only Fisher matrices have it.",
         "In bn1.weight and bn1.bias, which multiply with no inputs of a layer, kronecker takes the matrix for 0.",
-        "The true natural gradient is known to a relative residual of 1.00·10⁻⁴.",
+        "The true natural gradient is known to a relative residual of 10⁻⁴.",
     ] {
         assert_eq!(html.matches(part).count(), 2, "{part}");
         assert_eq!(text.matches(part).count(), 2, "{part}");

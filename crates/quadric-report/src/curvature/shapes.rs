@@ -3,7 +3,7 @@
 use super::check::finite;
 use super::findings::percent;
 use super::{Curvature, Estimate, MATRICES, Spectrum};
-use crate::format::{clean, list, number_raised};
+use crate::format::{clean, list, number_raised, power};
 use quadric_core::Result;
 use serde::{Deserialize, Serialize};
 
@@ -279,7 +279,7 @@ pub(super) fn remarks(m: &Spectrum) -> Vec<String> {
             residual: Some(r), ..
         }) if *r > 0.0 => all.push(format!(
             "The true natural gradient is known to a relative residual of {}.",
-            number_raised(*r)
+            power(*r)
         )),
         Some(Solution {
             unknown: Some(why), ..
