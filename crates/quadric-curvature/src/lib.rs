@@ -49,5 +49,5 @@ pub use spectrum::{
     At, BlockSpectrum, Eigenvalue, Phase, Saved, Spectrum, SpectrumOptions, SpectrumWatch, Trace,
     spectrum,
 };
-pub use traces::{ModelTrace, ModelTraceOptions, model_trace};
+pub use traces::{ExampleSum, ModelTrace, ModelTraceOptions, model_trace};
 pub use watched::{Watch, Watched};

@@ -3,7 +3,7 @@
 mod run;
 
 use crate::blocks::Block;
-use crate::traces::ModelTrace;
+use crate::traces::{Draws, ExampleSum};
 use faer::Mat;
 use quadric_core::{Error, Ints, LinearOperator, Result, Scalar, State, Visitor};
 use quadric_linalg::estimate::{Density, DensityOptions, Estimate};
@@ -23,7 +23,7 @@ pub struct SpectrumOptions {
     pub eigen_products: usize,
     /// Half the length of the interval of the trace, as a share of the trace; 0 leaves the trace out.
     pub trace: f64,
-    /// Products with single vectors that the trace may take.
+    /// Products with single vectors that the trace may take, or draws of [`Model::forms`](quadric_core::Model::forms).
     pub trace_products: usize,
     /// The density; without, there is none.
     pub density: Option<DensityOptions>,
@@ -89,6 +89,8 @@ pub struct Trace {
     pub value: Estimate,
     /// Products with single vectors that it took.
     pub products: usize,
+    /// Draws of [`Model::forms`](quadric_core::Model::forms) that it took.
+    pub draws: usize,
     /// Whether the interval is as short as was asked for.
     pub met: bool,
 }
@@ -110,6 +112,8 @@ pub struct Spectrum<T> {
     pub density: Option<Density>,
     /// Products with single vectors.
     pub products: usize,
+    /// What the trace took beside them, in gradients of the model, about.
+    pub gradients: f64,
     /// Whether the matrix was written down, so that nothing is an estimate.
     pub exact: bool,
 }
@@ -158,6 +162,12 @@ quadric_core::state! {
         residuals: Vec<f64>,
         converged: Ints,
         trace: Vec<f64>,
+        draws: Draws,
+        /// Products of the look at a trace by products.
+        looked: u64,
+        /// Whether that was better.
+        by_products: u64,
+        gradients: f64,
         tops: Vec<f64>,
         quadrature_done: u64,
         diagonal: Vec<f64>,
@@ -190,6 +200,10 @@ impl<T: Scalar> Default for Saved<T> {
             residuals: Vec::new(),
             converged: Ints::default(),
             trace: Vec::new(),
+            draws: Draws::default(),
+            looked: 0,
+            by_products: 0,
+            gradients: 0.0,
             tops: Vec::new(),
             quadrature_done: 0,
             diagonal: Vec::new(),
@@ -215,8 +229,9 @@ pub struct At<'a, T: Scalar> {
 pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send + 'a;
 
 /// Analyses a symmetric operator (d, d) whose coordinates belong to layers, from the beginning or from where an earlier analysis
-/// with the same options was saved. A trace (and those of the layers) that is [known already](crate::model_trace) is taken as it
-/// is.
+/// with the same options was saved. Where the matrix is a sum over the `examples` of a model, its trace and those of the layers
+/// can be known from these ([`model_trace`](crate::model_trace)); where such draws scatter much, both they and products are looked
+/// at, and the better are gone on with.
 ///
 /// ```
 /// use quadric_curvature::{Block, Saved, SpectrumOptions, spectrum};
@@ -235,12 +250,12 @@ pub type SpectrumWatch<'a, T> = dyn FnMut(&At<'_, T>) -> ControlFlow<()> + Send 
 /// ```
 ///
 /// # Errors
-/// Options out of range, an operator that is not symmetric, a trace of other layers, products that are not finite, those of the
+/// Options out of range, an operator that is not symmetric, examples with other layers, products that are not finite, those of the
 /// operator, numbers that do not go with it or the options, and [`Stopped`](quadric_core::ErrorKind::Stopped) where the watch breaks off.
 pub fn spectrum<T: Scalar>(
     op: &dyn LinearOperator<T>,
     layers: &[Block],
-    trace: Option<&ModelTrace>,
+    examples: Option<&ExampleSum<'_, T>>,
     options: &SpectrumOptions,
     saved: Saved<T>,
     watch: &mut SpectrumWatch<'_, T>,
@@ -253,9 +268,12 @@ pub fn spectrum<T: Scalar>(
         let found = format!("{:?} of `{}`", layer.range, layer.name);
         return Err(Error::argument("layers", found, &format!("within 0..{n}")));
     }
-    if let Some(trace) = trace.filter(|t| t.blocks.len() != layers.len()) {
-        let found = trace.blocks.len();
-        return Err(Error::shape("the traces of layers", found, layers.len()));
+    if let Some(sum) = examples.filter(|s| s.blocks() != layers.len()) {
+        return Err(Error::shape(
+            "the blocks of the examples",
+            sum.blocks(),
+            layers.len(),
+        ));
     }
     if n <= options.smallest() {
         let (dense, products) = run::written(op, watch)?;
@@ -265,7 +283,7 @@ pub fn spectrum<T: Scalar>(
         found.products = products;
         return Ok(found);
     }
-    Run::new(op, layers, options, saved, watch, false)?.finish(trace)
+    Run::new(op, layers, options, saved, watch, false)?.finish(examples)
 }
 
 impl SpectrumOptions {

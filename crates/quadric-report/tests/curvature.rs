@@ -56,6 +56,7 @@ fn the_sentences_are_true() {
         high: 110.0,
         level: 0.95,
         products: 50,
+        draws: 0,
     });
     let spectrum = |bottom: Vec<Eigenvalue>| Spectrum {
         top: top.clone(),
@@ -128,6 +129,7 @@ fn the_sentences_are_true() {
         high: 3.0,
         level: 1.0,
         products: 43,
+        draws: 0,
     };
     let exact = of(Spectrum {
         trace: Some(exact),

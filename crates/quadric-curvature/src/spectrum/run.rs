@@ -5,7 +5,7 @@ use super::{
     Trace,
 };
 use crate::blocks::{Block, DiagonalBlock};
-use crate::traces::ModelTrace;
+use crate::traces::{ExampleSum, ModelTraceOptions};
 use crate::watched::Watched;
 use faer::Mat;
 use quadric_core::random::SeedTree;
@@ -51,6 +51,11 @@ pub(super) fn written<T: Scalar>(
     };
     Ok((dense, watched.products()))
 }
+
+/// Products of a first look at how a trace by them would scatter, and how many times the draws of the first look at one by
+/// examples it takes for the other to be looked at.
+const LOOK: usize = 32;
+const MANY: usize = 4;
 
 /// Vectors of a product in the search for eigenpairs, and so the multiplicity that it sees at once.
 const BLOCK: usize = 2;
@@ -104,12 +109,11 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
     }
 
     /// All parts that are not done yet, and what is known then.
-    pub(super) fn finish(mut self, trace: Option<&ModelTrace>) -> Result<Spectrum<T>> {
+    pub(super) fn finish(mut self, examples: Option<&ExampleSum<'_, T>>) -> Result<Spectrum<T>> {
         for part in self.saved.done..3 {
-            match (part, trace) {
-                (0, _) => self.ends()?,
-                (1, Some(known)) => self.keep_trace(&known.total, &known.blocks),
-                (1, None) => self.trace()?,
+            match part {
+                0 => self.ends()?,
+                1 => self.trace(examples)?,
                 _ => self.tops()?,
             }
             self.saved.done += 1;
@@ -268,10 +272,63 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         Eigenspace::new(vectors, values.collect())
     }
 
-    fn trace(&mut self) -> Result<()> {
+    /// The trace by the examples, if there are any, or by products where these scatter less for the same work.
+    fn trace(&mut self, examples: Option<&ExampleSum<'_, T>>) -> Result<()> {
         if self.options.trace <= 0.0 {
             return Ok(());
         }
+        let Some(sum) = examples else {
+            let (total, layers) = self.by_products(self.options.trace_products)?;
+            self.keep_trace(&total, &layers);
+            return Ok(());
+        };
+        let options = ModelTraceOptions {
+            target: self.options.trace,
+            level: self.options.level,
+            max_draws: self.options.trace_products,
+            seed: self.options.seed,
+        };
+        loop {
+            let (count, goal) = (self.saved.draws.count(), self.saved.draws.goal());
+            if self.saved.looked == 0 && count > 0 && goal > MANY * count {
+                self.look(sum, &options)?;
+            }
+            if self.saved.by_products == 1 || sum.step(&mut self.saved.draws, &options)? {
+                break;
+            }
+            let this = &*self;
+            let save = || Saved(this.saved.clone());
+            this.tell(Phase::Trace, this.saved.draws.count(), goal, &save)?;
+        }
+        let by_examples = sum.found(&self.saved.draws, &options)?;
+        let (mut total, layers) = match self.saved.by_products {
+            0 => (by_examples.total, by_examples.blocks),
+            _ => self.by_products(self.options.trace_products)?,
+        };
+        total.draws = by_examples.total.draws;
+        total.products += self.saved.looked as usize;
+        self.saved.gradients = by_examples.gradients;
+        self.keep_trace(&total, &layers);
+        Ok(())
+    }
+
+    /// Whether products give a shorter interval than draws for the same work, by the first of both.
+    fn look(&mut self, sum: &ExampleSum<'_, T>, options: &ModelTraceOptions) -> Result<()> {
+        let draws = sum.found(&self.saved.draws, options)?.total.value;
+        let of_draws = self.saved.draws.gradients_of_draws();
+        let most = LOOK.min(self.options.trace_products);
+        let (products, _) = self.by_products(most)?;
+        let of_products = products.products as f64 * sum.of_product(self.op)?;
+        // The lengths of both fall with the root of the work.
+        let scattered = products.value.half_width() * of_products.sqrt();
+        let is_better = scattered < draws.half_width() * of_draws.sqrt();
+        self.saved.by_products = u64::from(is_better);
+        self.saved.looked = products.products as u64;
+        Ok(())
+    }
+
+    /// The trace of the operator and those of its layers by so many products at most, with the eigenpairs that are known.
+    fn by_products(&mut self, most: usize) -> Result<(Trace, Vec<Estimate>)> {
         let (n, known) = (self.op.shape().0, self.known()?);
         let options = TraceOptions {
             method: match self.exact {
@@ -282,7 +339,7 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             level: self.options.level,
             max_products: match self.exact {
                 true => n,
-                false => self.options.trace_products,
+                false => most,
             },
             parts: self.layers.iter().map(|l| l.range.clone()).collect(),
             ..TraceOptions::default()
@@ -294,14 +351,15 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         let total = Trace {
             value: report.total,
             products: report.products,
+            draws: 0,
             met: report.met,
         };
-        self.keep_trace(&total, &report.parts);
-        Ok(())
+        Ok((total, report.parts))
     }
 
     fn keep_trace(&mut self, total: &Trace, layers: &[Estimate]) {
-        let mut numbers = vec![total.products as f64, f64::from(u8::from(total.met))];
+        let (products, draws) = (total.products as f64, total.draws as f64);
+        let mut numbers = vec![products, draws, f64::from(u8::from(total.met))];
         for e in std::iter::once(&total.value).chain(layers) {
             numbers.extend([e.value, e.low, e.high, e.level]);
         }
@@ -404,7 +462,7 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             }
         }
         let vectors = Mat::from_fn(n, top.len(), |i, j| saved.vectors[top[j] * n + i]);
-        let estimates = saved.trace.get(2..).unwrap_or_default().chunks_exact(4);
+        let estimates = saved.trace.get(3..).unwrap_or_default().chunks_exact(4);
         let estimates: Vec<Estimate> = estimates
             .map(|e| Estimate {
                 value: e[0],
@@ -416,7 +474,8 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
         let trace = estimates.first().map(|&value| Trace {
             value,
             products: saved.trace[0] as usize,
-            met: saved.trace[1] == 1.0,
+            draws: saved.trace[1] as usize,
+            met: saved.trace[2] == 1.0,
         });
         let layers = self.layers.iter().zip(estimates.iter().skip(1)).enumerate();
         let layers = layers.map(|(i, (layer, &trace))| BlockSpectrum {
@@ -436,6 +495,7 @@ impl<'a, 'w, T: Scalar> Run<'a, 'w, T> {
             trace,
             density,
             products: saved.products as usize,
+            gradients: saved.gradients,
             exact: self.exact,
         })
     }

@@ -3,11 +3,12 @@
 use crate::{Problem, agree, images, kind, matrix, problem, trace};
 use quadric_core::{Matrix, Model};
 use quadric_curvature::{
-    At, Block, ModelTrace, ModelTraceOptions, Saved, SpectrumOptions, blocks, model_trace, spectrum,
+    At, Block, ExampleSum, ModelTrace, ModelTraceOptions, Saved, Spectrum, SpectrumOptions, blocks,
+    model_trace, spectrum,
 };
 use quadric_linalg::ErrorKind;
 use quadric_linalg::estimate::Estimate;
-use quadric_nn::layers::{Activation, BatchNorm, Dense, batch_norm, dense};
+use quadric_nn::layers::{Activation, BatchNorm, Conv2d, Dense, batch_norm, conv2d, dense};
 use quadric_nn::models::mlp;
 use quadric_nn::{Loss, Mode, Network, Port};
 use std::ops::ControlFlow;
@@ -48,7 +49,7 @@ fn traces_of_models_are_those_of_dense_matrices() {
             let dense = matrix(&*p.matrix(&x, of).expect("a matrix"));
             let found = found(&p, &x, of);
             let is_exact = !matches!(of, Matrix::Hessian | Matrix::Functional);
-            assert_eq!(found.total.products == 0, is_exact, "{of:?}");
+            assert_eq!(found.total.draws == 0, is_exact, "{of:?}");
             let total = found.total.value;
             if is_exact {
                 agree(name, total.value, trace(&dense), 1e-11);
@@ -94,36 +95,132 @@ fn intervals_of_traces_cover() {
     assert!(covered >= 167, "{covered} of 200");
 }
 
-#[test]
-fn an_analysis_takes_a_trace_as_it_is() {
-    let (p, x) = problem(mlp(&[30, 16, 3], Activation::Tanh), Loss::CROSS_ENTROPY, 60);
+const OPTIONS: SpectrumOptions = SpectrumOptions {
+    top: 16,
+    bottom: 16,
+    tolerance: 1e-3,
+    eigen_products: 2000,
+    trace: 0.02,
+    trace_products: 400,
+    density: None,
+    layer_tops: false,
+    level: 0.95,
+    dense: 0,
+    seed: 0,
+};
+
+/// The analysis of a Hessian with its examples; stopped after being told of it `stop` times, what was saved then.
+fn analysed(
+    (p, x): &(Problem, Vec<f64>),
+    saved: Saved<f64>,
+    stop: usize,
+) -> Result<Spectrum<f64>, Box<Saved<f64>>> {
     let layers = blocks(p.layout());
-    let options = SpectrumOptions {
-        top: 1,
-        bottom: 0,
-        density: None,
-        dense: 0,
-        ..SpectrumOptions::default()
+    let op = p.matrix(x, Matrix::Hessian).expect("a matrix");
+    let sum = ExampleSum::new(p, x, Matrix::Hessian, &layers).expect("whole layers");
+    let (mut told, mut last) = (0, None);
+    let found = spectrum(&*op, &layers, sum.as_ref(), &OPTIONS, saved, &mut |at| {
+        told += 1;
+        last = Some(Box::new((at.save)()));
+        match told < stop {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    found.map_err(|_| last.expect("told before it was stopped"))
+}
+
+fn mostly_fitting() -> (Problem, Vec<f64>) {
+    problem(mlp(&[30, 16, 3], Activation::Tanh), Loss::CROSS_ENTROPY, 60)
+}
+
+/// Few examples with large residuals: the Hessian is of low rank, and its functional part is large.
+fn misfit() -> (Problem, Vec<f64>) {
+    let network = Network::new([Port::floats("x", [6, 6, 2])], |scope, x| {
+        let h = conv2d(scope, "first", x[0], 8, [3, 3], &Conv2d::default()).tanh();
+        let h = conv2d(scope, "second", h, 8, [3, 3], &Conv2d::default()).tanh();
+        vec![dense(scope, "fc", h.mean(&[1, 2]), 3, &Dense::default())]
+    });
+    let (p, mut x) = problem(network, Loss::Squared, 1);
+    x.iter_mut().for_each(|v| *v *= 3.0);
+    (p, x)
+}
+
+#[test]
+fn analyses_take_traces_from_the_examples() {
+    let all = mostly_fitting();
+    let run = analysed(&all, Saved::default(), usize::MAX).expect("an analysis");
+    let (p, x) = &all;
+    let options = ModelTraceOptions {
+        target: OPTIONS.trace,
+        ..ModelTraceOptions::default()
     };
-    let go = &mut |_: &At<'_, f64>| ControlFlow::Continue(());
-    let (op, known) = (
-        p.matrix(&x, Matrix::Hessian).expect("a matrix"),
-        found(&p, &x, Matrix::Hessian),
+    let layers = blocks(p.layout());
+    let known = model_trace(p, x, Matrix::Hessian, &layers, &options);
+    let known = known.expect("a trace").expect("examples stand alone");
+    let trace = run.trace.expect("a trace");
+    assert!(known.total.met && trace.draws > 0, "{trace:?}");
+    assert_eq!(
+        (trace.value, trace.draws),
+        (known.total.value, known.total.draws)
     );
-    let run = spectrum(&*op, &layers, Some(&known), &options, Saved::default(), go);
-    let run = run.expect("an analysis");
-    assert_eq!(run.trace, Some(known.total));
     let layers_of_run: Vec<Estimate> = run.layers.iter().map(|l| l.trace).collect();
     assert_eq!(layers_of_run, known.blocks);
-    let run = spectrum(
-        &*op,
-        &layers[..1],
-        Some(&known),
-        &options,
-        Saved::default(),
-        go,
+    assert_eq!(run.gradients, known.gradients);
+
+    let sum = ExampleSum::new(p, x, Matrix::Hessian, &layers[..1]).expect("whole layers");
+    let op = p.matrix(x, Matrix::Hessian).expect("a matrix");
+    let go = &mut |_: &At<'_, f64>| ControlFlow::Continue(());
+    let run = spectrum(&*op, &layers, sum.as_ref(), &OPTIONS, Saved::default(), go);
+    assert_eq!(kind(run, "the blocks of the examples"), ErrorKind::Shape);
+}
+
+/// Where the draws of examples scatter, the first look at products is gone on with, and costs less.
+#[test]
+fn analyses_take_traces_by_products_where_these_scatter_less() {
+    let all = misfit();
+    let (p, x) = &all;
+    let exact = trace(&matrix(&*p.matrix(x, Matrix::Hessian).expect("a matrix")));
+    let run = analysed(&all, Saved::default(), usize::MAX).expect("an analysis");
+    let found = run.trace.expect("a trace");
+    assert!(
+        found.met && found.value.contains(exact),
+        "{found:?} {exact}"
     );
-    assert_eq!(kind(run, "the traces of layers"), ErrorKind::Shape);
+    assert!(found.draws > 0 && found.products > 0, "{found:?}");
+    let options = ModelTraceOptions {
+        target: OPTIONS.trace,
+        max_draws: 4000,
+        ..ModelTraceOptions::default()
+    };
+    let by_draws = model_trace(p, x, Matrix::Hessian, &[], &options).expect("a trace");
+    let by_draws = by_draws.expect("examples stand alone");
+    // Products cost less than draws.
+    assert!(
+        found.products + found.draws < by_draws.total.draws / 4,
+        "{found:?} {by_draws:?}"
+    );
+}
+
+/// Stopped anywhere and gone on with, a trace takes the same draws and products.
+#[test]
+fn traces_go_on_where_they_were_stopped() {
+    for all in [mostly_fitting(), misfit()] {
+        let expected = analysed(&all, Saved::default(), usize::MAX).expect("an analysis");
+        let (mut saved, mut stops) = (Saved::default(), 0);
+        let found = loop {
+            // A part that cannot be divided goes through at some time.
+            match analysed(&all, saved, 1 + stops / 2) {
+                Ok(found) => break found,
+                Err(now) => (saved, stops) = (*now, stops + 1),
+            }
+        };
+        assert!(stops > 10, "{stops}");
+        assert_eq!(found.trace, expected.trace);
+        assert_eq!(found.layers, expected.layers);
+        assert_eq!(found.products, expected.products);
+        assert_eq!(found.gradients, expected.gradients);
+    }
 }
 
 #[test]

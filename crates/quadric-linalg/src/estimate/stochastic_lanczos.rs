@@ -139,12 +139,12 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         for (j, z) in vectors.chunks_exact_mut(n).enumerate() {
             Probe::Sphere.draw(seed.stream(j as u64), z);
         }
-        // Twice, for orthogonality of what is left.
-        for _ in 0..2 {
+        // Twice, for orthogonality of what is left, which is of length 1 after the first time.
+        for length in [(n as f64).sqrt(), 1.0] {
             if let Some(known) = known {
                 known.project(MatMut::from_column_major_slice_mut(&mut vectors, n, width));
             }
-            run.orthonormalise(&mut vectors, run.floor() * (n as f64).sqrt(), width)?;
+            run.orthonormalise(&mut vectors, run.floor() * length, width)?;
         }
         run.state.vectors = vectors;
         Ok(run)

@@ -417,3 +417,22 @@ fn starts_know_more_together() {
         "{together} {short} {long}, seeds 3 and 10 to 17"
     );
 }
+
+/// Beyond 2²³ entries in single precision, a unit vector is no longer than the rounding of a vector of signs.
+#[test]
+fn starts_of_very_long_vectors() {
+    let n = 8_400_000;
+    let op = Diagonal(
+        (0..n)
+            .map(|i| if i % 2 == 0 { 1f32 } else { 3.0 })
+            .collect(),
+    );
+    let found = run(&op, &quadrature(1, 2), 0);
+    let (low, high) = found.extremes().expect("two eigenvalues");
+    assert!(
+        (low - 1.0).abs() < 1e-5 && (high - 3.0).abs() < 1e-5,
+        "{low} {high}"
+    );
+    let half = found.cdf(2.0);
+    assert!((half.value - 0.5).abs() < 2e-3, "{half:?}");
+}

@@ -320,10 +320,16 @@ fn trace(name: &str, matrix: &Spectrum) -> Option<String> {
         number_raised(t.high),
         percent(t.level),
     );
-    let s = if t.products == 1 { "" } else { "s" };
+    let counted = |count: u64, one: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {one}s")),
+    };
+    let work = [counted(t.products, "product"), counted(t.draws, "draw")];
+    let work: Vec<String> = work.into_iter().flatten().collect();
     Some(format!(
-        "The trace of the {name} is {value}, with {level} confidence between {low} and {high} ({} product{s}).",
-        t.products
+        "The trace of the {name} is {value}, with {level} confidence between {low} and {high} ({}).",
+        work.join(" and ")
     ))
 }
 

@@ -151,6 +151,9 @@ pub struct Trace {
     pub level: f64,
     /// Products with the matrix that it took.
     pub products: u64,
+    /// Draws of signs for every example that it took.
+    #[serde(default)]
+    pub draws: u64,
 }
 
 /// The distribution of the eigenvalues of a matrix.

@@ -8,8 +8,8 @@ use crate::bar::Bar;
 use faer::Mat;
 use quadric::core::{Error, ErrorKind, LinearOperator, Matrix, Model, Result, Scalar, vector};
 use quadric::curvature::{
-    Block, ModelTrace, ModelTraceOptions, Saved, Spectrum, SpectrumOptions, alignment, blocks,
-    gradient_noise, line, model_trace, plane, spectrum, steps,
+    Block, ExampleSum, Saved, Spectrum, SpectrumOptions, alignment, blocks, gradient_noise, line,
+    plane, spectrum, steps,
 };
 use quadric::data::Value as Number;
 use quadric::linalg::estimate::{DensityOptions, Estimate};
@@ -112,27 +112,16 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             }
             let op = problem.matrix(x, self.of(matrix))?;
             let layers = blocks(problem.layout());
-            let trace = match self.args.trace > 0.0 {
-                true => {
-                    let options = ModelTraceOptions {
-                        target: self.args.trace,
-                        max_draws: self.args.trace_products,
-                        seed: self.args.seed,
-                        ..ModelTraceOptions::default()
-                    };
-                    model_trace(problem, x, self.of(matrix), &layers, &options)?
-                }
-                false => None,
-            };
+            let examples = ExampleSum::new(problem, x, self.of(matrix), &layers)?;
             let found = self.spectrum(
                 &*op,
                 matrix,
                 (std::mem::take(&mut saved), &all, &vectors),
                 checkpoint.as_deref_mut(),
-                (&layers, trace.as_ref()),
+                (&layers, examples.as_ref()),
             )?;
             all.gradient_equivalents += found.products as f64 * op.cost().product / work + 1.0;
-            all.gradient_equivalents += trace.map_or(0.0, |t| t.gradients);
+            all.gradient_equivalents += found.gradients;
             if matrix == self.matrices[0] {
                 vectors = columns(&found.vectors);
             }
@@ -216,11 +205,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         matrix: CurvatureMatrix,
         (saved, all, vectors): (Saved<T>, &Curvature, &[T]),
         mut checkpoint: Option<&mut Checkpoint>,
-        (layers, trace): (&[Block], Option<&ModelTrace>),
+        (layers, examples): (&[Block], Option<&ExampleSum<'_, T>>),
     ) -> Result<Spectrum<T>> {
         let name = matrix.name();
         let mut failed = None;
-        let found = spectrum(op, layers, trace, &self.options(), saved, &mut |at| {
+        let found = spectrum(op, layers, examples, &self.options(), saved, &mut |at| {
             let part = format!("{}: {name}, {}", self.subject.name, at.phase.name());
             self.bar.tell(&part, at.products, at.of);
             let stopped = self.interrupt.load(Ordering::SeqCst);

@@ -28,6 +28,7 @@ pub(in crate::commands) fn spectrum<T: Scalar>(
         high: t.value.high,
         level: t.value.level,
         products: t.products as u64,
+        draws: t.draws as u64,
     });
     let layer = |l: &BlockSpectrum| report::Layer {
         name: l.block.name.clone(),

@@ -185,6 +185,7 @@ mod tests {
             high: trace,
             level: 1.0,
             products: 1,
+            draws: 0,
         };
         let hessian = Spectrum {
             top: top.iter().map(pair).collect(),
