@@ -269,6 +269,56 @@ fn large(q: &Quadric) -> Network {
     network
 }
 
+/// Errors of shapes that are estimated, and shapes that are left out.
+fn estimated(expected: &Value) {
+    for (key, left_out) in [("hessian", 3), ("ggn", 2)] {
+        let all = expected[key]["shapes"].as_array().unwrap();
+        assert_eq!(
+            all.iter().filter(|s| s["absent"].is_string()).count(),
+            left_out,
+            "{all:#?}"
+        );
+        let there = all.iter().filter(|s| s["absent"].is_null());
+        for shape in there {
+            let [value, low, high] = ["value", "low", "high"].map(|k| number(&shape["error"][k]));
+            assert!(
+                low < value && value < high && shape["error"]["level"] == 0.95,
+                "{shape:#}"
+            );
+        }
+    }
+    assert_eq!(expected["hessian"]["diagonal"]["exact"], false);
+    assert_eq!(expected["ggn"]["diagonal"]["exact"], true);
+    assert_eq!(expected["ggn"]["damped_condition"]["known"], "bound");
+}
+
+/// Runs a command that saves its state, kills it again and again, and gives the document of the run that came to the end.
+fn resumed(q: &Quadric, arguments: &[&str]) -> Value {
+    let mut stops = 0;
+    let found = loop {
+        let mut child = q
+            .command(arguments)
+            .stdout(fs::File::create(q.path().join("out.json")).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Each time longer, so that some run comes to the end.
+        let end = Instant::now() + Duration::from_secs_f64(0.4 * 1.5f64.powi(stops));
+        while Instant::now() < end && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if child.try_wait().unwrap().is_some() {
+            let output = fs::read(q.path().join("out.json")).unwrap();
+            break serde_json::from_slice::<Value>(&output).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        stops += 1;
+    };
+    println!("{stops} interruptions");
+    found
+}
+
 /// What is too large to be written down, interrupted again and again, and resumed.
 #[test]
 fn an_interrupted_comparison_goes_on() {
@@ -302,25 +352,7 @@ fn an_interrupted_comparison_goes_on() {
     let files = ["d.hessian.npy", "d.ggn.npy"].map(|f| q.path().join(f));
     let before = files.each_ref().map(|f| fs::read(f).unwrap());
     files.iter().for_each(|f| fs::remove_file(f).unwrap());
-    for (key, left_out) in [("hessian", 3), ("ggn", 2)] {
-        let all = expected[key]["shapes"].as_array().unwrap();
-        assert_eq!(
-            all.iter().filter(|s| s["absent"].is_string()).count(),
-            left_out,
-            "{all:#?}"
-        );
-        let there = all.iter().filter(|s| s["absent"].is_null());
-        for shape in there {
-            let [value, low, high] = ["value", "low", "high"].map(|k| number(&shape["error"][k]));
-            assert!(
-                low < value && value < high && shape["error"]["level"] == 0.95,
-                "{shape:#}"
-            );
-        }
-    }
-    assert_eq!(expected["hessian"]["diagonal"]["exact"], false);
-    assert_eq!(expected["ggn"]["diagonal"]["exact"], true);
-    assert_eq!(expected["ggn"]["damped_condition"]["known"], "bound");
+    estimated(&expected);
     let saving = [
         &arguments[..],
         &[
@@ -332,28 +364,7 @@ fn an_interrupted_comparison_goes_on() {
         ],
     ]
     .concat();
-    let mut stops = 0;
-    let mut found = loop {
-        let mut child = q
-            .command(&saving)
-            .stdout(fs::File::create(q.path().join("out.json")).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Each time longer, so that some run comes to the end.
-        let end = Instant::now() + Duration::from_secs_f64(0.4 * 1.5f64.powi(stops));
-        while Instant::now() < end && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        if child.try_wait().unwrap().is_some() {
-            let output = fs::read(q.path().join("out.json")).unwrap();
-            break serde_json::from_slice::<Value>(&output).unwrap();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        stops += 1;
-    };
-    println!("{stops} interruptions");
+    let mut found = resumed(&q, &saving);
     for document in [&mut expected, &mut found] {
         document.as_object_mut().unwrap().remove("seconds");
     }

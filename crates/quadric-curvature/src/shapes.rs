@@ -72,6 +72,8 @@ pub struct ShapeOptions {
     /// Products with single vectors, or gradients, that a shape may take where the matrix is not written down, and that the solution
     /// of the linear system may take.
     pub products: usize,
+    /// Products for a diagonal that has to be estimated, at least 4.
+    pub diagonal_products: usize,
     /// Bytes that a shape may take while it is made.
     pub memory: u64,
     /// Relative residual of the system whose solution cosines compare with, where the matrix is not written down.
@@ -84,7 +86,7 @@ pub struct ShapeOptions {
 
 impl ShapeOptions {
     /// With this damping: rank 16, 32 random vectors for intervals at 95 %, matrices of up to 2,000 rows written down, at most 2,000
-    /// products and 2 GiB for a shape, systems solved to 1e-4.
+    /// products and 2 GiB for a shape, 64 products for a diagonal, systems solved to 1e-4.
     pub fn new(damping: f64) -> Self {
         Self {
             damping,
@@ -93,6 +95,7 @@ impl ShapeOptions {
             level: 0.95,
             dense: 2000,
             products: 2000,
+            diagonal_products: 64,
             memory: 2 << 30,
             tolerance: 1e-4,
             sharing: Sharing::Expand,
@@ -227,11 +230,14 @@ impl ShapeOptions {
         if d == 0 {
             return Err(Error::argument("parameters", 0, "at least 1"));
         }
-        if self.rank == 0 {
-            return Err(Error::argument("rank", 0, "at least 1"));
-        }
-        if self.probes < 2 {
-            return Err(Error::argument("probes", self.probes, "at least 2"));
+        for (name, v, least) in [
+            ("rank", self.rank, 1),
+            ("probes", self.probes, 2),
+            ("diagonal_products", self.diagonal_products, 4),
+        ] {
+            if v < least {
+                return Err(Error::argument(name, v, &format!("at least {least}")));
+            }
         }
         for (name, v) in [("level", self.level), ("tolerance", self.tolerance)] {
             if !(v > 0.0 && v < 1.0) {

@@ -264,7 +264,7 @@ impl<'a, T: Scalar> Maker<'a, T> {
             level: self.options.level,
             products: match self.whole.is_written() {
                 true => d,
-                false => DiagonalOptions::default().products,
+                false => self.options.diagonal_products,
             },
             ..DiagonalOptions::default()
         };

@@ -164,7 +164,7 @@ fn parts_of_matrices() {
     }
 }
 
-/// Factors and approximations of low rank, composed by hand, and what the golden numbers of single layers say of all.
+/// Factors and approximations of low rank, composed by hand.
 #[test]
 fn approximations_of_golden_matrices() {
     let (problem, w) = golden();
@@ -198,7 +198,13 @@ fn approximations_of_golden_matrices() {
         );
         assert_eq!(found.numbers, 16 * 44);
     }
-    // Outside of the blocks nothing is kept, inside each is as far off as is known.
+}
+
+/// Outside of the blocks nothing is kept, inside each is as far off as is known.
+#[test]
+fn golden_numbers_of_single_layers_say_those_of_all() {
+    let (problem, w) = golden();
+    let which = [Shape::Kronecker, Shape::Ekfac];
     let whole = matrix(&*problem.matrix(&w, Matrix::GaussNewton).expect("a matrix"));
     let inside: Vec<f64> = [0..25, 25..43]
         .into_iter()
@@ -306,6 +312,12 @@ fn what_there_is_not_is_named() {
             assert!(why.contains("Kronecker factors"), "{why}");
         }
     }
+}
+
+#[test]
+fn what_is_too_large_is_named() {
+    let (problem, w) = golden();
+    let options = ShapeOptions::new(DAMPING);
     let few = ShapeOptions {
         dense: 0,
         products: 42,
@@ -328,7 +340,13 @@ fn what_there_is_not_is_named() {
     assert_eq!(absence(&all, Shape::Layers), &Absence::Memory(bytes));
     assert!(matches!(absence(&all, Shape::Full), Absence::Memory(n) if *n > bytes));
     assert!(numbers(&all, Shape::Units).error.is_some());
-    // Unsolved systems and indefinite sums are no errors.
+}
+
+/// Systems that are not solved are no errors, but wrong options and interruptions are.
+#[test]
+fn ends_of_comparisons() {
+    let (problem, w) = golden();
+    let options = ShapeOptions::new(DAMPING);
     let unsolved = ShapeOptions {
         dense: 0,
         products: 3,

@@ -87,16 +87,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         let (mut all, mut saved, mut vectors) = match begun {
             Some(begun) => begun,
             None => {
-                let all = Curvature {
-                    model: self.subject.name.clone(),
-                    parameters: x.len() as u64,
-                    examples: problem.examples() as u64,
-                    loss,
-                    accuracy: self.subject.accuracy(self.args)?,
-                    gradient_norm: vector::norm2(&gradient),
-                    gradient_equivalents: 1.0,
-                    ..Curvature::default()
-                };
+                let all = self.nothing_yet(problem, loss, &gradient)?;
                 (all, Saved::default(), Vec::new())
             }
         };
@@ -138,6 +129,20 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         }
         all.seconds = before + started.elapsed().as_secs_f64();
         Ok(all)
+    }
+
+    /// What is known before any matrix.
+    fn nothing_yet(&self, problem: &dyn Model<T>, loss: f64, gradient: &[T]) -> Result<Curvature> {
+        Ok(Curvature {
+            model: self.subject.name.clone(),
+            parameters: gradient.len() as u64,
+            examples: problem.examples() as u64,
+            loss,
+            accuracy: self.subject.accuracy(self.args)?,
+            gradient_norm: vector::norm2(gradient),
+            gradient_equivalents: 1.0,
+            ..Curvature::default()
+        })
     }
 
     /// The noise scales, the first with the trace of the covariance that is known.

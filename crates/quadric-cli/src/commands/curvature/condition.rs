@@ -72,6 +72,7 @@ mod tests {
             layers: Vec::new(),
             density: None,
             products: 0,
+            gradients: 0.0,
             exact: false,
         }
     }

@@ -217,6 +217,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             probes: a.shape.shape_probes,
             dense: DENSE,
             products: a.shape.shape_products,
+            diagonal_products: a.shape.diagonal_products,
             memory: (a.memory as u64) << 20,
             seed: a.seed,
             ..ShapeOptions::new(damping)
