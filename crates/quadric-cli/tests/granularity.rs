@@ -1,6 +1,7 @@
 //! `quadric curvature --shapes --diagonal`: documents and files against the library and dense matrices.
 
-#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+// A failed unwrap is a failed test, which prints how often it interrupted.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 

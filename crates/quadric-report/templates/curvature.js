@@ -188,7 +188,7 @@
     const traces = visible().filter(({ m }) => there(m).length > 0).map(({ m, i }) => {
       const list = there(m);
       const ink = paint(colour, i);
-      const side = ["top center", "bottom center", "middle right", "middle left"][i % 4];
+      const side = ["middle right", "middle left", "top center", "bottom center"][i % 4];
       return {
         type: "scatter", mode: "markers+text", name: literal(m.name), x: list.map((s) => s.numbers), y: list.map((s) => 100 * s.error.value),
         text: list.map((s) => literal(s.shape)), textposition: side, textfont: { color: ink, size: 12 }, cliponaxis: false,

@@ -293,10 +293,10 @@ pub(super) fn remarks(m: &Spectrum) -> Vec<String> {
 }
 
 /// The matrices that have shapes, or a diagonal, with their names.
-pub(super) fn with<'a>(
-    c: &'a Curvature,
+pub(super) fn with(
+    c: &Curvature,
     has: fn(&Spectrum) -> bool,
-) -> impl Iterator<Item = (&'static str, &'a Spectrum)> {
+) -> impl Iterator<Item = (&'static str, &Spectrum)> {
     let all = c.matrices().filter(move |(_, m)| has(m));
     all.map(|(i, m)| (MATRICES[i].1, m))
 }

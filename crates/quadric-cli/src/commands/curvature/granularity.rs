@@ -319,17 +319,14 @@ fn described(report: &ShapeReport, a: &CurvatureArgs) -> report::Shape {
     match &report.found {
         Err(Absence::Undefined(why)) => absent(why.clone(), None),
         Err(Absence::Memory(bytes)) => {
-            let mebibytes = bytes.div_ceil(1 << 20);
-            let why = format!(
-                "it takes {bytes} bytes, and --memory allows {} MiB, not {mebibytes}",
-                a.memory
-            );
+            let (needed, allowed) = (bytes.div_ceil(1 << 20), a.memory);
+            let why = format!("more memory ({needed} MiB) than --memory allows ({allowed} MiB)");
             absent(why, Some(*bytes))
         }
         Err(Absence::Products(products)) => {
             let allowed = a.shape.shape_products;
             let why = format!(
-                "it takes {products} products or gradients, and --shape-products allows {allowed}"
+                "more products or gradients ({products}) than --shape-products allows ({allowed})"
             );
             absent(why, None)
         }
