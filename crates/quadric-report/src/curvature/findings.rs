@@ -29,7 +29,7 @@ pub fn findings(c: &Curvature) -> Vec<String> {
         all.extend(layers(name, matrix));
         all.extend(trace(name, matrix));
         all.extend(condition(name, matrix));
-        all.extend(nearest(name, matrix));
+        all.extend(nearest(name, matrix, c.parameters));
     } else {
         all.push("No matrix was analysed.".to_owned());
     }

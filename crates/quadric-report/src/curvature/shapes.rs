@@ -189,8 +189,10 @@ pub(super) fn condition(name: &str, m: &Spectrum) -> Option<String> {
 }
 
 /// The shape that is nearest to the whole matrix and smaller than it.
-pub(super) fn nearest(name: &str, m: &Spectrum) -> Option<String> {
-    let smaller = m.shapes.iter().filter(|s| s.shape != "full");
+pub(super) fn nearest(name: &str, m: &Spectrum, parameters: u64) -> Option<String> {
+    let whole = parameters.saturating_mul(parameters);
+    let smaller = m.shapes.iter();
+    let smaller = smaller.filter(|s| s.numbers.is_some_and(|n| n < whole));
     let known = smaller.filter_map(|s| Some((s, s.error?)));
     let all: Vec<(&Shape, Estimate)> = known.collect();
     let (best, error) = all.iter().min_by(|a, b| a.1.value.total_cmp(&b.1.value))?;
