@@ -269,12 +269,19 @@ fn estimated_errors_hold_the_truth() {
             };
             let all = found(&problem, &w, of, &which, &options);
             assert!(!all.exact && all.solution == Ok(1e-10));
+            // Approximations of low rank depend on the seed; the others are what they were.
+            let same_seed = ShapeOptions {
+                dense: 2000,
+                ..options
+            };
+            let low = found(&problem, &w, of, &[Shape::LowRank], &same_seed);
             for (count, shape) in held.iter_mut().zip(which) {
-                let (truth, own) = (numbers(&exact, shape), numbers(&all, shape));
-                // Approximations of low rank depend on the seed; the others are what they were.
-                if shape == Shape::LowRank {
-                    continue;
-                }
+                let truths = if shape == Shape::LowRank {
+                    &low
+                } else {
+                    &exact
+                };
+                let (truth, own) = (numbers(truths, shape), numbers(&all, shape));
                 agree(shape.name(), own.trace, truth.trace, 1e-10);
                 agree(
                     "cosine",
@@ -288,7 +295,7 @@ fn estimated_errors_hold_the_truth() {
             }
         }
         println!("{of:?}: of {seeds} intervals (seeds 0..{seeds}) {held:?} hold the truth");
-        let least = held[..5].iter().min().expect("five");
+        let least = held.iter().min().expect("six");
         assert!(*least * 100 >= 88 * seeds as usize, "{held:?}");
     }
 }
