@@ -5,6 +5,7 @@
 //! second derivatives H by its outputs, of which there are far fewer.
 
 use super::Supervised;
+use super::squares::add_rows;
 use super::taps::{KEYS, One};
 use super::traced::{Job, Summand};
 use quadric_autodiff::{Data, Program, Tensor, Tracer};
@@ -49,13 +50,9 @@ impl<T: Scalar> Supervised<T> {
                 let done = executable.run(&point, &mut [&mut room]);
                 self.give_back(job, n, executable);
                 done?;
-                for (sums, of_draw) in sums.iter_mut().zip(room.chunks_exact(n * segments)) {
-                    for each in of_draw.chunks_exact(segments) {
-                        sums.iter_mut()
-                            .zip(each)
-                            .for_each(|(s, v)| *s += v.to_f64());
-                    }
-                }
+                let of_draws = room.chunks_exact(n * segments);
+                let pairs = sums.iter_mut().zip(of_draws);
+                pairs.for_each(|(sums, of_draw)| add_rows(sums, of_draw));
                 Ok(())
             })?;
             forms.append(&mut sums);

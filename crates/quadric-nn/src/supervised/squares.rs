@@ -37,14 +37,19 @@ impl<T: Scalar> Supervised<T> {
                     Backward::Fisher => &given,
                 };
                 prepared.apply(given, &mut [&mut room])?;
-                for each in room.chunks_exact(sums.len()) {
-                    let pairs = sums.iter_mut().zip(each);
-                    pairs.for_each(|(s, v)| *s += v.to_f64());
-                }
+                add_rows(&mut sums, &room);
             }
             self.give_back(job, n, executable);
             Ok(())
         })?;
         Ok(sums)
+    }
+}
+
+/// Adds numbers for segments of one example after the other to sums for segments.
+pub(super) fn add_rows<T: Scalar>(sums: &mut [f64], examples: &[T]) {
+    for each in examples.chunks_exact(sums.len()) {
+        let pairs = sums.iter_mut().zip(each);
+        pairs.for_each(|(s, v)| *s += v.to_f64());
     }
 }

@@ -1,15 +1,18 @@
 //! Our side of `cargo xtask bench curvature`.
 //!
 //! `curvature make mlp|resnet FOLDER [--tiny]` writes a trained network and a batch of examples to a folder, where the peers find
-//! them; `curvature measure FOLDER SEED` times the analysis of its Hessian and prints one line of JSON per quantity.
+//! them; `curvature measure FOLDER SEED` times the analysis of its Hessian and prints one line of JSON per quantity;
+//! `curvature grow WIDTH EXAMPLES VECTORS` times a product of a network of any size, for `cargo xtask bench scale`.
 
 #![allow(clippy::print_stdout)]
 
 mod case;
+mod grow;
 mod measure;
 
 use quadric::prelude::*;
 use std::path::Path;
+use std::str::FromStr;
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,16 +21,23 @@ fn main() -> Result<()> {
         ["make", name, folder] => case::make(name, Path::new(folder), false),
         ["make", name, folder, "--tiny"] => case::make(name, Path::new(folder), true),
         ["measure", folder, seed] => {
-            let wrong = |_| Error::argument("SEED", seed, "a number");
-            measure::measure(
-                &case::load(Path::new(folder))?,
-                seed.parse().map_err(wrong)?,
-            )
+            let case = case::load(Path::new(folder))?;
+            measure::measure(&case, number("SEED", seed)?)
         }
+        ["grow", width, examples, vectors] => grow::grow(
+            number("WIDTH", width)?,
+            number("EXAMPLES", examples)?,
+            number("VECTORS", vectors)?,
+        ),
         _ => Err(Error::argument(
             "arguments",
             words.join(" "),
-            "make mlp|resnet FOLDER [--tiny], or measure FOLDER SEED",
+            "make mlp|resnet FOLDER [--tiny], measure FOLDER SEED, or grow WIDTH EXAMPLES VECTORS",
         )),
     }
+}
+
+fn number<N: FromStr>(name: &str, word: &str) -> Result<N> {
+    word.parse()
+        .map_err(|_| Error::argument(name, word, "a number"))
 }
