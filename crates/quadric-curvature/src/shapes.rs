@@ -180,7 +180,7 @@ pub fn shapes<T: Scalar>(
     let mut gradient = vec![T::of(0.0); x.len()];
     model.value_grad(x, &mut gradient)?;
     let gradient: Vec<f64> = gradient.iter().map(|g| g.to_f64()).collect();
-    let whole = Whole::new(&doubled, &gradient, options)?;
+    let whole = Whole::new((&doubled, T::EPSILON), &gradient, options)?;
     let maker = Maker::new((model, x, matrix), (&whole, product), options, watch)?;
     let mut reports = Vec::with_capacity(which.len());
     let mut walks = 0.0;

@@ -18,11 +18,16 @@ const BLOCK: usize = 16;
 /// Numbers of a matrix that is written down: itself, twice while it is made, its eigenvectors, and a shape of it.
 const COPIES: u64 = 5;
 
+/// Roundoffs of the products that make relative errors uncertain.
+const ROUNDING: f64 = 32.0;
+
 /// The matrix that shapes are compared with.
 pub(super) struct Whole<'a> {
     op: &'a dyn LinearOperator<f64>,
     known: Known,
     level: f64,
+    /// Relative errors that rounding makes.
+    rounding: f64,
     damping: f64,
     gradient: &'a [f64],
     /// `(A + δ I)⁻¹ g`, to which residual; or why it is not known.
@@ -39,8 +44,9 @@ enum Known {
 }
 
 impl<'a> Whole<'a> {
+    /// The matrix with these products, which are rounded to `epsilon`.
     pub(super) fn new(
-        op: &'a dyn LinearOperator<f64>,
+        (op, epsilon): (&'a dyn LinearOperator<f64>, f64),
         gradient: &'a [f64],
         options: &ShapeOptions,
     ) -> Result<Self> {
@@ -58,6 +64,7 @@ impl<'a> Whole<'a> {
             op,
             known,
             level: options.level,
+            rounding: ROUNDING * epsilon,
             damping: options.damping,
             gradient,
             solved: Err(String::new()),
@@ -145,7 +152,12 @@ impl<'a> Whole<'a> {
         let squares =
             |m: &Mat<f64>| -> Vec<f64> { m.col_iter().map(|c| c.squared_norm_l2()).collect() };
         let (whole, apart) = (squares(images), squares(&(images - own)));
-        ratio_of_roots(&apart, &whole, self.level)
+        let error = ratio_of_roots(&apart, &whole, self.level)?;
+        Ok(error.map(|e| Estimate {
+            low: (e.low - self.rounding).max(0.0),
+            high: e.high + self.rounding,
+            ..e
+        }))
     }
 
     /// The cosine of the angle between the damped natural gradients.
