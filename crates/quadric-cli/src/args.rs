@@ -3,6 +3,7 @@
 mod curvature;
 mod networks;
 mod reproduce;
+mod shapes;
 
 use clap::{Args, Parser, Subcommand};
 pub(crate) use curvature::{CurvatureArgs, CurvatureMatrix};
@@ -13,6 +14,7 @@ pub(crate) use networks::{
 pub(crate) use reproduce::{PyhessianArgs, ReproduceArgs, Start, System};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub(crate) use shapes::ShapeName;
 use std::path::PathBuf;
 use std::str::FromStr;
 

@@ -10,8 +10,10 @@ use quadric_core::{Matrix, Model};
 use quadric_linalg::algebra::LowRank;
 use quadric_linalg::dense::symmetric_eigen;
 use quadric_linalg::{BoxOp, Cost, Error, LinearOperator, Properties, Result, Scalar, check_apply};
-use std::ops::Range;
 use std::sync::Arc;
+
+/// Vectors of a product.
+const BLOCK: usize = 32;
 
 /// A symmetric matrix (d, d) with dense blocks that share no coordinate, each by its eigenvectors and eigenvalues, and a multiple of
 /// the identity for coordinates of no block.
@@ -61,9 +63,23 @@ impl DenseBlocks {
             end = block.range.end;
         }
         let own = layers.iter().map(|layer| {
-            let block = diagonal_block(op, &layer.range);
+            let at: Vec<usize> = layer.range.clone().collect();
+            let block = diagonal_block(op, &at);
             let block = block.map_err(|e| e.context(format!("`{}`", layer.name)))?;
-            Ok((layer.range.clone().collect(), block))
+            Ok((at.into(), block))
+        });
+        Self::new(own.collect::<Result<_>>()?, d)
+    }
+
+    /// The diagonal blocks that belong to lists of coordinates, none of which is in two of them.
+    pub(crate) fn of_coordinates<T: Scalar>(
+        op: &dyn LinearOperator<T>,
+        lists: Vec<Vec<usize>>,
+    ) -> Result<Self> {
+        let d = symmetric_order(op)?;
+        let own = lists.into_iter().map(|at| {
+            let block = diagonal_block(op, &at)?;
+            Ok((at.into(), block))
         });
         Self::new(own.collect::<Result<_>>()?, d)
     }
@@ -115,9 +131,22 @@ impl DenseBlocks {
     }
 }
 
-/// The rows and columns of a range.
-fn diagonal_block<T: Scalar>(op: &dyn LinearOperator<T>, range: &Range<usize>) -> Result<Mat<f64>> {
-    let block = written(&crate::DiagonalBlock::new(op, range.clone()))?;
+/// The rows and columns of some coordinates.
+fn diagonal_block<T: Scalar>(op: &dyn LinearOperator<T>, at: &[usize]) -> Result<Mat<f64>> {
+    let d = op.shape().0;
+    let mut block = zeros::<T>(at.len(), at.len())?;
+    for (first, some) in (0..).step_by(BLOCK).zip(at.chunks(BLOCK)) {
+        let (mut units, mut images) = (zeros::<T>(d, some.len())?, zeros::<T>(d, some.len())?);
+        for (j, &coordinate) in some.iter().enumerate() {
+            units[(coordinate, j)] = T::of(1.0);
+        }
+        op.apply(units.as_ref(), images.as_mut())?;
+        for j in 0..some.len() {
+            for (i, &from) in at.iter().enumerate() {
+                block[(i, first + j)] = images[(from, j)];
+            }
+        }
+    }
     doubled("the matrix", block.as_ref())
 }
 

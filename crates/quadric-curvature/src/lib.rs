@@ -4,12 +4,14 @@
 mod blocks;
 mod decomposed;
 mod dense_blocks;
+mod diagonals;
 mod evidence;
 mod factored;
 mod factors;
 mod gather;
 mod generalisation;
 mod gram;
+mod in_double;
 mod influence;
 mod inverse;
 mod landscape;
@@ -19,6 +21,7 @@ mod noise;
 mod place;
 mod refine;
 mod repeats;
+mod shapes;
 mod spectrum;
 mod traces;
 mod watched;
@@ -27,6 +30,7 @@ mod written;
 pub use blocks::{Block, DiagonalBlock, blocks};
 pub use decomposed::Decomposed;
 pub use dense_blocks::DenseBlocks;
+pub use diagonals::{ModelDiagonal, model_diagonal};
 pub use evidence::{Evidence, Likelihood};
 pub use factored::{Factored, FactoredEigen};
 pub use factors::{Factors, Layer, Sharing, Split};
@@ -40,6 +44,7 @@ pub use layer_sums::fisher_diagonal;
 pub use noise::{Noise, alignment, gradient_noise};
 pub use place::Place;
 pub use repeats::check_repeats;
+pub use shapes::{Absence, Shape, ShapeNumbers, ShapeOptions, ShapeReport, Shapes, shapes};
 pub use spectrum::{
     At, BlockSpectrum, Eigenvalue, Phase, Saved, Spectrum, SpectrumOptions, SpectrumWatch, Trace,
     spectrum,

@@ -1,6 +1,6 @@
 //! Where the matrix of a layer lies in a flat vector of parameters.
 
-use quadric_core::{Layout, Tap};
+use quadric_core::{Backward, Layout, Model, Tap, Targets};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 use std::ops::Range;
 
@@ -95,4 +95,20 @@ impl Place {
             (o, i) => weights + i * outputs + o,
         })
     }
+}
+
+/// Those of all layers of a model that multiply with weights, in the order of the evaluation; one gradient.
+pub(crate) fn places<T: Scalar>(model: &dyn Model<T>, x: &[T]) -> Result<Vec<Place>> {
+    let mut all: Vec<Place> = Vec::new();
+    model.taps(x, Backward::Gradient(Targets::Data), &mut |tap| match all
+        .iter()
+        .find(|p| p.weight == tap.weight)
+    {
+        Some(known) => known.check(model.layout(), &tap),
+        None => {
+            all.push(Place::new(model.layout(), &tap)?);
+            Ok(())
+        }
+    })?;
+    Ok(all)
 }

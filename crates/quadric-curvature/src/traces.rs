@@ -48,7 +48,7 @@ impl Default for ModelTraceOptions {
 
 /// Columns of the square root of a Fisher matrix that are carried back for each example, at most: with more, all of the Hessian
 /// is estimated.
-const MOST_COLUMNS: usize = 200;
+pub(crate) const MOST_COLUMNS: usize = 200;
 /// Draws before the first look at how they scatter, and steps in which they grow.
 const DRAWS: usize = 16;
 /// Gradients that a draw and a column cost at most, about.

@@ -20,8 +20,9 @@ mod table;
 
 pub use comparison::{Case, Comparison, Contender, Trial, render_comparison};
 pub use curvature::{
-    Checkpoint, Curvature, Density, Eigenvalue, Estimate, Evolution, Landscape, Layer, Line, Plane,
-    Spectrum, Trace, curvature_text, evolution_text, findings, render_curvature, render_evolution,
+    Checkpoint, Condition, Curvature, Density, Diagonal, Eigenvalue, Estimate, Evolution,
+    Knowledge, Landscape, Layer, Line, Plane, Quantiles, Shape, Solution, Spectrum, Trace,
+    curvature_text, evolution_text, findings, render_curvature, render_evolution,
 };
 pub use file::{write, write_comparison, write_curvature, write_evolution};
 pub use page::render;

@@ -142,6 +142,80 @@
     };
   }
 
+  // ---- diagonals -----------------------------------------------------------------------------------------------------
+
+  const rowOf = new Map(data.quantiles.map(({ name }, r) => [name, r]));
+
+  function diagonals(colour) {
+    const rows = data.quantiles.length;
+    const values = matrices.flatMap((m) => (m.diagonal?.layers ?? []).flatMap((l) => [l.min, l.max]));
+    const { map, axis } = spectrum.scale(choice.eigenvalues, values);
+    const list = visible().filter(({ m }) => m.diagonal);
+    const traces = list.flatMap(({ m, i }, k) => {
+      const offset = list.length > 1 ? 0.5 * (k / (list.length - 1) - 0.5) : 0;
+      const all = m.diagonal.layers;
+      const y = all.map((l) => rows - 1 - rowOf.get(l.name) - offset);
+      const ink = paint(colour, i);
+      const bar = (low, high, thickness, width) => ({
+        type: "scatter", mode: "markers", x: all.map((l) => map(l.median)), y, hoverinfo: "skip", marker: { color: ink, size: 1 },
+        error_x: {
+          type: "data", symmetric: false, array: all.map((l) => map(l[high]) - map(l.median)), arrayminus: all.map((l) => map(l.median) - map(l[low])),
+          color: ink, thickness, width,
+        },
+      });
+      return [bar("min", "max", 1, 4), bar("q05", "q95", 4, 0), {
+        type: "scatter", mode: "markers", name: literal(m.name), x: all.map((l) => map(l.median)), y,
+        marker: { color: colour("bg"), size: 8, line: { color: ink, width: 2 } },
+        text: all.map((l) => `${literal(data.quantiles[rowOf.get(l.name)].label)}, ${l.parameters} parameters<br>median ${digits(l.median)}<br>5 % to 95 %: ${digits(l.q05)} to ${digits(l.q95)}` +
+          `<br>all: ${digits(l.min)} to ${digits(l.max)}` + (m.diagonal.exact ? "" : `<br>error of an entry ±${digits(l.error)}`)),
+        hovertemplate: "<b>%{fullData.name}</b><br>%{text}<extra></extra>",
+      }];
+    });
+    const base = page.axis(colour);
+    return {
+      traces,
+      layout: {
+        xaxis: { ...base, ...axis, title: page.title(colour, "Entry of the diagonal") },
+        yaxis: { ...base, tickvals: data.quantiles.map((_, r) => rows - 1 - r), ticktext: data.quantiles.map(({ label }) => literal(label)), range: [-0.7, rows - 0.3] },
+      },
+    };
+  }
+
+  // ---- shapes ----------------------------------------------------------------------------------------------------------
+
+  function shapes(colour) {
+    const there = (m) => (m.shapes ?? []).filter((s) => s.error);
+    const traces = visible().filter(({ m }) => there(m).length > 0).map(({ m, i }) => {
+      const list = there(m);
+      const ink = paint(colour, i);
+      const side = ["middle right", "middle left", "top center", "bottom center"][i % 4];
+      return {
+        type: "scatter", mode: "markers+text", name: literal(m.name), x: list.map((s) => s.numbers), y: list.map((s) => 100 * s.error.value),
+        text: list.map((s) => literal(s.shape)), textposition: side, textfont: { color: ink, size: 12 }, cliponaxis: false,
+        marker: { color: ink, size: 10 },
+        error_y: {
+          type: "data", symmetric: false, array: list.map((s) => 100 * (s.error.high - s.error.value)), arrayminus: list.map((s) => 100 * (s.error.value - s.error.low)),
+          color: ink, thickness: 1.6, width: 4,
+        },
+        customdata: list.map((s) => `${s.numbers} numbers, ${digits(s.gradients)} gradients<br>error ${digits(100 * s.error.value)} %` +
+          (s.error.level < 1 ? `, ${digits(100 * s.error.low)} to ${digits(100 * s.error.high)} %` : "") + (s.cosine === undefined ? "" : `<br>cosine ${digits(s.cosine)}`)),
+        hovertemplate: "<b>%{fullData.name}, %{text}</b><br>%{customdata}<extra></extra>",
+      };
+    });
+    const all = matrices.flatMap(there);
+    const [low, high] = all.length ? [least(all.map((s) => s.numbers)), most(all.map((s) => s.numbers))].map((n) => Math.log10(n)) : [0, 1];
+    const margin = 0.08 * (high - low || 1);
+    const tallest = all.length ? most(all.map((s) => 100 * s.error.high)) : 100;
+    const base = page.axis(colour);
+    return {
+      traces,
+      layout: {
+        xaxis: { ...base, type: "log", range: [low - margin, high + margin], dtick: high - low > 1.6 ? 1 : "D2", title: page.title(colour, "Numbers that the shape consists of") },
+        yaxis: { ...base, range: [-0.12 * tallest, 1.12 * tallest], zeroline: true, zerolinecolor: colour("reference"), title: page.title(colour, "Error in the Frobenius norm, %") },
+      },
+    };
+  }
+
   // ---- the loss along directions -----------------------------------------------------------------------------------
 
   function lines(colour) {
@@ -195,10 +269,13 @@
 
   // ---- start -------------------------------------------------------------------------------------------------------
 
-  const PLOTS = { density, eigenvalues, layers, lines, plane };
+  const PLOTS = { density, eigenvalues, layers, diagonals, shapes, lines, plane };
   const plots = [...document.querySelectorAll(".plot")];
+  const height = (rows) => Math.min(Math.max(240, 90 + 24 * rows), 2400) + "px";
   const tall = document.getElementById("layers");
-  if (tall) tall.style.height = Math.min(Math.max(240, 90 + 24 * data.layers.length), 2400) + "px";
+  if (tall) tall.style.height = height(data.layers.length);
+  const quantile = document.getElementById("diagonals");
+  if (quantile) quantile.style.height = height(data.quantiles.length);
 
   function draw() {
     const colour = page.theme();

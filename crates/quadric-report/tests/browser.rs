@@ -378,6 +378,62 @@ fn a_curvature_page_is_drawn() {
 }
 
 #[test]
+fn diagonals_and_shapes_are_drawn() {
+    let Some(browser) = browser() else { return };
+    let report = curvature::granular();
+    let look = "
+        const by = Object.fromEntries(plots.map((plot) => [plot.id, plot]));
+        const named = (plot) => plot.data.filter((t) => t.name);
+        const out = {
+          ids: plots.map((plot) => plot.id),
+          inside: plots.every((plot) => plot.querySelector('.main-svg').getBoundingClientRect().right <= innerWidth),
+          layers: by.diagonals._fullLayout.yaxis.ticktext.length,
+          medians: named(by.diagonals).map((t) => t.x[0]),
+          labels: [...by.shapes.querySelectorAll('.textpoint text')].map((t) => t.textContent),
+          errors: by.shapes.querySelectorAll('path.yerror').length,
+          heights: by.shapes.data.map((t) => t.y[0]),
+          numbers: by.shapes.data.map((t) => t.x[0]),
+        };
+        entries[0].click();
+        out.alone = [by.diagonals, by.shapes].map((plot) => named(plot).length);
+        entries[0].click();
+        document.querySelector('input[name=eigenvalues][value=log]').click();
+        out.moved = named(by.diagonals).map((t) => t.x[0]);
+        return out;";
+    let html = render_curvature(&report).unwrap();
+    let value = open(browser, &html, &driver(look)).quiet().value();
+    let ids = serde_json::json!([
+        "density",
+        "eigenvalues",
+        "lines",
+        "plane",
+        "layers",
+        "diagonals",
+        "shapes"
+    ]);
+    assert_eq!((&value["ids"], &value["inside"]), (&ids, &true.into()));
+    assert_eq!(value["layers"], 22);
+    for (i, m) in [&report.hessian, &report.ggn].into_iter().enumerate() {
+        let m = m.as_ref().unwrap();
+        let median = m.diagonal.as_ref().unwrap().layers[0].median;
+        let found = value["medians"][i].as_f64().unwrap();
+        assert!((found - median).abs() < 1e-12 * median);
+        assert_ne!(value["moved"][i], value["medians"][i]);
+        let layers = &m.shapes[1];
+        let error = 100.0 * layers.error.unwrap().value;
+        assert!((value["heights"][i].as_f64().unwrap() - error).abs() < 1e-9);
+        assert_eq!(value["numbers"][i].as_u64(), layers.numbers);
+    }
+    let labels = ["layers", "kronecker", "diagonal", "low-rank"];
+    assert_eq!(
+        value["labels"],
+        serde_json::json!([labels, labels].concat())
+    );
+    assert_eq!(value["errors"], 8);
+    assert_eq!(value["alone"], serde_json::json!([1, 1]));
+}
+
+#[test]
 fn hostile_names_of_layers_stay_text() {
     let Some(browser) = browser() else { return };
     let look = "
@@ -397,7 +453,8 @@ fn hostile_names_of_layers_stay_text() {
         value["ticks"], 3,
         "the names that look like markup are shown as they are"
     );
-    assert_eq!(value["rows"], 3);
+    // Those of the matrices and the layers, and two of diagonals and shapes each.
+    assert_eq!(value["rows"], 8);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Arguments of `quadric curvature`.
 
+use super::shapes::ShapeArgs;
 use super::{ExampleArgs, NamedArgs, Precision};
 use clap::Args;
 use std::path::PathBuf;
@@ -103,13 +104,16 @@ pub(crate) struct CurvatureArgs {
         help_heading = "Analysis"
     )]
     pub(crate) radius: f64,
-    /// Damping δ of the effective dimension, the trace of A (A + δ I)⁻¹. Default: a hundredth of the largest eigenvalue.
+    /// Damping δ of the effective dimension, the trace of A (A + δ I)⁻¹, of the condition of A + δ I, and of shapes. Default: a
+    /// hundredth of the largest eigenvalue.
     #[arg(long, value_name = "DELTA", help_heading = "Analysis")]
     pub(crate) damping: Option<f64>,
+    #[command(flatten, next_help_heading = "Granularity")]
+    pub(crate) shape: ShapeArgs,
     /// Precision. Default: f32 for networks, f64 for linear models.
     #[arg(long, value_enum, help_heading = "Resources")]
     pub(crate) dtype: Option<Precision>,
-    /// Megabytes (2²⁰ bytes) that programs of the network may take; batches shrink until they fit.
+    /// Megabytes (2²⁰ bytes) that programs of the network may take; batches shrink until they fit. A shape may take as much.
     #[arg(
         long,
         value_name = "MIB",

@@ -7,6 +7,7 @@ mod generalisation;
 mod golden;
 mod influence;
 mod laplace;
+mod shapes;
 mod traces;
 
 use faer::Mat;

@@ -52,6 +52,7 @@ impl Spectrum {
         finite(&field("layers"), layers)?;
         finite(&field("effective_dimension"), self.effective_dimension)?;
         finite(&field("condition"), self.condition)?;
+        self.check_shapes(name)?;
         self.density
             .iter()
             .try_for_each(|d| d.check(&field("density")))

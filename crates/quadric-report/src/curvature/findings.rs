@@ -1,5 +1,6 @@
 //! An analysis in plain sentences, computed from its numbers.
 
+use super::shapes::{condition, nearest};
 use super::{Curvature, Density, Eigenvalue, Estimate, Layer, MATRICES, Spectrum};
 use crate::format::{clean, list, measured, number, number_raised};
 
@@ -27,6 +28,8 @@ pub fn findings(c: &Curvature) -> Vec<String> {
         all.extend(matrix.density.as_ref().and_then(|d| band(name, d)));
         all.extend(layers(name, matrix));
         all.extend(trace(name, matrix));
+        all.extend(condition(name, matrix));
+        all.extend(nearest(name, matrix, c.parameters));
     } else {
         all.push("No matrix was analysed.".to_owned());
     }

@@ -5,11 +5,14 @@ mod check;
 mod evolution;
 mod findings;
 mod page;
+mod shape_tables;
+mod shapes;
 mod text;
 
 pub use evolution::{Checkpoint, Evolution, evolution_text, render_evolution};
 pub use findings::findings;
 pub use page::render_curvature;
+pub use shapes::{Condition, Diagonal, Knowledge, Quantiles, Shape, Solution};
 pub use text::curvature_text;
 
 use serde::{Deserialize, Serialize};
@@ -88,9 +91,24 @@ pub struct Spectrum {
     /// Trace of `A (A + δ)⁻¹`: how many directions have more curvature than the damping δ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective_dimension: Option<f64>,
-    /// The largest over the smallest eigenvalue in magnitude.
+    /// The largest over the smallest eigenvalue in magnitude, where all are known and none is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<f64>,
+    /// The damping δ of the effective dimension, the damped condition and the shapes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damping: Option<f64>,
+    /// The condition of `A + δ I`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damped_condition: Option<Condition>,
+    /// The diagonal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagonal: Option<Diagonal>,
+    /// The matrix at several granularities.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shapes: Vec<Shape>,
+    /// What the cosines of the shapes compare with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solution: Option<Solution>,
 }
 
 /// An eigenvalue: there is one within `residual` of `value`.

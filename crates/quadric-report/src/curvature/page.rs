@@ -1,6 +1,7 @@
 //! The page of one analysis.
 
 use super::findings::{accuracy, by_trace, findings, percent, spelled, with_error};
+use super::shape_tables::{Label, Table, diagonals, labels, shapes};
 use super::{Curvature, Eigenvalue, Layer, MATRICES, Spectrum};
 use crate::format::{clean, escape, number_raised, precise, seconds};
 use crate::frame::{Frame, NAME, fill};
@@ -21,6 +22,8 @@ struct Page {
     matrices: Vec<Matrix>,
     eigenvalues: Vec<(String, Vec<Cell>)>,
     layers: Vec<LayerRow>,
+    diagonals: Vec<Table>,
+    shapes: Vec<Table>,
     facts: Vec<(&'static str, String)>,
     has_density: bool,
     /// Whether the density has a row of its own, so that no gap is left.
@@ -38,7 +41,9 @@ pub(super) struct Matrix {
     pub(super) step: String,
     pub(super) trace: String,
     pub(super) interval: String,
+    pub(super) damping: String,
     pub(super) effective_dimension: String,
+    pub(super) damped_condition: String,
     pub(super) condition: String,
 }
 
@@ -63,6 +68,7 @@ struct Data<'a> {
     report: &'a Curvature,
     matrices: Vec<Name>,
     layers: Vec<Blocks<'a>>,
+    quantiles: Vec<Label<'a>>,
     lines: Vec<String>,
     plane: Option<[String; 2]>,
 }
@@ -134,6 +140,7 @@ pub fn render_curvature(c: &Curvature) -> Result<String> {
         report: c,
         matrices: matrix_names(&kinds),
         layers: blocks(c),
+        quantiles: labels(c),
         lines: landscape.map_or_else(Vec::new, |l| {
             l.lines.iter().map(|l| clean(&l.direction, NAME)).collect()
         }),
@@ -158,6 +165,8 @@ pub fn render_curvature(c: &Curvature) -> Result<String> {
         eigenvalues,
         wide: halves.iter().filter(|h| **h).count() % 2 == 0,
         layers: layers(c),
+        diagonals: diagonals(c),
+        shapes: shapes(c),
         facts: facts(c),
         has_density: c.matrices().any(|(_, m)| m.density.is_some()),
         has_lines,
@@ -217,7 +226,11 @@ pub(super) fn matrices(c: &Curvature) -> Vec<Matrix> {
                 ),
             },
         ),
+        damping: optional(m.damping),
         effective_dimension: optional(m.effective_dimension),
+        damped_condition: m
+            .damped_condition
+            .map_or_else(|| "–".to_owned(), |d| d.spelled(number_raised)),
         condition: optional(m.condition),
     };
     c.matrices().enumerate().map(matrix).collect()

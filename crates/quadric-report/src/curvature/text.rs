@@ -1,6 +1,7 @@
 //! An analysis as text for a terminal.
 
 use super::findings::{accuracy, findings};
+use super::shapes::{error, fraction, remarks, with};
 use super::{Curvature, Eigenvalue, MATRICES, Spectrum};
 use crate::format::{clean, measured, number, precise, seconds};
 use crate::grid::{Grid, paint};
@@ -10,7 +11,7 @@ use crate::table::WIDTH;
 const ROWS: usize = 30;
 
 /// An analysis as text of at most `width` columns (100 if `None`): the findings, then tables of all matrices, their
-/// eigenvalues and their layers. Eigenvalues that have not converged carry a `~`. Names lose control characters.
+/// eigenvalues, layers, diagonals and shapes. Eigenvalues that have not converged carry a `~`. Names lose control characters.
 ///
 /// # Errors
 /// As [`Curvature::check`].
@@ -34,7 +35,18 @@ pub fn curvature_text(
         out.push_str(&matrices(c, width, colour));
     }
     let eigenvalues = eigenvalues(c, width, colour);
-    for table in [eigenvalues, layers(c, width, colour)] {
+    let mut tables = vec![
+        damped(c, width, colour),
+        eigenvalues,
+        layers(c, width, colour),
+    ];
+    for (name, m) in with(c, |m| m.diagonal.is_some()) {
+        tables.push(diagonal(name, m, width, colour));
+    }
+    for (name, m) in with(c, |m| !m.shapes.is_empty()) {
+        tables.push(shapes(name, m, width, colour));
+    }
+    for table in tables {
         if !table.is_empty() {
             out.push('\n');
             out.push_str(&table);
@@ -109,38 +121,59 @@ pub(super) fn value(e: Option<&Eigenvalue>) -> String {
 }
 
 fn matrices(c: &Curvature, width: usize, colour: bool) -> String {
-    let mut heads = vec![
+    let mut grid = Grid::new(&[
         ("matrix", true),
         ("largest", false),
         ("smallest", false),
         ("trace", false),
         ("interval", false),
-        ("eff. dim.", false),
-    ];
-    let conditions = c.matrices().any(|(_, m)| m.condition.is_some());
-    if conditions {
-        heads.push(("condition", false));
-    }
-    let mut grid = Grid::new(&heads);
+    ]);
     for (i, m) in c.matrices() {
         let trace = m.trace.map(|t| t.value);
         let ends = m
             .trace
             .map_or_else(|| "-".to_owned(), |t| interval(t.low, t.high));
-        let mut row = vec![
+        let row = vec![
             MATRICES[i].1.to_owned(),
             value(m.top.first()),
             value(m.bottom.first()),
             optional(trace),
             ends,
-            optional(m.effective_dimension),
         ];
-        if conditions {
-            row.push(optional(m.condition));
-        }
         grid.row("", row);
     }
     grid.text(width, colour)
+}
+
+/// Dampings and what depends on them.
+fn damped(c: &Curvature, width: usize, colour: bool) -> String {
+    let mut grid = Grid::new(&[
+        ("matrix A", true),
+        ("damping δ", false),
+        ("eff. dim.", false),
+        ("condition of A + δI", false),
+        ("condition of A", false),
+    ]);
+    let mut is_empty = true;
+    for (i, m) in c.matrices() {
+        let damped = m.damped_condition.map(|d| d.spelled(number));
+        if damped.is_none() && m.effective_dimension.is_none() && m.condition.is_none() {
+            continue;
+        }
+        is_empty = false;
+        let row = vec![
+            MATRICES[i].1.to_owned(),
+            optional(m.damping),
+            optional(m.effective_dimension),
+            damped.unwrap_or_else(|| "-".to_owned()),
+            optional(m.condition),
+        ];
+        grid.row("", row);
+    }
+    match is_empty {
+        true => String::new(),
+        false => grid.text(width, colour),
+    }
 }
 
 /// Top and bottom of all matrices side by side.
@@ -200,6 +233,87 @@ fn layers(c: &Curvature, width: usize, colour: bool) -> String {
     let mut text = grid.text(width, colour);
     if m.layers.len() > ROWS {
         text.push_str(&format!("... and {} more\n", m.layers.len() - ROWS));
+    }
+    text
+}
+
+/// The diagonal of a matrix, layer by layer.
+fn diagonal(name: &str, m: &Spectrum, width: usize, colour: bool) -> String {
+    let Some(d) = &m.diagonal else {
+        return String::new();
+    };
+    let head = format!("diagonal ({name})");
+    let mut grid = Grid::new(&[
+        (&head, true),
+        ("parameters", false),
+        ("smallest", false),
+        ("5 %", false),
+        ("median", false),
+        ("95 %", false),
+        ("largest", false),
+        ("error", false),
+    ]);
+    for l in d.layers.iter().take(ROWS) {
+        let error = match d.exact {
+            true => "exact".to_owned(),
+            false => format!("±{}", number(l.error)),
+        };
+        let mut row = vec![clean(&l.name, 32), l.parameters.to_string()];
+        row.extend([l.min, l.q05, l.median, l.q95, l.max].map(number));
+        row.push(error);
+        grid.row("", row);
+    }
+    let mut text = grid.text(width, colour);
+    if d.layers.len() > ROWS {
+        text.push_str(&format!("... and {} more\n", d.layers.len() - ROWS));
+    }
+    if !d.exact {
+        let note = "Entries are estimates; the error is the median of theirs in the layer.";
+        text.push_str(&wrap(note, width));
+    }
+    text
+}
+
+/// The shapes of a matrix.
+fn shapes(name: &str, m: &Spectrum, width: usize, colour: bool) -> String {
+    let mut grid = Grid::new(&[
+        ("shape", true),
+        ("numbers", false),
+        ("gradients", false),
+        ("trace", false),
+        ("largest", false),
+        ("log det", false),
+        ("error", false),
+        ("interval", false),
+        ("cosine", false),
+    ]);
+    for s in m.shapes.iter().filter(|s| s.absent.is_none()) {
+        let (error, interval) = s.error.as_ref().map_or_else(Default::default, error);
+        let dash = |text: String| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text
+            }
+        };
+        let row = vec![
+            clean(&s.shape, 20),
+            s.numbers.map_or_else(|| "-".to_owned(), |n| n.to_string()),
+            optional(s.gradients),
+            optional(s.trace),
+            optional(s.largest),
+            optional(s.log_det),
+            dash(error),
+            dash(interval),
+            s.cosine.map_or_else(|| "-".to_owned(), fraction),
+        ];
+        grid.row("", row);
+    }
+    let mut text = paint(&format!("Shapes of the {name} matrix"), "1", colour);
+    text.push('\n');
+    text.push_str(&grid.text(width, colour));
+    for remark in remarks(m) {
+        text.push_str(&wrap(&remark, width));
     }
     text
 }

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use quadric_report::{
-    Checkpoint, Curvature, Density, Eigenvalue, Estimate, Evolution, Landscape, Layer, Line, Plane,
-    Spectrum, Trace,
+    Checkpoint, Condition, Curvature, Density, Diagonal, Eigenvalue, Estimate, Evolution,
+    Knowledge, Landscape, Layer, Line, Plane, Quantiles, Shape, Solution, Spectrum, Trace,
 };
 
 /// A density with most of its mass near zero, a tail, and outliers at `top`; negative values down to `-least`.
@@ -135,6 +135,7 @@ fn spectrum(scale: f64, least: f64, open: usize) -> Spectrum {
         layers,
         effective_dimension: Some(118.0),
         condition: (least > 0.0).then_some(3.2e7),
+        ..Spectrum::default()
     }
 }
 
@@ -217,6 +218,86 @@ pub(crate) fn analysis() -> Curvature {
     }
 }
 
+/// The shapes of a matrix of some thousand parameters, one of which does not exist and one of which is too large.
+fn shapes(scale: f64) -> Vec<Shape> {
+    let known = |shape: &str, numbers: u64, error: f64, without: &[&str]| Shape {
+        shape: shape.to_owned(),
+        numbers: Some(numbers),
+        gradients: Some(numbers as f64 / 100.0),
+        trace: Some(40.0 * scale),
+        largest: Some(9.0 * scale),
+        log_det: Some(-1234.5),
+        error: Some(Estimate {
+            value: error,
+            low: 0.9 * error,
+            high: 1.1 * error,
+            level: 0.95,
+        }),
+        cosine: Some(1.0 - error),
+        without: without.iter().map(|n| (*n).to_owned()).collect(),
+        ..Shape::default()
+    };
+    let absent = |shape: &str, why: &str, bytes: Option<u64>| Shape {
+        shape: shape.to_owned(),
+        absent: Some(why.to_owned()),
+        bytes,
+        ..Shape::default()
+    };
+    let many = Some(2_969_682_027_040);
+    vec![
+        absent("full", "it takes 2969682027040 bytes", many),
+        known("layers", 6_000_000, 0.2, &[]),
+        known("kronecker", 60_000, 0.31, &["bn1.weight", "bn1.bias"]),
+        absent("ekfac", "only Fisher matrices have it", None),
+        known("diagonal", 272_474, 0.93, &[]),
+        known("low-rank", 4_359_600, 0.12, &[]),
+    ]
+}
+
+/// The same analysis with diagonals, shapes and conditions of the Hessian, whose diagonal is estimated, and of Gauss-Newton.
+pub(crate) fn granular() -> Curvature {
+    let mut c = analysis();
+    for (matrix, exact) in [(&mut c.hessian, false), (&mut c.ggn, true)] {
+        let m = matrix.as_mut().expect("it was analysed");
+        let quantiles = |l: &Layer| {
+            let mean = l.trace / l.parameters as f64;
+            Quantiles {
+                name: l.name.clone(),
+                parameters: l.parameters,
+                min: if exact { 0.0 } else { -0.3 * mean },
+                q05: 0.01 * mean,
+                median: 0.4 * mean,
+                q95: 3.0 * mean,
+                max: 20.0 * mean,
+                error: if exact { 0.0 } else { 0.2 * mean },
+            }
+        };
+        m.diagonal = Some(Diagonal {
+            exact,
+            level: if exact { 1.0 } else { 0.95 },
+            layers: m.layers.iter().map(quantiles).collect(),
+        });
+        m.shapes = shapes(if exact { 0.93 } else { 1.0 });
+        m.damping = Some(0.41);
+        m.damped_condition = Some(match exact {
+            true => Condition {
+                known: Knowledge::Bound,
+                value: Some(101.0),
+                ends: None,
+            },
+            false => Condition {
+                known: Knowledge::Indefinite,
+                ..Condition::default()
+            },
+        });
+        m.solution = Some(Solution {
+            residual: Some(1e-4),
+            unknown: None,
+        });
+    }
+    c
+}
+
 /// A training over which curvature first rises and then falls.
 pub(crate) fn training() -> Evolution {
     let one = |(i, epoch): (usize, &u32)| {
@@ -249,7 +330,7 @@ pub(crate) fn training() -> Evolution {
 
 /// Names that try to be markup, script, terminal commands and turned text.
 pub(crate) fn hostile() -> Curvature {
-    let mut c = analysis();
+    let mut c = granular();
     let names = [
         "</script><b>&\"'".to_owned(),
         "<img src=x onerror=\"console.error('ran')\">".to_owned(),
@@ -261,6 +342,12 @@ pub(crate) fn hostile() -> Curvature {
         for (layer, name) in matrix.layers.iter_mut().zip(&names) {
             layer.name.clone_from(name);
         }
+        let diagonal = matrix.diagonal.as_mut().expect("it has one");
+        for (layer, name) in diagonal.layers.iter_mut().zip(&names) {
+            layer.name.clone_from(name);
+        }
+        matrix.shapes[1].without = names.to_vec();
+        matrix.shapes[3].absent = Some(names[2].clone());
     }
     let landscape = c.landscape.as_mut().expect("it has one");
     for (line, name) in landscape.lines.iter_mut().zip(&names) {

@@ -1,8 +1,8 @@
 //! The analysis of one model: matrix after matrix, then what needs the eigenvectors.
 
-use super::document;
 use super::saved::{Checkpoint, Found};
 use super::subject::Subject;
+use super::{condition, document};
 use crate::args::{CurvatureArgs, CurvatureMatrix};
 use crate::bar::Bar;
 use faer::Mat;
@@ -33,6 +33,8 @@ pub(super) struct Analysis<'a, T: Scalar> {
     pub(super) bar: &'a Bar,
     /// Analyses of models before.
     pub(super) finished: &'a [Curvature],
+    /// Models in all.
+    pub(super) models: usize,
 }
 
 /// All that the numbers depend on.
@@ -63,6 +65,7 @@ pub(super) fn key(a: &CurvatureArgs) -> String {
             ),
             (&a.named.reading.dim, a.named.reading.external_data),
             (&a.named.sizes, &a.named.activation, a.torch),
+            (&a.shape, (!a.shape.shapes.is_empty()).then_some(a.memory)),
         )
     )
 }
@@ -84,16 +87,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         let (mut all, mut saved, mut vectors) = match begun {
             Some(begun) => begun,
             None => {
-                let all = Curvature {
-                    model: self.subject.name.clone(),
-                    parameters: x.len() as u64,
-                    examples: problem.examples() as u64,
-                    loss,
-                    accuracy: self.subject.accuracy(self.args)?,
-                    gradient_norm: vector::norm2(&gradient),
-                    gradient_equivalents: 1.0,
-                    ..Curvature::default()
-                };
+                let all = self.nothing_yet(problem, loss, &gradient)?;
                 (all, Saved::default(), Vec::new())
             }
         };
@@ -122,15 +116,33 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             if matrix == self.matrices[0] {
                 vectors = columns(&found.vectors);
             }
-            *slot(&mut all, matrix) = Some(document::spectrum(&found, self.args.damping)?);
+            let mut described = document::spectrum(&found, self.args.damping)?;
+            let psd = op.properties().psd;
+            described.damped_condition = condition::damped(&found, psd, described.damping);
+            *slot(&mut all, matrix) = Some(described);
             all.seconds = before + started.elapsed().as_secs_f64();
         }
+        self.granularities(problem, &mut all, &vectors, checkpoint)?;
         self.directions(problem, &gradient, &vectors, &mut all)?;
         if self.matrices.contains(&CurvatureMatrix::Covariance) {
             self.noise(problem, &gradient, &mut all)?;
         }
         all.seconds = before + started.elapsed().as_secs_f64();
         Ok(all)
+    }
+
+    /// What is known before any matrix.
+    fn nothing_yet(&self, problem: &dyn Model<T>, loss: f64, gradient: &[T]) -> Result<Curvature> {
+        Ok(Curvature {
+            model: self.subject.name.clone(),
+            parameters: gradient.len() as u64,
+            examples: problem.examples() as u64,
+            loss,
+            accuracy: self.subject.accuracy(self.args)?,
+            gradient_norm: vector::norm2(gradient),
+            gradient_equivalents: 1.0,
+            ..Curvature::default()
+        })
     }
 
     /// The noise scales, the first with the trace of the covariance that is known.
@@ -158,7 +170,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         Ok(())
     }
 
-    fn of(&self, matrix: CurvatureMatrix) -> Matrix {
+    pub(super) fn of(&self, matrix: CurvatureMatrix) -> Matrix {
         match matrix {
             CurvatureMatrix::Hessian => Matrix::Hessian,
             CurvatureMatrix::Ggn => Matrix::GaussNewton,
@@ -222,11 +234,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         });
         match (failed, found) {
             (Some(failed), _) => Err(failed),
-            (None, Err(e)) if e.kind() == ErrorKind::Stopped => Err(match self.args.checkpoint {
-                Some(_) => e.with_hint("the same command goes on from the checkpoint"),
-                None => e.with_hint("with --checkpoint FILE it would go on from there"),
-            }),
-            (None, found) => found,
+            (None, found) => found.map_err(|e| self.hinted(e)),
         }
     }
 
@@ -295,7 +303,7 @@ fn columns<T: Scalar>(vectors: &Mat<T>) -> Vec<T> {
 }
 
 /// The place of a matrix in a report.
-fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spectrum> {
+pub(super) fn slot(all: &mut Curvature, matrix: CurvatureMatrix) -> &mut Option<report::Spectrum> {
     match matrix {
         CurvatureMatrix::Hessian => &mut all.hessian,
         CurvatureMatrix::Ggn => &mut all.ggn,

@@ -48,12 +48,14 @@ pub(in crate::commands) fn spectrum<T: Scalar>(
         trace: trace.filter(|t| t.low.is_finite() && t.high.is_finite()),
         layers: found.layers.iter().map(layer).collect(),
         effective_dimension: density.and_then(of_density),
+        damping: Some(damping).filter(|d| d.is_finite() && *d > 0.0),
         density: found
             .density
             .as_ref()
             .map(|d| drawn(d, largest))
             .transpose()?,
         condition: found.density.as_ref().and_then(condition),
+        ..report::Spectrum::default()
     })
 }
 

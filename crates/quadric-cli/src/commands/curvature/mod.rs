@@ -1,7 +1,9 @@
 //! `quadric curvature`: what the Hessian of a network or a linear model, and matrices like it, look like.
 
 mod analysis;
+mod condition;
 pub(super) mod document;
+mod granularity;
 mod linear;
 mod saved;
 mod subject;
@@ -63,6 +65,8 @@ fn analyses<T: Scalar + Number>(
     interrupt: &AtomicBool,
 ) -> Result<Vec<(String, Curvature)>> {
     let subjects = subject::subjects::<T>(a)?;
+    let names: Vec<String> = subjects.iter().map(|s| s.name.clone()).collect();
+    granularity::check(a, matrices, &names)?;
     let checkpoint = a.checkpoint.clone().map(|path| {
         let key = analysis::key(a);
         Checkpoint::new(path, a.checkpoint_every, key)
@@ -93,6 +97,7 @@ fn analyses<T: Scalar + Number>(
             interrupt,
             bar: &bar,
             finished: &finished,
+            models: subjects.len(),
         };
         let done = analysis.run(begun.take(), checkpoint.as_mut())?;
         finished.push(done);
@@ -100,8 +105,7 @@ fn analyses<T: Scalar + Number>(
     if let Some(checkpoint) = checkpoint {
         checkpoint.remove();
     }
-    let names = subjects.iter().map(|s| s.name.clone());
-    Ok(names.zip(finished).collect())
+    Ok(names.into_iter().zip(finished).collect())
 }
 
 fn show(a: &CurvatureArgs, global: &Global, all: &[(String, Curvature)]) -> Result<()> {
