@@ -569,10 +569,14 @@ fn products_are_added_where_they_are_computed() {
         let read = a.matmul(c);
         let chain = c.matmul(a) + (lone + b.matmul(a));
         let both = (a.matmul(a) + b.matmul(b)) + (c.matmul(c) + c.matmul(b));
-        let (last, stacks) = t.scan(&[a], &[b.expand(0).concat(&[c.expand(0)], 0)], |carry, slice| {
-            let next = (carry[0].matmul(slice[0]) + slice[0].matmul(carry[0])) * 0.05;
-            (vec![next], vec![next.matmul(b) + slice[0].matmul(c)])
-        });
+        let (last, stacks) = t.scan(
+            &[a],
+            &[b.expand(0).concat(&[c.expand(0)], 0)],
+            |carry, slice| {
+                let next = (carry[0].matmul(slice[0]) + slice[0].matmul(carry[0])) * 0.05;
+                (vec![next], vec![next.matmul(b) + slice[0].matmul(c)])
+            },
+        );
         let weights = last[0].square().sum_all() + stacks[0].sin().sum_all();
         let mut found = vec![chain, both, read + read.transpose(), read];
         found.extend(t.grad(weights, &[a, b, c]));

@@ -281,7 +281,7 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         let diagonal = self.orthogonalise(&mut image)?;
         let size = self.size().max(max_abs(&diagonal));
         let left = self.reachable() - self.rank();
-        let beside = self.orthonormalise(&mut image, self.floor() * size, left)?;
+        let beside = self.next_block(&mut image, self.floor() * size, left)?;
         let shifts = !self.options.store_basis && self.state.done > 0;
         if !shifts {
             self.reserve(width)?;
@@ -396,6 +396,35 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
             .collect();
         finite(entries.iter().sum())?;
         Ok(entries)
+    }
+
+    /// Makes the next block of what is left of an image, and tells the triangle R.
+    ///
+    /// Scaled to length 1, what rounding has left along the last two blocks is taken out again. Else it would grow from step to step,
+    /// and the matrix would have eigenvalues far beyond those of the operator.
+    fn next_block(&self, image: &mut [T], floor: f64, most: usize) -> Result<Vec<f64>> {
+        let (n, width) = (self.n, self.width());
+        let r = self.orthonormalise(image, floor, most)?;
+        let vectors = &self.state.vectors;
+        let first = (vectors.len() / n).saturating_sub(2 * width);
+        let last =
+            MatRef::from_column_major_slice(&vectors[first * n..], n, vectors.len() / n - first);
+        let mut w = MatMut::from_column_major_slice_mut(image, n, width);
+        let along = gram(last, w.rb());
+        subtract(last, along.as_ref(), w.rb_mut());
+        if let Some(known) = self.known {
+            known.project(w.rb_mut());
+        }
+        // Their lengths change by the squares of what was there.
+        let found = along.col_iter().flat_map(|c| c.iter().copied());
+        if found.fold(0.0, |a: f64, v: f64| a.max(v.abs())) < T::EPSILON.sqrt() {
+            return Ok(r);
+        }
+        let again = self.orthonormalise(image, 0.5, most)?;
+        let square = |r: &[f64]| Mat::from_fn(width, width, |i, j| r[j * width + i]);
+        let product = square(&again) * square(&r);
+        let entries = (0..width * width).map(|at| product[(at % width, at / width)]);
+        Ok(entries.collect())
     }
 
     /// Makes the columns of a block orthonormal; those that are no longer than `floor` without the others, or behind the first `most`

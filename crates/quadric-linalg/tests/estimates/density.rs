@@ -436,3 +436,24 @@ fn starts_of_very_long_vectors() {
     let half = found.cdf(2.0);
     assert!((half.value - 0.5).abs() < 2e-3, "{half:?}");
 }
+
+/// In single precision without a stored basis, no node leaves the spectrum: most eigenvalues are zero, the others decay.
+#[test]
+fn nodes_stay_within_the_spectrum() {
+    for seed in 0..6 {
+        let value = |i: i32| if i < 300 { 0.6 * 0.98f32.powi(i) } else { 0.0 };
+        let op = Diagonal((0..3466).map(value).collect());
+        let found = run(&op, &quadrature(8, 60), seed);
+        let (low, high) = found.extremes().expect("nodes");
+        assert!(low > -1e-6 && high < 0.600_001, "seed {seed}: {low} {high}");
+        let dimension = found
+            .effective_dimension(0.006)
+            .expect("nodes above -0.006");
+        let exact: f64 = (0..300)
+            .map(|i| f64::from(value(i)))
+            .map(|v| v / (v + 0.006))
+            .sum();
+        let error = (dimension.total.value - exact).abs();
+        assert!(error < 0.1 * exact, "seed {seed}: {dimension:?} {exact}");
+    }
+}
