@@ -86,8 +86,8 @@ impl<'a, T: Scalar> Inverse<'a, T> {
         for (j, report) in reports.iter().enumerate() {
             if report.stop != CgStop::Tolerance {
                 let text = format!(
-                    "conjugate gradients ended column {j} after {} iterations with {:?}, at the residual {:e}",
-                    report.iterations, report.stop, report.residual
+                    "conjugate gradients for column {j} ended at a relative residual of {:.1e} after {} iterations ({:?})",
+                    report.residual, report.iterations, report.stop
                 );
                 let error = Error::new(ErrorKind::Numeric, text);
                 return Err(match report.stop {
@@ -113,10 +113,10 @@ impl<'a, T: Scalar> Inverse<'a, T> {
             let report = minres_qlp(self.op, self.damping, &b, &mut out, options, &mut work)?;
             if report.stop != MinresStop::Residual {
                 let text = format!(
-                    "MINRES-QLP ended column {j} after {} iterations with {:?}, at the residual {:e}",
+                    "MINRES-QLP for column {j} ended at a relative residual of {:.1e} after {} iterations ({:?})",
+                    report.residual_norm / report.rhs_norm,
                     report.iterations,
-                    report.stop,
-                    report.residual_norm / report.rhs_norm
+                    report.stop
                 );
                 return Err(Error::new(ErrorKind::Numeric, text));
             }
