@@ -36,6 +36,8 @@ torch.manual_seed(SEED)
 CASE = json.loads((FOLDER / "case.json").read_text())
 EFFORT = CASE["effort"]
 PAIRS, BLOCK = 5, 16
+# Where products take long, only what is the default of each.
+DEFAULTS_ONLY = not EFFORT["ladder"]
 
 
 class Resnet(nn.Module):
@@ -332,7 +334,14 @@ def run_pyhessian():
 
         return peer.pairs(quantity, rung, run, name)
 
+    def density(quantity, rung, steps, starts):
+        seconds, rules = peer.timed(lambda: operator().density(iter=steps, n_v=starts))
+        peer.line(quantity, seconds, peer.products, rung, atoms=merged(list(zip(*rules))))
+
     pairs("top 5, default", "", f"pyhessian-{THREADS}-default.npy")
+    density("density, default", "", 100, 1)
+    if DEFAULTS_ONLY:
+        return
     quantity = "top 5 to 1e-3"
     for tolerance in peer.settings(quantity, [1e-3, 1e-4, 1e-5, 1e-6, 1e-7]):
         name = f"pyhessian-{THREADS}-{tolerance}.npy"
@@ -353,12 +362,6 @@ def run_pyhessian():
         peer.found(quantity, max(2, math.ceil((spread / 0.01) ** 2)))
     count = min(peer.plan[quantity], EFFORT["products"])
     trace(quantity, f"{count} products", count == peer.plan[quantity], maxIter=count, tol=-math.inf)
-
-    def density(quantity, rung, steps, starts):
-        seconds, rules = peer.timed(lambda: operator().density(iter=steps, n_v=starts))
-        peer.line(quantity, seconds, peer.products, rung, atoms=merged(list(zip(*rules))))
-
-    density("density, default", "", 100, 1)
     for steps in EFFORT["ladder"]:
         density("density of 16 starts", f"{steps} steps", steps, BLOCK)
 
@@ -409,7 +412,20 @@ def run_curvlinops():
 
         return peer.pairs(quantity, f"tol {tolerance:g}", run, f"curvlinops-{THREADS}-{tolerance:g}.npy")
 
+    def density(quantity, rung, steps, starts):
+        def run():
+            a = Counted()
+            approximate_boundaries(a)
+            return [fast_lanczos(a, steps) for _ in range(starts)]
+
+        seconds, rules = peer.timed(run)
+        rules = [(nodes.numpy(), vectors[0].numpy() ** 2) for nodes, vectors in rules]
+        peer.line(quantity, seconds, peer.products, rung, atoms=merged(rules))
+
     pairs("top 5, default", 1e-3)
+    density("density, default", "", 100, 1)
+    if DEFAULTS_ONLY:
+        return
     quantity = "top 5 to 1e-3"
     for tolerance in peer.settings(quantity, [1e-2, 1e-3, 1e-4]):
         if pairs(quantity, tolerance):
@@ -432,17 +448,6 @@ def run_curvlinops():
         name, count = setting
         trace(quantity, f"{name} {count}", estimators[name], count)
 
-    def density(quantity, rung, steps, starts):
-        def run():
-            a = Counted()
-            approximate_boundaries(a)
-            return [fast_lanczos(a, steps) for _ in range(starts)]
-
-        seconds, rules = peer.timed(run)
-        rules = [(nodes.numpy(), vectors[0].numpy() ** 2) for nodes, vectors in rules]
-        peer.line(quantity, seconds, peer.products, rung, atoms=merged(rules))
-
-    density("density, default", "", 100, 1)
     for steps in EFFORT["ladder"]:
         density("density of 16 starts", f"{steps} steps", steps, BLOCK)
 
