@@ -361,7 +361,10 @@ fn ends_of_comparisons() {
     };
     let all = found(&problem, &w, Matrix::Fisher, &[Shape::Kronecker], &unsolved);
     let why = all.solution.as_ref().expect_err("three iterations");
-    assert!(why.contains("conjugate gradients for column 0 ended"), "{why}");
+    assert!(
+        why.contains("conjugate gradients for column 0 ended"),
+        "{why}"
+    );
     assert_eq!(numbers(&all, Shape::Kronecker).cosine, None);
     for (part, wrong) in [
         ("damping", ShapeOptions::new(0.0)),
