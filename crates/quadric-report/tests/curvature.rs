@@ -66,7 +66,7 @@ fn the_sentences_are_true() {
     };
     let say = |bottom: Vec<Eigenvalue>| findings(&of(spectrum(bottom)));
     let sharpest = "The sharpest direction of the Hessian has curvature 40.000 ± 0.020; steps of gradient descent up to \
-                    2/λ₁ = 0.0500 are stable along it. The next curvatures are 10.0. The 2 largest make up 50 % of the trace.";
+                    2/λ₁ = 0.0500 are stable along it. The next curvature is 10.0. The 2 largest make up 50 % of the trace.";
     let interval =
         "The trace of the Hessian is 100, with 95 % confidence between 90.0 and 110 (50 products).";
     let all = say(vec![eigenvalue(0.5, 0.1, true)]);

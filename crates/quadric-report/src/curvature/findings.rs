@@ -136,8 +136,10 @@ fn sharpest(kind: usize, matrix: &Spectrum) -> Option<String> {
         .take(4)
         .map(|e| number_raised(e.value))
         .collect();
-    if !next.is_empty() {
-        text.push_str(&format!(" The next curvatures are {}.", list(&next)));
+    match &next[..] {
+        [] => {}
+        [only] => text.push_str(&format!(" The next curvature is {only}.")),
+        _ => text.push_str(&format!(" The next curvatures are {}.", list(&next))),
     }
     let sum: f64 = matrix.top.iter().map(|e| e.value).sum();
     let trace = matrix.trace.filter(|t| t.low > 0.0 && sum <= t.value);
