@@ -13,7 +13,7 @@ use quadric_linalg::estimate::{DiagonalOptions, DiagonalReport, diagonal};
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::{LinearOperator, apply_vector};
 
-/// Gradients that such a column costs, about.
+/// Gradients that a gradient of each example costs here, with its squares, about.
 const OF_COLUMN: f64 = 2.0;
 
 /// A diagonal, and what it took.

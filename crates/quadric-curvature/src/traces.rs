@@ -89,7 +89,7 @@ pub struct ExampleSum<'a, T> {
 
 quadric_core::state! {
     /// What is known of a trace so far.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Default)]
     pub(crate) struct Draws {
         /// Of the part that is not estimated: of the whole matrix, then of each block.
         known: Vec<f64>,
@@ -99,18 +99,6 @@ quadric_core::state! {
         goal: u64,
         /// Columns that were carried back for each example.
         columns: u64,
-    }
-}
-
-impl Default for Draws {
-    /// Nothing.
-    fn default() -> Self {
-        Self {
-            known: Vec::new(),
-            drawn: Vec::new(),
-            goal: 0,
-            columns: 0,
-        }
     }
 }
 

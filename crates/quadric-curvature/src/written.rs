@@ -1,6 +1,7 @@
 //! Matrices that are written down.
 
 use faer::{Mat, MatRef};
+use quadric_linalg::algebra::Dense;
 use quadric_linalg::{Error, ErrorKind, LinearOperator, Result, Scalar};
 
 /// Zeros (rows, columns), where there is memory for them.
@@ -21,6 +22,24 @@ pub(crate) fn written<T: Scalar>(op: &dyn LinearOperator<T>) -> Result<Mat<T>> {
     let mut out = zeros(m, n)?;
     op.dense(out.as_mut())?;
     Ok(out)
+}
+
+/// All entries of a symmetric operator, finite and exactly symmetric.
+pub(crate) fn symmetric<T: Scalar>(op: &dyn LinearOperator<T>) -> Result<Dense<T>> {
+    let mut matrix = written(op)?;
+    for j in 0..matrix.ncols() {
+        for i in 0..=j {
+            let mean = 0.5 * (matrix[(i, j)].to_f64() + matrix[(j, i)].to_f64());
+            if !mean.is_finite() {
+                return Err(Error::non_finite("the matrix", (i, j), mean));
+            }
+            (matrix[(i, j)], matrix[(j, i)]) = (T::of(mean), T::of(mean));
+        }
+    }
+    match op.properties().psd {
+        true => Dense::psd(matrix),
+        false => Dense::symmetric(matrix),
+    }
 }
 
 /// The entries in double precision, which are finite.

@@ -126,11 +126,13 @@ impl<T: Scalar> Repeat<T> {
             let body = divisible.part(&scan.body, rows.len());
             let zeros = |i: usize| vec![T::of(0.0); body.output_type(i).len()];
             let term = |i: usize| (steps.len() > 1 && !plans[0].adds(i)).then(|| zeros(i));
-            let sums = |i: usize| (i > 0).then(|| scan.summed().map(zeros).collect());
             Part {
                 carries: (0..scan.carries).map(|i| [zeros(i), zeros(i)]).collect(),
                 terms: scan.summed().map(term).collect(),
-                sums: sums(i).unwrap_or_default(),
+                sums: match i {
+                    0 => Vec::new(),
+                    _ => scan.summed().map(zeros).collect(),
+                },
                 rows,
                 steps,
             }

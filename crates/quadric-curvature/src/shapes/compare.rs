@@ -4,7 +4,7 @@ use super::ShapeOptions;
 use crate::decomposed::Decomposed;
 use crate::dense_blocks::DenseBlocks;
 use crate::inverse::{Inverse, Solver};
-use crate::written::{doubled, symmetric_order, written, zeros};
+use crate::written::{doubled, symmetric, symmetric_order, written, zeros};
 use faer::Mat;
 use quadric_linalg::algebra::Dense;
 use quadric_linalg::estimate::{Estimate, mean};
@@ -188,17 +188,6 @@ fn damped(matrix: &dyn Decomposed, damping: f64, g: &[f64]) -> Result<Option<Vec
     let mut out = vec![0.0; g.len()];
     apply_vector(&*matrix.inverse(damping)?, g, &mut out)?;
     Ok(Some(out))
-}
-
-/// All entries, exactly symmetric.
-fn symmetric(op: &dyn LinearOperator<f64>) -> Result<Dense<f64>> {
-    let found = doubled("the matrix", written(op)?.as_ref())?;
-    let d = found.nrows();
-    let mean = Mat::from_fn(d, d, |i, j| 0.5 * (found[(i, j)] + found[(j, i)]));
-    match op.properties().psd {
-        true => Dense::psd(mean),
-        false => Dense::symmetric(mean),
-    }
 }
 
 fn sampled(op: &dyn LinearOperator<f64>, options: &ShapeOptions) -> Result<Known> {

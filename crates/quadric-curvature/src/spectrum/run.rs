@@ -7,6 +7,7 @@ use super::{
 use crate::blocks::{Block, DiagonalBlock};
 use crate::traces::{ExampleSum, ModelTraceOptions};
 use crate::watched::Watched;
+use crate::written::symmetric;
 use faer::Mat;
 use quadric_core::random::SeedTree;
 use quadric_core::{Error, ErrorKind, Ints, LinearOperator, Result, Scalar};
@@ -37,18 +38,7 @@ pub(super) fn written<T: Scalar>(
         (watch.lock().unwrap_or_else(PoisonError::into_inner))(&at)
     };
     let watched = Watched::new(op, &counted);
-    let mut matrix = Mat::zeros(n, n);
-    watched.dense(matrix.as_mut())?;
-    for j in 0..n {
-        for i in 0..j {
-            let mean = 0.5 * (matrix[(i, j)].to_f64() + matrix[(j, i)].to_f64());
-            (matrix[(i, j)], matrix[(j, i)]) = (T::of(mean), T::of(mean));
-        }
-    }
-    let dense = match op.properties().psd {
-        true => Dense::psd(matrix)?,
-        false => Dense::symmetric(matrix)?,
-    };
+    let dense = symmetric(&watched)?;
     Ok((dense, watched.products()))
 }
 

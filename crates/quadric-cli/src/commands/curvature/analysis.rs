@@ -156,13 +156,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
             level: t.level,
         });
         let part = format!("{}: noise", self.subject.name);
-        let watch = |products: usize| {
-            self.bar.tell(&part, products, NOISE);
-            match self.interrupt.load(Ordering::SeqCst) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        };
+        let watch = self.watch(part, NOISE);
         let noise = gradient_noise(problem, x, gradient, known, self.args.seed, &watch)?;
         all.noise_scale = noise.simple_scale.and_then(document::estimate);
         all.hessian_noise_scale = noise.scale.and_then(document::estimate);

@@ -155,7 +155,11 @@ impl<T: Scalar + Number> Analysis<'_, T> {
     }
 
     /// Tells the bar of products, and ends on an interrupt.
-    fn watch(&self, part: String, of: usize) -> impl Fn(usize) -> ControlFlow<()> + Sync {
+    pub(super) fn watch(
+        &self,
+        part: String,
+        of: usize,
+    ) -> impl Fn(usize) -> ControlFlow<()> + Sync {
         move |products| {
             self.bar.tell(&part, products, of.max(products));
             match self.interrupt.load(Ordering::SeqCst) {
