@@ -1,6 +1,6 @@
 //! The tables of shapes and diagonals on a page.
 
-use super::shapes::{error, fraction, remarks, with};
+use super::shapes::{cells, quantile_cells, remarks, with};
 use super::{Curvature, Spectrum};
 use crate::format::{clean, number_raised};
 use crate::frame::NAME;
@@ -37,31 +37,11 @@ pub(super) fn labels(c: &Curvature) -> Vec<Label<'_>> {
     all
 }
 
-fn cell(v: Option<f64>) -> String {
-    v.map_or_else(|| "–".to_owned(), number_raised)
-}
-
 /// The shapes of every matrix that has some.
 pub(super) fn shapes(c: &Curvature) -> Vec<Table> {
     let table = |(name, m): (&'static str, &Spectrum)| {
         let there = m.shapes.iter().filter(|s| s.absent.is_none());
-        let rows = there.map(|s| {
-            let (error, interval) = s
-                .error
-                .as_ref()
-                .map_or_else(|| ("–".to_owned(), "–".to_owned()), error);
-            let cells = vec![
-                s.numbers.map_or_else(|| "–".to_owned(), |n| n.to_string()),
-                cell(s.gradients),
-                cell(s.trace),
-                cell(s.largest),
-                cell(s.log_det),
-                error,
-                interval,
-                s.cosine.map_or_else(|| "–".to_owned(), fraction),
-            ];
-            (clean(&s.shape, NAME), cells)
-        });
+        let rows = there.map(|s| (clean(&s.shape, NAME), cells(s, number_raised, "–")));
         Table {
             name,
             rows: rows.collect(),
@@ -76,15 +56,10 @@ pub(super) fn diagonals(c: &Curvature) -> Vec<Table> {
     let table = |(name, m): (&'static str, &Spectrum)| {
         let diagonal = m.diagonal.iter();
         let rows = diagonal.clone().flat_map(|d| {
-            d.layers.iter().map(|l| {
-                let mut cells = vec![l.parameters.to_string()];
-                cells.extend([l.min, l.q05, l.median, l.q95, l.max].map(number_raised));
-                cells.push(match d.exact {
-                    true => "exact".to_owned(),
-                    false => format!("±{}", number_raised(l.error)),
-                });
-                (clean(&l.name, NAME), cells)
-            })
+            let cells = |l| quantile_cells(l, d.exact, number_raised);
+            d.layers
+                .iter()
+                .map(move |l| (clean(&l.name, NAME), cells(l)))
         });
         Table {
             name,

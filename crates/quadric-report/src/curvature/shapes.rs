@@ -220,7 +220,7 @@ pub(super) fn nearest(name: &str, m: &Spectrum, parameters: u64) -> Option<Strin
 }
 
 /// A cosine or a share with the digits that tell it from 1.
-pub(super) fn fraction(v: f64) -> String {
+fn fraction(v: f64) -> String {
     if 1.0 - v.abs() < 1e-9 {
         return format!("{v:.0}");
     }
@@ -228,8 +228,36 @@ pub(super) fn fraction(v: f64) -> String {
     format!("{v:.*}", (digits as usize + 1).clamp(3, 9))
 }
 
+/// The cells of a row about a shape behind its name; `none` stands for what is absent.
+pub(super) fn cells(s: &Shape, spell: fn(f64) -> String, none: &str) -> Vec<String> {
+    let number = |v: Option<f64>| v.map_or_else(|| none.to_owned(), spell);
+    let unknown = || (none.to_owned(), none.to_owned());
+    let (error, interval) = s.error.as_ref().map_or_else(unknown, error);
+    vec![
+        s.numbers.map_or_else(|| none.to_owned(), |n| n.to_string()),
+        number(s.gradients),
+        number(s.trace),
+        number(s.largest),
+        number(s.log_det),
+        error,
+        interval,
+        s.cosine.map_or_else(|| none.to_owned(), fraction),
+    ]
+}
+
+/// The cells of a row about a layer of a diagonal behind its name.
+pub(super) fn quantile_cells(l: &Quantiles, exact: bool, spell: fn(f64) -> String) -> Vec<String> {
+    let mut cells = vec![l.parameters.to_string()];
+    cells.extend([l.min, l.q05, l.median, l.q95, l.max].map(spell));
+    cells.push(match exact {
+        true => "exact".to_owned(),
+        false => format!("±{}", spell(l.error)),
+    });
+    cells
+}
+
 /// The error of a shape and its interval.
-pub(super) fn error(e: &Estimate) -> (String, String) {
+fn error(e: &Estimate) -> (String, String) {
     let interval = match e.level >= 1.0 {
         true => "exact".to_owned(),
         false => format!("{} to {}", percent(e.low), percent(e.high)),
@@ -239,31 +267,30 @@ pub(super) fn error(e: &Estimate) -> (String, String) {
     (percent(value), interval)
 }
 
+/// The names of the shapes of which the same is said.
+fn grouped<'a, K: PartialEq>(said: impl Iterator<Item = (K, &'a Shape)>) -> Vec<(K, Vec<String>)> {
+    let mut all: Vec<(K, Vec<String>)> = Vec::new();
+    for (key, shape) in said {
+        match all.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, names)) => names.push(shape.shape.clone()),
+            None => all.push((key, vec![shape.shape.clone()])),
+        }
+    }
+    all
+}
+
 /// What shapes are not there, what they leave out, and with what their natural gradients are compared, in sentences.
 pub(super) fn remarks(m: &Spectrum) -> Vec<String> {
     let mut all = Vec::new();
-    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
-    for shape in &m.shapes {
-        let Some(why) = shape.absent.as_deref() else {
-            continue;
-        };
-        match reasons.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, names)) => names.push(shape.shape.clone()),
-            None => reasons.push((why, vec![shape.shape.clone()])),
-        }
-    }
+    let absent = m.shapes.iter();
+    let reasons = grouped(absent.filter_map(|s| Some((s.absent.as_deref()?, s))));
     for (why, names) in reasons {
         let verb = if names.len() == 1 { "is" } else { "are" };
         let why = clean(why, 300);
         all.push(format!("{} {verb} left out: {why}.", list(&names)));
     }
-    let mut pieces: Vec<(&[String], Vec<String>)> = Vec::new();
-    for shape in m.shapes.iter().filter(|s| !s.without.is_empty()) {
-        match pieces.iter_mut().find(|(w, _)| *w == shape.without) {
-            Some((_, names)) => names.push(shape.shape.clone()),
-            None => pieces.push((&shape.without, vec![shape.shape.clone()])),
-        }
-    }
+    let pieces = m.shapes.iter().filter(|s| !s.without.is_empty());
+    let pieces = grouped(pieces.map(|s| (&s.without[..], s)));
     for (without, names) in pieces {
         let mut words: Vec<String> = without.iter().take(4).map(|n| clean(n, 40)).collect();
         if without.len() > words.len() {

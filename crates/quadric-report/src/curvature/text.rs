@@ -1,7 +1,7 @@
 //! An analysis as text for a terminal.
 
 use super::findings::{accuracy, findings};
-use super::shapes::{error, fraction, remarks, with};
+use super::shapes::{cells, quantile_cells, remarks, with};
 use super::{Curvature, Eigenvalue, MATRICES, Spectrum};
 use crate::format::{clean, measured, number, precise, seconds};
 use crate::grid::{Grid, paint};
@@ -254,13 +254,8 @@ fn diagonal(name: &str, m: &Spectrum, width: usize, colour: bool) -> String {
         ("error", false),
     ]);
     for l in d.layers.iter().take(ROWS) {
-        let error = match d.exact {
-            true => "exact".to_owned(),
-            false => format!("±{}", number(l.error)),
-        };
-        let mut row = vec![clean(&l.name, 32), l.parameters.to_string()];
-        row.extend([l.min, l.q05, l.median, l.q95, l.max].map(number));
-        row.push(error);
+        let mut row = vec![clean(&l.name, 32)];
+        row.extend(quantile_cells(l, d.exact, number));
         grid.row("", row);
     }
     let mut text = grid.text(width, colour);
@@ -288,25 +283,8 @@ fn shapes(name: &str, m: &Spectrum, width: usize, colour: bool) -> String {
         ("cosine", false),
     ]);
     for s in m.shapes.iter().filter(|s| s.absent.is_none()) {
-        let (error, interval) = s.error.as_ref().map_or_else(Default::default, error);
-        let dash = |text: String| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text
-            }
-        };
-        let row = vec![
-            clean(&s.shape, 20),
-            s.numbers.map_or_else(|| "-".to_owned(), |n| n.to_string()),
-            optional(s.gradients),
-            optional(s.trace),
-            optional(s.largest),
-            optional(s.log_det),
-            dash(error),
-            dash(interval),
-            s.cosine.map_or_else(|| "-".to_owned(), fraction),
-        ];
+        let mut row = vec![clean(&s.shape, 20)];
+        row.extend(cells(s, number, "-"));
         grid.row("", row);
     }
     let mut text = paint(&format!("Shapes of the {name} matrix"), "1", colour);
