@@ -4,67 +4,18 @@
 
 mod support;
 
-use quadric::autodiff::{Array, Kind};
 use quadric::core::{Matrix, Model, Overwrite, Smooth};
 use quadric::linalg::LinearOperator;
 use quadric::linalg::dense::symmetric_eigen;
 use quadric::linalg::random::SeedTree;
 use quadric::nn::layers::{Dense, dense};
-use quadric::nn::{Examples, Loss, Mode, Network, Port, Supervised, Weights, onnx};
+use quadric::nn::{Loss, Network, Port, Supervised, Weights, onnx};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 use support::Quadric;
+use support::networks::{data, fixture, near, number, resumed};
 
 const EXAMPLES: usize = 12;
-
-fn fixture(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/onnx");
-    folder.join(format!("{name}.onnx"))
-}
-
-/// Random images or sequences for a network and labels, written to `x.npy` and `y.npy`.
-fn data(q: &Quadric, network: &Network, count: usize) -> Examples<f64> {
-    let mut stream = SeedTree::new(4).child("data").stream(0);
-    let port = &network.inputs()[0];
-    let shape = [&[count], &port.shape[..]].concat();
-    let draw = |_| match port.kind {
-        Kind::Float => stream.normal(),
-        Kind::Index => stream.below(4) as f64,
-    };
-    let x: Vec<f64> = (0..shape.iter().product()).map(draw).collect();
-    let program = network.program(1, Mode::Evaluate).unwrap();
-    let classes = *program.output_type(0).shape.last().unwrap();
-    let y: Vec<i32> = (0..count).map(|i| (i % classes) as i32).collect();
-    let labels: Vec<f64> = y.iter().map(|&v| f64::from(v)).collect();
-    let write = |name: &str, shape: &[usize], values: &[f64]| {
-        fs::write(
-            q.path().join(name),
-            quadric::data::encode_npy(shape, values),
-        )
-        .unwrap();
-    };
-    write("x.npy", &shape, &x);
-    write("y.npy", &[count], &labels);
-    Examples {
-        count,
-        inputs: vec![match port.kind {
-            Kind::Float => Array::Float(x),
-            Kind::Index => Array::Index(x.iter().map(|&v| v as i32).collect()),
-        }],
-        targets: Array::Index(y),
-    }
-}
-
-fn number(v: &Value) -> f64 {
-    v.as_f64().unwrap_or_else(|| panic!("{v} is no number"))
-}
-
-fn near(a: f64, b: f64, scale: f64) {
-    assert!((a - b).abs() <= 1e-9 * scale, "{a}, {b}");
-}
 
 /// Networks that PyTorch exported, small enough for every number to be exact.
 #[test]
@@ -272,28 +223,7 @@ fn an_interrupted_analysis_goes_on() {
         &["--checkpoint", "a.ckpt", "--checkpoint-every", "0"],
     ]
     .concat();
-    let mut stops = 0;
-    let mut found = loop {
-        let mut child = q
-            .command(&[&saving[..], &["--json"]].concat())
-            .stdout(fs::File::create(q.path().join("out.json")).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Each time a little later, so that some run comes to the end.
-        let end = Instant::now() + Duration::from_millis(300 + 300 * stops);
-        while Instant::now() < end && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        if child.try_wait().unwrap().is_some() {
-            let output = fs::read(q.path().join("out.json")).unwrap();
-            break serde_json::from_slice::<Value>(&output).unwrap();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        stops += 1;
-    };
-    println!("{stops} interruptions");
+    let mut found = resumed(&q, &[&saving[..], &["--json"]].concat());
     let density = &found["hessian"]["density"];
     let [low, pdf, high] = ["low", "pdf", "high"].map(|key| support::floats(&density[key]));
     assert_eq!((low.len(), high.len()), (pdf.len(), pdf.len()));

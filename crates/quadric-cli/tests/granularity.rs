@@ -1,69 +1,21 @@
 //! `quadric curvature --shapes --diagonal`: documents and files against the library and dense matrices.
 
-// A failed unwrap is a failed test, which prints how often it interrupted.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
 mod support;
 
-use quadric::autodiff::{Array, Kind};
 use quadric::core::{Matrix, Model};
 use quadric::curvature::{Absence, Shape, ShapeOptions, shapes};
-use quadric::data::{Limits, encode_npy, read_npy};
+use quadric::data::{Limits, read_npy};
 use quadric::linalg::LinearOperator;
 use quadric::linalg::dense::symmetric_eigen;
-use quadric::linalg::random::SeedTree;
-use quadric::nn::{Examples, Loss, Mode, Network, Supervised, onnx};
+use quadric::nn::{Loss, Network, Supervised, onnx};
 use serde_json::{Value, json};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::path::Path;
 use support::Quadric;
-
-fn fixture(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/onnx");
-    folder.join(format!("{name}.onnx"))
-}
-
-/// Random inputs for a network and labels, written to `x.npy` and `y.npy`.
-fn data(q: &Quadric, network: &Network, count: usize) -> Examples<f64> {
-    let mut stream = SeedTree::new(4).child("data").stream(0);
-    let port = &network.inputs()[0];
-    let shape = [&[count], &port.shape[..]].concat();
-    let draw = |_| match port.kind {
-        Kind::Float => stream.normal(),
-        Kind::Index => stream.below(4) as f64,
-    };
-    let x: Vec<f64> = (0..shape.iter().product()).map(draw).collect();
-    let program = network.program(1, Mode::Evaluate).unwrap();
-    let classes = *program.output_type(0).shape.last().unwrap();
-    let y: Vec<i32> = (0..count).map(|i| (i % classes) as i32).collect();
-    let labels: Vec<f64> = y.iter().map(|&v| f64::from(v)).collect();
-    for (name, bytes) in [
-        ("x.npy", encode_npy(&shape, &x)),
-        ("y.npy", encode_npy(&[count], &labels)),
-    ] {
-        fs::write(q.path().join(name), bytes).unwrap();
-    }
-    Examples {
-        count,
-        inputs: vec![match port.kind {
-            Kind::Float => Array::Float(x),
-            Kind::Index => Array::Index(x.iter().map(|&v| v as i32).collect()),
-        }],
-        targets: Array::Index(y),
-    }
-}
-
-fn number(v: &Value) -> f64 {
-    v.as_f64().unwrap_or_else(|| panic!("{v} is no number"))
-}
-
-#[track_caller]
-fn near(a: f64, b: f64, scale: f64) {
-    assert!((a - b).abs() <= 1e-9 * scale.abs(), "{a}, {b}");
-}
+use support::networks::{data, fixture, near, number, resumed};
 
 const COMMON: [&str; 6] = ["--data", "x.npy", "--labels", "y.npy", "--dtype", "f64"];
 
@@ -291,33 +243,6 @@ fn estimated(expected: &Value) {
     assert_eq!(expected["hessian"]["diagonal"]["exact"], false);
     assert_eq!(expected["ggn"]["diagonal"]["exact"], true);
     assert_eq!(expected["ggn"]["damped_condition"]["known"], "bound");
-}
-
-/// Runs a command that saves its state, kills it again and again, and gives the document of the run that came to the end.
-fn resumed(q: &Quadric, arguments: &[&str]) -> Value {
-    let mut stops = 0;
-    let found = loop {
-        let mut child = q
-            .command(arguments)
-            .stdout(fs::File::create(q.path().join("out.json")).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Each time longer, so that some run comes to the end.
-        let end = Instant::now() + Duration::from_secs_f64(0.4 * 1.5f64.powi(stops));
-        while Instant::now() < end && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        if child.try_wait().unwrap().is_some() {
-            let output = fs::read(q.path().join("out.json")).unwrap();
-            break serde_json::from_slice::<Value>(&output).unwrap();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        stops += 1;
-    };
-    println!("{stops} interruptions");
-    found
 }
 
 /// What is too large to be written down, interrupted again and again, and resumed.

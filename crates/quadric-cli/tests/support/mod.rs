@@ -1,6 +1,8 @@
 //! Running the command in an empty directory, and comparing numbers.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its part
 
+pub mod networks;
+
 use libtest_mimic::Failed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
