@@ -14,7 +14,6 @@ pub(crate) use networks::{
 pub(crate) use reproduce::{PyhessianArgs, ReproduceArgs, Start, System};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub(crate) use shapes::ShapeName;
 use std::path::PathBuf;
 use std::str::FromStr;
 

@@ -1,6 +1,8 @@
 //! Arguments of `quadric curvature` about the granularity of matrices.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use quadric::curvature::Shape;
 use std::path::PathBuf;
 
 #[derive(Args, Clone, PartialEq, Debug)]
@@ -10,8 +12,8 @@ pub(crate) struct ShapeArgs {
     /// layer), diagonal, low-rank; or all. Of each the page and the text of a single model have what it takes in numbers and gradients,
     /// trace, largest eigenvalue, log-determinant, error in the Frobenius norm, and the cosine of its damped natural gradient with
     /// the true one. Shapes that need more than --memory or --shape-products are named and left out.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) shapes: Vec<ShapeName>,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = shape_names())]
+    pub(crate) shapes: Vec<String>,
     /// Eigenpairs of the shape low-rank.
     #[arg(long, value_name = "K", default_value_t = 16)]
     pub(crate) rank: usize,
@@ -35,15 +37,24 @@ pub(crate) struct ShapeArgs {
     pub(crate) save_diagonal: Option<PathBuf>,
 }
 
-/// A shape, or all of them.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ShapeName {
-    Full,
-    Layers,
-    Kronecker,
-    Ekfac,
-    Units,
-    Diagonal,
-    LowRank,
-    All,
+/// The names that shapes are chosen by.
+fn shape_names() -> PossibleValuesParser {
+    let names = Shape::ALL.map(Shape::name);
+    names
+        .into_iter()
+        .chain([ALL_SHAPES])
+        .collect::<Vec<_>>()
+        .into()
+}
+
+/// All shapes.
+const ALL_SHAPES: &str = "all";
+
+impl ShapeArgs {
+    /// The shapes that are asked for, each once, from the finest.
+    pub(crate) fn chosen(&self) -> Vec<Shape> {
+        let has = |name: &str| self.shapes.iter().any(|n| n == name);
+        let all = Shape::ALL.into_iter();
+        all.filter(|s| has(s.name()) || has(ALL_SHAPES)).collect()
+    }
 }

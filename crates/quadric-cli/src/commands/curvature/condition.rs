@@ -1,17 +1,30 @@
 //! The condition of a matrix plus a damping, as far as its eigenvalues are known.
 
 use quadric::curvature::Spectrum;
+use quadric::linalg::estimate::Density;
 use quadric::report::{Condition, Knowledge};
+
+/// The smallest and the largest eigenvalue of `A + δ I` in magnitude, if all are known.
+fn sizes(density: &Density, damping: f64) -> Option<(f64, f64)> {
+    let sizes = || density.known.iter().map(|v| (v + damping).abs());
+    density.exact.then(|| {
+        (
+            sizes().fold(f64::INFINITY, f64::min),
+            sizes().fold(0.0, f64::max),
+        )
+    })
+}
+
+/// The largest by the smallest eigenvalue in magnitude, if all are known and none is zero to rounding.
+pub(super) fn plain(density: &Density) -> Option<f64> {
+    let (least, most) = sizes(density, 0.0)?;
+    (least > 1e-12 * most).then(|| most / least)
+}
 
 /// The condition of `A + δ I`, if anything is known of it.
 pub(super) fn damped<T>(found: &Spectrum<T>, psd: bool, damping: Option<f64>) -> Option<Condition> {
     let damping = damping?;
-    if let Some(all) = found.density.as_ref().filter(|d| d.exact) {
-        let sizes = || all.known.iter().map(|v| (v + damping).abs());
-        let (least, most) = (
-            sizes().fold(f64::INFINITY, f64::min),
-            sizes().fold(0.0, f64::max),
-        );
+    if let Some((least, most)) = found.density.as_ref().and_then(|d| sizes(d, damping)) {
         let value = Some(most / least).filter(|v| v.is_finite());
         return Some(Condition {
             known: Knowledge::Exact,

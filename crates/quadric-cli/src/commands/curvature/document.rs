@@ -1,5 +1,6 @@
 //! What is found of a matrix, as reports have it.
 
+use super::condition;
 use quadric::core::{Result, Scalar};
 use quadric::curvature::{self, BlockSpectrum, Spectrum};
 use quadric::linalg::estimate::{Density, Estimate};
@@ -54,7 +55,7 @@ pub(in crate::commands) fn spectrum<T: Scalar>(
             .as_ref()
             .map(|d| drawn(d, largest))
             .transpose()?,
-        condition: found.density.as_ref().and_then(condition),
+        condition: found.density.as_ref().and_then(condition::plain),
         ..report::Spectrum::default()
     })
 }
@@ -81,17 +82,6 @@ pub(super) fn estimate(e: Estimate) -> Option<report::Estimate> {
             high: e.high,
             level: e.level,
         })
-}
-
-/// The largest by the smallest eigenvalue in magnitude, if all are known and none is zero to rounding.
-fn condition(density: &Density) -> Option<f64> {
-    let sizes = || density.known.iter().map(|v| v.abs());
-    let (least, most) = (
-        sizes().fold(f64::INFINITY, f64::min),
-        sizes().fold(0.0, f64::max),
-    );
-    let is_regular = density.exact && least > 1e-12 * most;
-    is_regular.then(|| most / least)
 }
 
 /// A density as atoms and as a curve. A spectrum that is one point has no curve.

@@ -2,7 +2,7 @@
 
 use super::analysis::{Analysis, slot};
 use super::saved::{Checkpoint, Found};
-use crate::args::{CurvatureArgs, CurvatureMatrix, ShapeName};
+use crate::args::{CurvatureArgs, CurvatureMatrix};
 use clap::ValueEnum;
 use quadric::core::{Error, ErrorKind, Model, Overwrite, Result, Scalar, write_atomically};
 use quadric::curvature::{
@@ -205,7 +205,7 @@ impl<T: Scalar + Number> Analysis<'_, T> {
         found: &mut report::Spectrum,
     ) -> Result<f64> {
         let (a, x) = (self.args, &self.subject.parameters);
-        let which = chosen(&a.shape.shapes);
+        let which = a.shape.chosen();
         let Some(damping) = found.damping else {
             let why = "the largest eigenvalue is not positive, so there is no damping to go by; --damping gives one";
             let absent = |shape: &Shape| report::Shape {
@@ -244,22 +244,6 @@ impl<T: Scalar + Number> Analysis<'_, T> {
 enum Part {
     Diagonal,
     Shapes,
-}
-
-/// The shapes of some names, each once, from the finest.
-fn chosen(names: &[ShapeName]) -> Vec<Shape> {
-    let is = |name: ShapeName, shape: Shape| match name {
-        ShapeName::Full => shape == Shape::Full,
-        ShapeName::Layers => shape == Shape::Layers,
-        ShapeName::Kronecker => shape == Shape::Kronecker,
-        ShapeName::Ekfac => shape == Shape::Ekfac,
-        ShapeName::Units => shape == Shape::Units,
-        ShapeName::Diagonal => shape == Shape::Diagonal,
-        ShapeName::LowRank => shape == Shape::LowRank,
-        ShapeName::All => true,
-    };
-    let all = Shape::ALL.into_iter();
-    all.filter(|s| names.iter().any(|n| is(*n, *s))).collect()
 }
 
 fn write(path: &Path, diagonal: &ModelDiagonal) -> Result<()> {
