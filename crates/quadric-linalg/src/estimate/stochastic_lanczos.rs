@@ -19,7 +19,7 @@ use crate::spectrum::rotate;
 use crate::vector::max_abs;
 use crate::{Error, LinearOperator, Result, Scalar};
 use faer::prelude::{Reborrow, ReborrowMut};
-use faer::{Mat, MatMut, MatRef};
+use faer::{Mat, MatMut, MatRef, Scale};
 use std::ops::ControlFlow;
 
 /// How a density is estimated.
@@ -296,7 +296,7 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
         newest.copy_from_slice(&image);
         self.image = image;
         self.state.diagonal.extend(diagonal);
-        self.state.beside.extend(beside);
+        self.state.beside.extend(entries(&beside));
         self.state.done += 1;
         Ok(true)
     }
@@ -391,18 +391,16 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
                 known.project(w.rb_mut());
             }
         }
-        let entries: Vec<f64> = (0..width * width)
-            .map(|at| diagonal[(at % width, at / width)])
-            .collect();
-        finite(entries.iter().sum())?;
-        Ok(entries)
+        let diagonal: Vec<f64> = entries(&diagonal).collect();
+        finite(diagonal.iter().sum())?;
+        Ok(diagonal)
     }
 
     /// Makes the next block of what is left of an image, and tells the triangle R.
     ///
     /// Scaled to length 1, what rounding has left along the last two blocks is taken out again. Else it would grow from step to step,
     /// and the matrix would have eigenvalues far beyond those of the operator.
-    fn next_block(&self, image: &mut [T], floor: f64, most: usize) -> Result<Vec<f64>> {
+    fn next_block(&self, image: &mut [T], floor: f64, most: usize) -> Result<Mat<f64>> {
         let (n, width) = (self.n, self.width());
         let r = self.orthonormalise(image, floor, most)?;
         let vectors = &self.state.vectors;
@@ -421,15 +419,12 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
             return Ok(r);
         }
         let again = self.orthonormalise(image, 0.5, most)?;
-        let square = |r: &[f64]| Mat::from_fn(width, width, |i, j| r[j * width + i]);
-        let product = square(&again) * square(&r);
-        let entries = (0..width * width).map(|at| product[(at % width, at / width)]);
-        Ok(entries.collect())
+        Ok(again * r)
     }
 
     /// Makes the columns of a block orthonormal; those that are no longer than `floor` without the others, or behind the first `most`
-    /// others, become zero. Tells the triangle R, column by column, with which the block was Q R.
-    fn orthonormalise(&self, block: &mut [T], floor: f64, most: usize) -> Result<Vec<f64>> {
+    /// others, become zero. Tells the triangle R with which the block was Q R.
+    fn orthonormalise(&self, block: &mut [T], floor: f64, most: usize) -> Result<Mat<f64>> {
         let (n, width) = (self.n, self.width());
         let unit = binary_unit(finite(max_abs(block))?);
         if unit != 1.0 {
@@ -451,8 +446,7 @@ impl<'a, T: Scalar> LanczosQuadrature<'a, T> {
             }
             floor = 0.5;
         }
-        let entries = (0..width * width).map(|at| unit * product[(at % width, at / width)]);
-        Ok(entries.collect())
+        Ok(product * Scale(unit))
     }
 
     /// The density as far as the steps go.
@@ -541,4 +535,9 @@ pub fn density<T: Scalar>(
         }
     }
     run.density()
+}
+
+/// The entries, column by column.
+fn entries(matrix: &Mat<f64>) -> impl Iterator<Item = f64> {
+    matrix.col_iter().flat_map(|column| column.iter().copied())
 }
