@@ -16,6 +16,7 @@ pub(crate) mod envelope;
 mod gram;
 mod grams;
 pub(crate) mod lanes;
+mod narrow;
 mod panel;
 mod passes;
 mod plan;

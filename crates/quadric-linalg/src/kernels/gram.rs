@@ -2,6 +2,7 @@
 //! be too many bytes), summed in a fixed tree and mirrored.
 
 use super::csr::add_scaled;
+use super::narrow::{NARROW, add_gram};
 use super::panel::{RUN, add};
 use super::plan::{chunks, partial_bytes};
 use super::pool::{Buffer, as_scalar};
@@ -105,6 +106,7 @@ pub(super) fn weighted_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], mut out
             DataMatrix::Sparse(s) if !plan.dense => {
                 add_sparse(s.as_ref(), weights, rows, columns, part);
             }
+            DataMatrix::Dense(x) if d <= NARROW => add_gram(x, weights, rows, part),
             _ => add_dense(x, weights, rows, columns, part),
         }
     };

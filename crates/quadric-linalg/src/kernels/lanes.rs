@@ -7,6 +7,8 @@ use crate::elementwise::Functions;
 #[doc(hidden)]
 pub trait Lanes<T>: Copy {
     const N: usize;
+    /// How many of them a tile of four columns may have, so that its sums stay in registers.
+    const TILE: usize;
     fn splat(v: T) -> Self;
     /// The first numbers of a slice, which has at least `N`.
     fn load(v: &[T]) -> Self;
@@ -26,6 +28,7 @@ pub trait Registers: Sized {
 
 impl<T: Copy + Functions, const N: usize> Lanes<T> for [T; N] {
     const N: usize = N;
+    const TILE: usize = 1;
     #[inline(always)]
     fn splat(v: T) -> Self {
         [v; N]
@@ -81,6 +84,7 @@ mod registers {
             // only called where the CPU offers them; the lengths of slices are checked before they are read or written.
             impl Lanes<$t> for $whole {
                 const N: usize = $n;
+                const TILE: usize = 4;
                 #[inline(always)]
                 fn splat(v: $t) -> Self {
                     unsafe { $splat(v) }
@@ -101,6 +105,7 @@ mod registers {
 
             impl Lanes<$t> for [$half; 2] {
                 const N: usize = $n;
+                const TILE: usize = 1;
                 #[inline(always)]
                 fn splat(v: $t) -> Self {
                     [unsafe { $half_splat(v) }; 2]

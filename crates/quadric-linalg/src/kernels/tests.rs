@@ -227,8 +227,13 @@ fn gram_agrees_with_compensated_loops() {
             check_gram(&sparse::<f32>(n, d, d / 2));
         }
     }
+    // Every number of registers and of columns left over.
+    for d in 1..=50 {
+        check_gram(&dense::<f64>(131, d));
+        check_gram(&dense::<f32>(131, d));
+    }
     // Several partials; several panels of columns.
-    for (n, d) in [(3000, 40), (40, 500)] {
+    for (n, d) in [(3000, 40), (40, 500), (5000, 12)] {
         check_gram(&dense::<f64>(n, d));
         check_gram(&dense::<f32>(n, d));
         check_gram(&sparse::<f64>(n, d, 8));

@@ -80,6 +80,7 @@ impl<T: Scalar> Glm<T> {
             names: None,
             memo: Memo::new(),
             reference: Arc::default(),
+            moments: Arc::default(),
         })
     }
 
@@ -262,7 +263,7 @@ pub(super) struct Prepared {
     pub(super) classes: Option<Vec<f64>>,
 }
 
-/// Checks data and options, and prepares targets and weights.
+/// Checks options and data, but for the values of the matrix, and prepares targets and weights.
 ///
 /// # Errors
 /// As [`Glm::new`].
@@ -302,6 +303,7 @@ pub(super) fn rows_that_count(target: &[f64], weights: Option<&[f64]>) -> Vec<us
     }
 }
 
+/// Checks everything but the values of the matrix; see [`check_values`](super::spread::check_values).
 pub(super) fn check_data<T: Scalar>(
     x: &DataMatrix<T>,
     target: &[f64],
@@ -318,9 +320,6 @@ pub(super) fn check_data<T: Scalar>(
         return Err(Error::data(
             "there is no feature column, and no intercept either",
         ));
-    }
-    if let Some((i, j, value)) = x.first_non_finite() {
-        return Err(Error::non_finite("the data (row, column)", (i, j), value));
     }
     if let Some(i) = target.iter().position(|y| !y.is_finite()) {
         return Err(Error::non_finite("the target (row)", i, target[i]));

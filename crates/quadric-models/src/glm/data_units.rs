@@ -8,6 +8,7 @@ mod taps;
 
 use super::build::{self, GlmOptions};
 use super::samples::{Samples, Targets as Labels, softmax};
+use super::spread::check_values;
 use super::{Contrast, LinearModel};
 use crate::Loss;
 use faer::{Mat, MatMut, MatRef};
@@ -58,6 +59,7 @@ impl<T: Scalar> RawGlm<T> {
         weights: Option<&[f64]>,
         options: &GlmOptions,
     ) -> Result<Self> {
+        check_values(&x)?;
         let prepared = build::prepare(&x, target, weights, options)?;
         let (features, rows) = (x.cols(), prepared.rows);
         let x = match rows.len() == x.rows() {

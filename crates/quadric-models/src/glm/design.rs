@@ -127,7 +127,7 @@ impl<T: Scalar> Design<T> {
         penalty: f64,
     ) -> Result<Self> {
         let total: f64 = weights.iter().sum();
-        let columns = spread::measure(&x, rows, weights, total, intercept);
+        let columns = spread::measure(&x, rows, weights, total, intercept)?;
         let dense = matches!(x, DataMatrix::Dense(_));
         let scale: Vec<f64> = columns
             .iter()

@@ -11,6 +11,7 @@
 //! Where none of them holds the bound is infinite: nothing is proven.
 
 use super::Glm;
+use super::hessian::HessianOp;
 use super::intercept::minimise_intercept;
 use super::metric::{Effort, Metric};
 use crate::Loss;
@@ -54,6 +55,9 @@ pub(super) struct Settled<T> {
 
 impl<T: Scalar> Glm<T> {
     pub(super) fn gap_at(&self, x: &[T]) -> Result<Gap> {
+        if let Some(gap) = self.gap_by_moments(x)? {
+            return Ok(gap);
+        }
         let products = self.products(x);
         let settled = match self.settle(x, &products) {
             Ok(settled) => settled,
@@ -64,6 +68,39 @@ impl<T: Scalar> Glm<T> {
         let out = MatMut::from_column_major_slice_mut(&mut gradient, p, k);
         self.design.multiply_transposed(&settled.residuals, out);
         self.gap_from(x, &products, &settled, &mut gradient)
+    }
+
+    /// The gap of squared loss from its moments; none where those have lost the digits of F.
+    fn gap_by_moments(&self, x: &[T]) -> Result<Option<Gap>> {
+        let Some(moments) = self.moments() else {
+            return Ok(None);
+        };
+        let mut g = vec![T::of(0.0); x.len()];
+        let value = moments.value_grad(x, &mut g);
+        if !moments.is_exact(value) {
+            return Ok(None);
+        }
+        let (mut lift, mut fall) = (0.0, 0.0);
+        if self.design.frame.intercept {
+            let d = self.features();
+            let (slope, bend) = (g[d].to_f64(), moments.gram[(d, d)].to_f64());
+            (lift, fall) = (-slope / bend, 0.5 * slope * slope / bend);
+            for (j, g) in g.iter_mut().enumerate() {
+                *g = T::of(g.to_f64() + lift * moments.gram[(j, d)].to_f64());
+            }
+            g[d] = T::of(0.0);
+        }
+        let size = value + self.penalty(x);
+        if self.features() == 0 || !size.is_finite() {
+            return Ok(None);
+        }
+        let settled = Settled {
+            lift: vec![lift],
+            fall,
+            scale: self.scale(size, &[]),
+            residuals: Vec::new(),
+        };
+        self.gap_from(x, &[], &settled, &mut g).map(Some)
     }
 
     /// Minimises over the intercept; the gap itself where that already says all.
@@ -179,9 +216,8 @@ impl<T: Scalar> Glm<T> {
         if dim > DIRECT {
             return Ok(f64::INFINITY);
         }
-        let curvatures = self.samples.curvatures(products, lift);
         let mut h = Mat::<T>::zeros(dim, dim);
-        let hessian = super::hessian::HessianOp::new(self, curvatures);
+        let hessian = HessianOp::at(self, || products, lift);
         hessian.dense(h.as_mut())?;
         let Some(metric) = Metric::new(&h, &self.design, self.samples.outputs())? else {
             return Ok(f64::INFINITY);
@@ -269,6 +305,9 @@ impl<T: Scalar> Glm<T> {
     /// Half the mean square of the targets: at least [`Glm::reference`] where no loss exceeds half the squared residual.
     fn most(&self) -> f64 {
         *self.reference.most.get_or_init(|| {
+            if let Some(moments) = self.moments() {
+                return 0.5 * moments.square;
+            }
             let square = |i: usize| weigh(self.samples.weights[i], self.samples.real(i).powi(2));
             let sum = self.samples.sum(|rows| rows.map(square).sum());
             0.5 * self.samples.norm * sum

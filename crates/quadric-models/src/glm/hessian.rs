@@ -3,12 +3,13 @@
 use super::Glm;
 use super::samples::Samples;
 use crate::Loss;
+use faer::linalg::matmul::matmul;
 use faer::prelude::ReborrowMut;
-use faer::{Mat, MatMut, MatRef};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 use quadric_core::{Cost, Error, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
 use quadric_linalg::parallel::{by_columns, map_ranges};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::{Mutex, PoisonError};
 
 /// Work per pair of stored values of a sparse row, and per pair of entries of a row that is copied to a dense one, where
@@ -22,12 +23,23 @@ const WEIGHTS: usize = 1024;
 /// The Hessian at one point.
 pub(crate) struct HessianOp<'a, T: Scalar> {
     problem: &'a Glm<T>,
+    /// Empty where [`Glm::moments`] hold the Hessian.
     curvatures: Vec<T>,
     pool: Mutex<Vec<Vec<T>>>,
 }
 
 impl<'a, T: Scalar> HessianOp<'a, T> {
-    pub(crate) fn new(problem: &'a Glm<T>, curvatures: Vec<T>) -> Self {
+    /// At predictors `products + lift`, which are computed only if the Hessian depends on them.
+    pub(crate) fn at<P: Deref<Target: AsRef<[T]>>>(
+        problem: &'a Glm<T>,
+        products: impl FnOnce() -> P,
+        lift: &[f64],
+    ) -> Self {
+        let curvatures = if problem.has_moments() {
+            Vec::new()
+        } else {
+            problem.samples.curvatures((*products()).as_ref(), lift)
+        };
         Self {
             problem,
             curvatures,
@@ -46,17 +58,13 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
 
     /// `out <- Zᵀ D Z v` plus the penalty for `v` and `out` (p, k m): the k predictors of each direction side by side.
     fn multiply(&self, v: MatRef<'_, T>, mut out: MatMut<'_, T>) {
-        let vectors = v.ncols() / self.samples().outputs();
-        let pool = || self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut products = pool().pop().unwrap_or_default();
-        products.resize(self.samples().len() * v.ncols(), T::of(0.0));
-        let weigh = |rows: Range<usize>, u: &[T], r: &mut [T]| {
-            weigh(self.samples(), &self.curvatures, vectors, rows, u, r);
-            0.0
-        };
-        let design = &self.problem.design;
-        design.fused(v, &mut products, weigh, out.rb_mut());
-        pool().push(products);
+        match self.problem.moments() {
+            Some(moments) => {
+                let (gram, one) = (moments.gram.as_ref(), T::of(1.0));
+                matmul(out.rb_mut(), Accum::Replace, gram, v, one, Par::Seq);
+            }
+            None => self.multiply_rows(v, out.rb_mut()),
+        }
         if self.problem.l2 == 0.0 {
             return;
         }
@@ -66,6 +74,21 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
                 out[j] = T::of(out[j].to_f64() + bend * v[(j, c)].to_f64());
             }
         });
+    }
+
+    /// `out <- Zᵀ D Z v` by a pass over the rows.
+    fn multiply_rows(&self, v: MatRef<'_, T>, out: MatMut<'_, T>) {
+        let vectors = v.ncols() / self.samples().outputs();
+        let pool = || self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut products = pool().pop().unwrap_or_default();
+        products.resize(self.samples().len() * v.ncols(), T::of(0.0));
+        let weigh = |rows: Range<usize>, u: &[T], r: &mut [T]| {
+            weigh(self.samples(), &self.curvatures, vectors, rows, u, r);
+            0.0
+        };
+        let design = &self.problem.design;
+        design.fused(v, &mut products, weigh, out);
+        pool().push(products);
     }
 
     /// Block (c, e) is `Zᵀ diag(m_ce) Z` with entry (c, e) of `Bᵀ (diag p - p pᵀ) B` for every sample.
@@ -255,6 +278,8 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
         }
         if self.samples().loss == Loss::Softmax {
             self.dense_classes(out.rb_mut());
+        } else if let Some(moments) = self.problem.moments() {
+            out.copy_from(&moments.gram);
         } else {
             self.problem
                 .design
@@ -274,6 +299,13 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
     fn cost(&self) -> Cost {
         let (n, k) = (self.samples().len() as f64, self.samples().outputs() as f64);
         let stored = self.problem.design.stored() as f64;
+        if self.problem.has_moments() {
+            let square = self.shape().0.pow(2) as f64;
+            return Cost {
+                product: 2.0 * square,
+                dense: square,
+            };
+        }
         let mut pairs = stored * (stored / n.max(1.0));
         if self.problem.design.is_sparse() {
             // Sparse rows meet themselves only; the average row is a fair guess for that. Scattered sums are slow, and so

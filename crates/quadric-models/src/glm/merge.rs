@@ -65,7 +65,8 @@ fn mix(hash: u64, word: u64) -> u64 {
 
 impl<T: Scalar> Glm<T> {
     /// The same objective on fewer rows: those with equal features and equal targets become one of their total weight.
-    /// Where hardly any are equal, everything stays as it is, and finding out costs next to nothing.
+    /// Where hardly any are equal, everything stays as it is, and finding out costs next to nothing; so does squared loss on
+    /// tall, narrow data, whose passes are few anyway.
     ///
     /// Rows are numbered anew then: [`Glm::only`], [`Glm::cross_validate`] and batches of a [`FiniteSum`] are of merged rows,
     /// whose weights differ.
@@ -73,6 +74,9 @@ impl<T: Scalar> Glm<T> {
     /// [`FiniteSum`]: quadric_core::FiniteSum
     #[must_use]
     pub fn merged(self) -> Self {
+        if self.has_moments() {
+            return self;
+        }
         let step = self.samples.len().div_ceil(SAMPLE);
         let few: Vec<usize> = (0..self.samples.len()).step_by(step).collect();
         let repeats =
@@ -124,6 +128,7 @@ impl<T: Scalar> Glm<T> {
         self.design.prepare(outputs);
         self.samples = Arc::new(samples);
         self.memo = super::Memo::new();
+        self.moments = Arc::default();
         self
     }
 

@@ -20,6 +20,7 @@ mod linear_model;
 mod memo;
 mod merge;
 mod metric;
+mod moments;
 mod one_vs_rest;
 mod precondition;
 mod problem;
@@ -43,9 +44,10 @@ use design::Design;
 use faer::MatRef;
 use gap::Reference;
 use memo::Memo;
+use moments::Moments;
 use quadric_core::{Error, Result, Scalar};
 use samples::Samples;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A generalised linear model on a data set, as a problem to minimise.
 ///
@@ -59,6 +61,7 @@ pub struct Glm<T: Scalar> {
     names: Option<Arc<[String]>>,
     memo: Memo<T>,
     reference: Arc<Reference>,
+    moments: Arc<OnceLock<Moments<T>>>,
 }
 
 impl<T: Scalar> Glm<T> {
@@ -72,6 +75,7 @@ impl<T: Scalar> Glm<T> {
             names: self.names.clone(),
             memo: Memo::new(),
             reference: Arc::default(),
+            moments: Arc::default(),
         }
     }
 
@@ -95,6 +99,7 @@ impl<T: Scalar> Glm<T> {
     pub fn with_l2(&self, l2: f64) -> Result<Self> {
         let mut other = self.with(self.design.clone(), Arc::clone(&self.samples));
         other.reference = Arc::clone(&self.reference);
+        other.moments = Arc::clone(&self.moments);
         other.set_l2(l2)?;
         Ok(other)
     }

@@ -81,9 +81,8 @@ impl<T: Scalar> Glm<T> {
     }
 
     fn joint_inverse(&self, x: &[T], shift: f64) -> Result<Option<BlockInverse<T>>> {
-        let curvatures = self.samples.curvatures(&self.products(x), &[]);
         let mut h = Mat::<T>::zeros(x.len(), x.len());
-        HessianOp::new(self, curvatures).dense(h.as_mut())?;
+        HessianOp::at(self, || self.products(x), &[]).dense(h.as_mut())?;
         for j in 0..x.len() {
             h[(j, j)] = T::of(h[(j, j)].to_f64() + shift);
         }

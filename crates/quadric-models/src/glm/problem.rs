@@ -13,6 +13,11 @@ use quadric_core::{
 use quadric_linalg::random::SeedTree;
 use std::sync::Arc;
 
+/// True without coefficients.
+fn is_zero<T: Scalar>(x: &[T]) -> bool {
+    x.iter().all(|v| v.to_f64() == 0.0)
+}
+
 impl<T: Scalar> Problem<T> for Glm<T> {
     fn dim(&self) -> usize {
         self.design.columns() * self.samples.outputs()
@@ -51,26 +56,44 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
     fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64> {
         self.check(x, "the point")?;
         self.check(g, "the gradient")?;
+        if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
+            return Ok(moments.at_zero(g));
+        }
+        if let Some(value) = self.memo.find_gradient(x, g) {
+            return Ok(value);
+        }
         let (p, k) = (self.design.columns(), self.samples.outputs());
-        // A known product is not reused here: the fused pass reads the data once either way, and so the gradient has the
-        // same bits whatever was asked before.
         let mut products = self.memo.storage(self.samples.len() * k);
-        let mean = self.design.fused(
-            self.columns(x),
-            &mut products,
-            |rows, u, r| self.samples.residuals(rows, u, &[], r),
-            MatMut::from_column_major_slice_mut(g, p, k),
-        );
+        let out = MatMut::from_column_major_slice_mut(g, p, k);
+        let mean = if is_zero(x) {
+            products.fill(T::of(0.0));
+            let (residuals, mean) = self.samples.all_residuals(&products, &[]);
+            self.design.multiply_transposed(&residuals, out);
+            mean
+        } else {
+            // A known product is not reused: the fused pass reads the data once either way, and so the gradient has the
+            // same bits whatever was asked before.
+            let residuals = |rows, u: &[T], r: &mut [T]| self.samples.residuals(rows, u, &[], r);
+            self.design
+                .fused(self.columns(x), &mut products, residuals, out)
+        };
         if self.memo.find(x).is_none() {
             self.memo.keep(x, products);
         }
         self.add_penalty_gradient(x, g);
-        Ok(mean + self.penalty(x))
+        let value = mean + self.penalty(x);
+        self.memo.keep_gradient(x, value, g);
+        Ok(value)
     }
 
     fn restrict(&self, x: &[T], d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
         self.check(x, "the point")?;
         self.check(d, "the direction")?;
+        if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
+            let mut line = moments.line(d);
+            line.bend += self.penalty_along(d, d);
+            return Ok(Some(Box::new(line)));
+        }
         Ok(Some(Box::new(GlmLine::new(self, x, d))))
     }
 }
@@ -78,9 +101,7 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
 impl<T: Scalar> TwiceSmooth<T> for Glm<T> {
     fn hessian(&self, x: &[T]) -> Result<BoxOp<'_, T>> {
         self.check(x, "the point")?;
-        let products = self.products(x);
-        let curvatures = self.samples.curvatures(&products, &[]);
-        Ok(Box::new(HessianOp::new(self, curvatures)))
+        Ok(Box::new(HessianOp::at(self, || self.products(x), &[])))
     }
 
     fn preconditioner(&self, x: &[T], shift: f64) -> Result<Option<ApproximateInverse<T>>> {

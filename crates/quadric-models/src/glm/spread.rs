@@ -4,7 +4,7 @@
 //! of two. Dense ones take a single pass, with moments about the first row, unless values are near an end of the range of
 //! numbers. Only powers of two and coordinates come of it, so a few digits are enough.
 
-use quadric_core::{DataMatrix, DenseRows, Scalar};
+use quadric_core::{DataMatrix, DenseRows, Error, Result, Scalar};
 use quadric_linalg::parallel::map;
 
 /// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
@@ -57,20 +57,54 @@ pub(super) fn exponent(v: f64) -> i32 {
 
 /// Of every column: `rows` are the rows that count, `weights` their weights, of sum `total`; moments are central if
 /// `centre`.
+///
+/// # Errors
+/// A value that is not finite.
 pub(super) fn measure<T: Scalar>(
     x: &DataMatrix<T>,
     rows: &[usize],
     weights: &[f64],
     total: f64,
     centre: bool,
-) -> Vec<Column> {
+) -> Result<Vec<Column>> {
     let n = rows.len();
     let measured = match x {
-        DataMatrix::Dense(x) => dense(x, rows, weights, total, centre),
-        DataMatrix::Sparse(_) => sparse(x, rows, weights, total, centre),
+        DataMatrix::Dense(values) if n == x.rows() => {
+            let measured = dense(values, rows, weights, total, centre);
+            // Sums that are finite are of finite values, which spares a pass.
+            if !measured.iter().all(|(_, m)| m.is_finite()) {
+                check_values(x)?;
+            }
+            measured
+        }
+        DataMatrix::Dense(values) => {
+            check_values(x)?;
+            dense(values, rows, weights, total, centre)
+        }
+        DataMatrix::Sparse(_) => {
+            check_values(x)?;
+            sparse(x, rows, weights, total, centre)
+        }
     };
     let columns = measured.iter();
-    columns.map(|(e, m)| e.column(m, n, centre)).collect()
+    Ok(columns.map(|(e, m)| e.column(m, n, centre)).collect())
+}
+
+/// Refuses values that are not finite, of rows that do not count, too.
+///
+/// # Errors
+/// The first one's row and column.
+pub(super) fn check_values<T: Scalar>(x: &DataMatrix<T>) -> Result<()> {
+    match x.first_non_finite() {
+        Some((i, j, value)) => Err(Error::non_finite("the data (row, column)", (i, j), value)),
+        None => Ok(()),
+    }
+}
+
+impl Moments {
+    fn is_finite(&self) -> bool {
+        self.sum.is_finite() && self.square.is_finite()
+    }
 }
 
 /// Ranges and sums over dense rows, of all columns side by side so that loops over rows are vectorised.

@@ -10,4 +10,5 @@ mod data_units;
 mod derivatives;
 mod invariants;
 mod merge;
+mod moments;
 mod span;

@@ -29,10 +29,12 @@ fn merged_rows_are_the_same_problem() {
         };
         for x in [dense::<f64>(&data.x), sparse::<f64>(&data.x)] {
             let plain = Glm::new(x.clone(), &data.y, Some(&data.s), &options).unwrap();
-            let merged = Glm::new(x, &data.y, Some(&data.s), &options)
+            let merged = Glm::new(x.clone(), &data.y, Some(&data.s), &options)
                 .unwrap()
                 .merged();
-            assert_eq!((plain.terms(), merged.terms()), (120, 40), "{loss}");
+            let needs_passes = loss != Loss::Squared || matches!(x, DataMatrix::Sparse(_));
+            let rows = if needs_passes { 40 } else { 120 };
+            assert_eq!((plain.terms(), merged.terms()), (120, rows), "{loss}");
             let x = normals(plain.dim(), 0.3, &mut stream("repeats: point"));
             let (mut a, mut b) = (vec![0.0; x.len()], vec![0.0; x.len()]);
             let (f, g) = (
