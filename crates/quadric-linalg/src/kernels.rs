@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod blas1;
+pub mod columns;
 mod csr;
 pub(crate) mod envelope;
 mod gram;

@@ -1,6 +1,7 @@
 //! The data matrix X (n rows, d columns): dense by rows, or sparse by rows.
 
-use crate::parallel::{for_each, map};
+use crate::kernels::columns::{affine, affine_in_place};
+use crate::parallel::{for_each, map, ranges};
 use crate::{Error, ErrorKind, Result, Scalar};
 use faer::MatRef;
 use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
@@ -47,31 +48,21 @@ impl<T: Scalar> DenseRows<T> {
     /// Column j times `scale[j]` minus `shift[j]`; with `ones` a last column of ones follows.
     fn affine(mut self, scale: &[f64], shift: &[f64], ones: bool) -> Self {
         let (rows, d) = (self.rows, self.cols);
-        let change =
-            |v: T, j: usize, scale: &[f64], shift: &[f64]| T::of(v.to_f64() * scale[j] - shift[j]);
-        let (scale, shift) = (&scale[..d], &shift[..d]);
         if !ones {
             for_each(self.values.chunks_mut(ROWS * d.max(1)), |_, rows| {
-                for row in rows.chunks_exact_mut(d.max(1)) {
-                    (0..d).for_each(|j| row[j] = change(row[j], j, scale, shift));
-                }
+                affine_in_place(rows, scale, shift);
             });
             return self;
         }
         let one = T::of(1.0);
-        let write = |from: &[T], to: &mut [T]| {
-            let (from, to) = (&from[..d], &mut to[..=d]);
-            (0..d).for_each(|j| to[j] = change(from[j], j, scale, shift));
-            to[d] = one;
-        };
         let mut values = self.values;
         if values.len() <= LITTLE {
             let mut wider = vec![one; rows * (d + 1)];
             let pieces = wider.chunks_mut(ROWS * (d + 1));
             for_each(pieces, |piece, wider| {
-                for (i, to) in wider.chunks_exact_mut(d + 1).enumerate() {
-                    write(&values[(piece * ROWS + i) * d..], to);
-                }
+                let start = piece * ROWS;
+                let end = start + wider.len() / (d + 1);
+                affine(&values[start * d..end * d], scale, shift, wider);
             });
             values = wider;
         } else {
@@ -80,7 +71,7 @@ impl<T: Scalar> DenseRows<T> {
             let mut row = vec![one; d];
             for i in (0..rows).rev() {
                 row.copy_from_slice(&values[i * d..(i + 1) * d]);
-                write(&row, &mut values[i * (d + 1)..]);
+                affine(&row, scale, shift, &mut values[i * (d + 1)..][..=d]);
             }
         }
         Self {
@@ -226,21 +217,7 @@ impl<T: Scalar> DataMatrix<T> {
                     cols: x.cols,
                 })
             }
-            Self::Sparse(x) => {
-                let (mut starts, mut indices, mut values) = (vec![0u32], Vec::new(), Vec::new());
-                for &i in rows {
-                    let (c, v) = sparse_row(x.as_ref(), i);
-                    indices.extend_from_slice(c);
-                    values.extend_from_slice(v);
-                    starts.push(
-                        u32::try_from(values.len())
-                            .expect("a selection of rows has fewer than 2^32 values"),
-                    );
-                }
-                let symbolic =
-                    SymbolicSparseRowMat::new_checked(rows.len(), x.ncols(), starts, None, indices);
-                Self::Sparse(SparseRowMat::new(symbolic, values))
-            }
+            Self::Sparse(x) => Self::Sparse(select_sparse(x.as_ref(), rows)),
         }
     }
 
@@ -314,8 +291,17 @@ impl<T: Scalar> DataMatrix<T> {
         match self {
             Self::Dense(x) => Ok(Self::Dense(x.affine(scale, shift, ones))),
             Self::Sparse(x) => {
-                let x = scaled(x, scale, drop);
-                Ok(Self::Sparse(if ones { with_ones(x)? } else { x }))
+                // Nothing moves to the front where nothing is dropped.
+                let drops = |j: &u32| drop[*j as usize];
+                let drops = drop.contains(&true) && x.col_idx().iter().any(drops);
+                match (ones, drops) {
+                    (true, false) => Ok(Self::Sparse(with_ones(x, scale)?)),
+                    (true, true) => {
+                        let ones = vec![1.0; scale.len()];
+                        Ok(Self::Sparse(with_ones(scaled(x, scale, drop), &ones)?))
+                    }
+                    (false, _) => Ok(Self::Sparse(scaled(x, scale, drop))),
+                }
             }
         }
     }
@@ -357,6 +343,14 @@ impl<T: Scalar> DataMatrix<T> {
         next.pop();
         let symbolic = SymbolicSparseRowMat::new_checked(cols, rows, next, None, indices);
         Self::Sparse(SparseRowMat::new(symbolic, values))
+    }
+
+    /// The sum over the rows of the squared number of their stored values.
+    pub fn stored_pairs(&self) -> usize {
+        match self {
+            Self::Dense(x) => x.rows * x.cols * x.cols,
+            Self::Sparse(x) => (0..x.nrows()).map(|i| x.row_range(i).len().pow(2)).sum(),
+        }
     }
 
     /// The first stored value that is not finite, as (row, column, value).
@@ -418,6 +412,42 @@ pub(crate) fn sparse_row<T>(x: SparseRowMatRef<'_, u32, T>, i: usize) -> (&[u32]
     (&x.symbolic().col_idx()[range.clone()], &x.val()[range])
 }
 
+/// The rows in the order given.
+fn select_sparse<T: Scalar>(
+    x: SparseRowMatRef<'_, u32, T>,
+    rows: &[usize],
+) -> SparseRowMat<u32, T> {
+    let mut stored = 0;
+    let ends = rows.iter().map(|i| {
+        stored += x.row_range(*i).len();
+        u32::try_from(stored).expect("a selection of rows has fewer than 2^32 values")
+    });
+    let starts: Vec<u32> = std::iter::once(0).chain(ends).collect();
+    let (mut indices, mut values) = (vec![0; stored], vec![T::of(0.0); stored]);
+    let (mut left_indices, mut left_values) = (&mut indices[..], &mut values[..]);
+    let mut pieces = Vec::new();
+    for piece in ranges(rows.len(), ROWS) {
+        let len = (starts[piece.end] - starts[piece.start]) as usize;
+        let (columns, rest) = left_indices.split_at_mut(len);
+        left_indices = rest;
+        let (numbers, rest) = left_values.split_at_mut(len);
+        left_values = rest;
+        pieces.push((&rows[piece], columns, numbers));
+    }
+    for_each(pieces, |_, (rows, columns, numbers)| {
+        let mut at = 0;
+        for i in rows {
+            let (from_columns, from_numbers) = sparse_row(x, *i);
+            let end = at + from_columns.len();
+            columns[at..end].copy_from_slice(from_columns);
+            numbers[at..end].copy_from_slice(from_numbers);
+            at = end;
+        }
+    });
+    let symbolic = SymbolicSparseRowMat::new_checked(rows.len(), x.ncols(), starts, None, indices);
+    SparseRowMat::new(symbolic, values)
+}
+
 /// Column j times `scale[j]`, without those in `drop`, in place.
 fn scaled<T: Scalar>(
     x: SparseRowMat<u32, T>,
@@ -446,8 +476,8 @@ fn scaled<T: Scalar>(
     SparseRowMat::new(symbolic, values)
 }
 
-/// A last column of ones, in the memory of the matrix where that can grow.
-fn with_ones<T: Scalar>(x: SparseRowMat<u32, T>) -> Result<SparseRowMat<u32, T>> {
+/// Column j times `scale[j]` and a last column of ones, in the memory of the matrix where that can grow.
+fn with_ones<T: Scalar>(x: SparseRowMat<u32, T>, scale: &[f64]) -> Result<SparseRowMat<u32, T>> {
     let (stored, one) = (x.val().len(), T::of(1.0));
     let (symbolic, mut values) = x.into_parts();
     let (rows, d, mut starts, _, mut indices) = symbolic.into_parts();
@@ -463,8 +493,11 @@ fn with_ones<T: Scalar>(x: SparseRowMat<u32, T>) -> Result<SparseRowMat<u32, T>>
     indices.resize(stored + rows, d as u32);
     for i in (0..rows).rev() {
         let (from, to) = (starts[i] as usize, starts[i + 1] as usize);
-        values.copy_within(from..to, from + i);
-        indices.copy_within(from..to, from + i);
+        for at in (from..to).rev() {
+            let j = indices[at];
+            values[at + i] = T::of(values[at].to_f64() * scale[j as usize]);
+            indices[at + i] = j;
+        }
         (values[to + i], indices[to + i]) = (one, d as u32);
         starts[i + 1] += i as u32 + 1;
     }

@@ -261,6 +261,11 @@ impl<T: Scalar> Design<T> {
         self.x.stored()
     }
 
+    /// Pairs of stored values that share a row.
+    pub(crate) fn pairs(&self) -> usize {
+        self.x.stored_pairs()
+    }
+
     /// Calls `f(unknown, value)` for row i of the matrix as it is meant, centring included.
     pub(crate) fn for_row(&self, i: usize, mut f: impl FnMut(usize, f64)) {
         let Some(shift) = &self.frame.shift else {

@@ -306,10 +306,10 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
                 dense: square,
             };
         }
-        let mut pairs = stored * (stored / n.max(1.0));
+        let mut pairs = self.problem.design.pairs() as f64;
         if self.problem.design.is_sparse() {
-            // Sparse rows meet themselves only; the average row is a fair guess for that. Scattered sums are slow, and so
-            // is a product of scattered values: a dense matrix product is cheap beside both.
+            // Sparse rows meet themselves only. Scattered sums are slow, and so is a product of scattered values: a dense
+            // matrix product is cheap beside both.
             let p = self.problem.design.columns() as f64;
             pairs = (SCATTERED * pairs).min(COPIED * n * p * p);
         }

@@ -1,14 +1,18 @@
 //! Location and spread of the columns under the weights, without overflow at either end of the range.
 //!
-//! Of sparse columns a first pass finds the range, a second one the moments about the middle of the range, in units of a power
-//! of two. Dense ones take a single pass, with moments about the first row, unless values are near an end of the range of
-//! numbers. Only powers of two and coordinates come of it, so a few digits are enough.
+//! One pass finds the range and moments about the first value. Where values are near an end of the range of numbers, a second
+//! one finds moments about the middle of the range, in units of a power of two. Only powers of two and coordinates come of it, so a few digits are enough.
 
 use quadric_core::{DataMatrix, DenseRows, Error, Result, Scalar};
+use quadric_linalg::kernels::columns::ColumnSums;
 use quadric_linalg::parallel::map;
 
 /// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
 const FEW: usize = 4;
+
+/// Stored values per column that are worth a task, and tasks at most.
+const STORED: usize = 64;
+const MOST_PARTS: usize = 16;
 
 /// Dense rows per task, and values that are summed side by side.
 const ROWS: usize = 4096;
@@ -24,7 +28,21 @@ pub(super) struct Column {
     pub(super) size: f64,
 }
 
-/// What the first pass learns about a column.
+/// What one pass over stored values learns about a column: a line of the cache.
+#[derive(Clone, Copy)]
+struct Stored {
+    low: f64,
+    high: f64,
+    count: f64,
+    nonzeros: f64,
+    share: f64,
+    /// The first value, or zero if nothing is subtracted; squares are about it.
+    pivot: f64,
+    sum: f64,
+    square: f64,
+}
+
+/// The range of a column.
 #[derive(Clone, Copy)]
 struct Extent {
     low: f64,
@@ -69,23 +87,13 @@ pub(super) fn measure<T: Scalar>(
 ) -> Result<Vec<Column>> {
     let n = rows.len();
     let measured = match x {
-        DataMatrix::Dense(values) if n == x.rows() => {
-            let measured = dense(values, rows, weights, total, centre);
-            // Sums that are finite are of finite values, which spares a pass.
-            if !measured.iter().all(|(_, m)| m.is_finite()) {
-                check_values(x)?;
-            }
-            measured
-        }
-        DataMatrix::Dense(values) => {
-            check_values(x)?;
-            dense(values, rows, weights, total, centre)
-        }
-        DataMatrix::Sparse(_) => {
-            check_values(x)?;
-            sparse(x, rows, weights, total, centre)
-        }
+        DataMatrix::Dense(x) => dense(x, rows, weights, total, centre),
+        DataMatrix::Sparse(_) => sparse(x, rows, weights, total, centre),
     };
+    // Finite sums over all rows are of finite values, which spares a pass.
+    if n < x.rows() || !measured.iter().all(|(_, m)| m.is_finite()) {
+        check_values(x)?;
+    }
     let columns = measured.iter();
     Ok(columns.map(|(e, m)| e.column(m, n, centre)).collect())
 }
@@ -107,54 +115,15 @@ impl Moments {
     }
 }
 
-/// Ranges and sums over dense rows, of all columns side by side so that loops over rows are vectorised.
-struct Sums {
-    low: Vec<f64>,
-    high: Vec<f64>,
-    nonzeros: Vec<f64>,
-    sum: Vec<f64>,
-    square: Vec<f64>,
-}
-
-impl Sums {
-    fn new(len: usize) -> Self {
-        Self {
-            low: vec![f64::INFINITY; len],
-            high: vec![f64::NEG_INFINITY; len],
-            nonzeros: vec![0.0; len],
-            sum: vec![0.0; len],
-            square: vec![0.0; len],
-        }
-    }
-
-    fn add<T: Scalar>(&mut self, values: &[T], share: f64, unit: &[f64], pivot: &[f64]) {
-        let ranges = self.low.iter_mut().zip(&mut self.high);
-        let sums = self.sum.iter_mut().zip(&mut self.square);
-        let targets = ranges.zip(sums).zip(&mut self.nonzeros);
-        let about = unit.iter().zip(pivot);
-        for ((v, (unit, pivot)), (((low, high), (sum, square)), nonzeros)) in
-            values.iter().zip(about).zip(targets)
-        {
-            let v = v.to_f64();
-            *low = if v < *low { v } else { *low };
-            *high = if v > *high { v } else { *high };
-            *nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
-            let v = v * unit;
-            *sum += share * v;
-            *square += share * (v - pivot) * (v - pivot);
-        }
-    }
-
-    /// Adds columns `from..` of others to the first ones, their sums times `share`.
-    fn join(&mut self, other: &Self, from: usize, share: f64) {
-        for j in 0..self.low.len() {
-            let k = from + j;
-            self.low[j] = self.low[j].min(other.low[k]);
-            self.high[j] = self.high[j].max(other.high[k]);
-            self.nonzeros[j] += other.nonzeros[k];
-            self.sum[j] += share * other.sum[k];
-            self.square[j] += share * other.square[k];
-        }
+/// Adds columns `from..` of others, their sums times `share`.
+fn join(all: &mut ColumnSums, other: &ColumnSums, from: usize, share: f64) {
+    for j in 0..all.low.len() {
+        let k = from + j;
+        all.low[j] = all.low[j].min(other.low[k]);
+        all.high[j] = all.high[j].max(other.high[k]);
+        all.nonzeros[j] += other.nonzeros[k];
+        all.sum[j] += share * other.sum[k];
+        all.square[j] += share * other.square[k];
     }
 }
 
@@ -167,7 +136,7 @@ struct Pass<'a, T> {
 }
 
 impl<T: Scalar> Pass<'_, T> {
-    fn run(&self, unit: &[f64], pivot: &[f64]) -> Sums {
+    fn run(&self, unit: &[f64], pivot: &[f64]) -> ColumnSums {
         let d = unit.len();
         let first = self.weights.first().copied().unwrap_or(0.0);
         let is_whole = self.rows.len() == self.x.view().nrows();
@@ -177,12 +146,10 @@ impl<T: Scalar> Pass<'_, T> {
         let (unit, pivot) = (unit.repeat(wide), pivot.repeat(wide));
         let pieces = self.rows.chunks(ROWS).zip(self.weights.chunks(ROWS));
         let parts = map(pieces, |_, (rows, weights)| {
-            let mut part = Sums::new(d * wide);
+            let mut part = ColumnSums::new(d * wide);
             if plain && d > 0 {
                 let (start, end) = (rows[0], rows[rows.len() - 1] + 1);
-                for values in self.x.values()[start * d..end * d].chunks(d * wide) {
-                    part.add(values, 1.0, &unit, &pivot);
-                }
+                part.add(&self.x.values()[start * d..end * d], 1.0, &unit, &pivot);
             } else {
                 for (&i, weight) in rows.iter().zip(weights) {
                     part.add(self.x.row(i), weight / self.total, &unit, &pivot);
@@ -191,9 +158,9 @@ impl<T: Scalar> Pass<'_, T> {
             part
         });
         let share = if plain { first / self.total } else { 1.0 };
-        let mut all = Sums::new(d);
+        let mut all = ColumnSums::new(d);
         for part in &parts {
-            (0..wide).for_each(|copy| all.join(part, copy * d, share));
+            (0..wide).for_each(|copy| join(&mut all, part, copy * d, share));
         }
         all
     }
@@ -213,7 +180,7 @@ fn dense<T: Scalar>(
         weights,
         total,
     };
-    let extents = |sums: &Sums| -> Vec<Extent> {
+    let extents = |sums: &ColumnSums| -> Vec<Extent> {
         let extent = |j: usize| Extent {
             low: sums.low[j],
             high: sums.high[j],
@@ -272,16 +239,104 @@ fn sparse_extents<T: Scalar>(
             column.stored += share;
         });
     }
-    for column in &mut all {
-        if column.count < rows.len() as f64 {
-            column.low = column.low.min(0.0);
-            column.high = column.high.max(0.0);
+    all.iter_mut().for_each(|c| c.admit_zeros(rows.len()));
+    all
+}
+
+/// In one pass; in two where squares might overflow or vanish.
+fn sparse<T: Scalar>(
+    x: &DataMatrix<T>,
+    rows: &[usize],
+    weights: &[f64],
+    total: f64,
+    centre: bool,
+) -> Vec<(Extent, Moments)> {
+    let d = x.cols();
+    let parts = (x.stored() / (STORED * d.max(1))).clamp(1, MOST_PARTS);
+    let size = rows.len().div_ceil(parts).max(1);
+    let parts = map(rows.chunks(size).zip(weights.chunks(size)), |_, (r, w)| {
+        let mut part = vec![Stored::NONE; d];
+        for (&i, weight) in r.iter().zip(w) {
+            let share = weight / total;
+            x.for_row(i, |j, v| part[j].add(v.to_f64(), share, centre));
         }
+        part
+    });
+    let mut all = vec![Stored::NONE; d];
+    for part in &parts {
+        for (column, part) in all.iter_mut().zip(part) {
+            column.join(part);
+        }
+    }
+    let all: Vec<_> = all.iter().map(|c| c.measured(rows.len())).collect();
+    if all.iter().any(|(extent, _)| extent.is_extreme()) {
+        return sparse_twice(x, rows, weights, total, centre);
     }
     all
 }
 
-fn sparse<T: Scalar>(
+impl Stored {
+    const NONE: Self = Self {
+        low: f64::INFINITY,
+        high: f64::NEG_INFINITY,
+        count: 0.0,
+        nonzeros: 0.0,
+        share: 0.0,
+        pivot: 0.0,
+        sum: 0.0,
+        square: 0.0,
+    };
+
+    #[inline]
+    fn add(&mut self, v: f64, share: f64, centre: bool) {
+        if centre && self.count == 0.0 {
+            self.pivot = v;
+        }
+        self.low = if v < self.low { v } else { self.low };
+        self.high = if v > self.high { v } else { self.high };
+        self.count += 1.0;
+        self.nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
+        self.share += share;
+        self.sum += share * v;
+        self.square += share * (v - self.pivot) * (v - self.pivot);
+    }
+
+    fn join(&mut self, other: &Self) {
+        if self.count == 0.0 {
+            self.pivot = other.pivot;
+        }
+        let moved = other.pivot - self.pivot;
+        let about = other.sum - other.share * other.pivot;
+        self.low = self.low.min(other.low);
+        self.high = self.high.max(other.high);
+        self.count += other.count;
+        self.nonzeros += other.nonzeros;
+        self.share += other.share;
+        self.sum += other.sum;
+        self.square += other.square + moved * (2.0 * about + moved * other.share);
+    }
+
+    /// With the values that are not stored, among so many rows.
+    fn measured(&self, rows: usize) -> (Extent, Moments) {
+        let mut extent = Extent {
+            low: self.low,
+            high: self.high,
+            count: self.count,
+            nonzeros: self.nonzeros,
+            stored: self.share,
+        };
+        extent.admit_zeros(rows);
+        let moments = Moments {
+            unit: 1.0,
+            pivot: self.pivot,
+            sum: self.sum,
+            square: self.square + extent.implicit(rows) * self.pivot * self.pivot,
+        };
+        (extent, moments)
+    }
+}
+
+fn sparse_twice<T: Scalar>(
     x: &DataMatrix<T>,
     rows: &[usize],
     weights: &[f64],
@@ -323,16 +378,28 @@ impl Extent {
         } else {
             0.0
         };
-        let implicit = if self.count < rows as f64 {
-            (1.0 - self.stored).max(0.0)
-        } else {
-            0.0
-        };
         Moments {
             unit,
             pivot,
             sum: 0.0,
-            square: implicit * pivot * pivot,
+            square: self.implicit(rows) * pivot * pivot,
+        }
+    }
+
+    /// Takes in the zeros that are not stored.
+    fn admit_zeros(&mut self, rows: usize) {
+        if self.count < rows as f64 {
+            self.low = self.low.min(0.0);
+            self.high = self.high.max(0.0);
+        }
+    }
+
+    /// The share of the weights on values that are not stored.
+    fn implicit(&self, rows: usize) -> f64 {
+        if self.count < rows as f64 {
+            (1.0 - self.stored).max(0.0)
+        } else {
+            0.0
         }
     }
 

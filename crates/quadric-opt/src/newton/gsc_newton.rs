@@ -10,6 +10,7 @@
 //! starts warm.
 
 mod polish;
+mod warm_up;
 
 use super::damping::{Accepted, Model, Search};
 use super::schedule::{Level, Path, Schedule, StepFacts};
@@ -488,6 +489,12 @@ impl<T: Scalar> Method<T> for GscNewton {
         if s.stale {
             s.value = p.value_grad(x, &mut s.gradient)?;
             s.stale = false;
+        }
+        if !s.on_path {
+            let steps = self.warm_up(p, x, s, cx)?;
+            if steps > 0 && vector::max_abs(&s.gradient) <= cx.goal {
+                return Ok(reading(s));
+            }
         }
         if self.load_rhs(x, s) == 0.0 && s.path.mu == 0.0 {
             return Ok(reading(s).exit(Exit::Stalled));

@@ -184,7 +184,7 @@ pub(super) struct Newton<'a, T: Scalar> {
 }
 
 /// Work of a factorisation in units of a product. A factorisation runs at about four times the speed of a product.
-fn dense_in_products(cost: Cost, dim: usize) -> f64 {
+pub(super) fn dense_in_products(cost: Cost, dim: usize) -> f64 {
     let d = dim as f64;
     let direct = 0.25 * (cost.dense + d * d * d / 3.0);
     // Vector operations of an iteration, besides the product.

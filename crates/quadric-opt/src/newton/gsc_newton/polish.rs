@@ -21,6 +21,12 @@ const PASSES: f64 = 2.5;
 /// Fraction of the guaranteed decrease that a step must reach.
 const DECREASE: f64 = 1e-4;
 
+/// What a step of one pass must do to the decrement to be worth as much as Newton's steps, whose factorisations cost this many
+/// products.
+pub(super) fn contraction(price: f64) -> f64 {
+    NEWTON.powf(1.0 / (price + PASSES))
+}
+
 impl GscNewton {
     /// Whether steps with the present factor may follow a Newton step of this length.
     pub(super) fn may_polish<T: Scalar>(&self, s: &GscState<T>, length: f64) -> bool {
@@ -50,7 +56,7 @@ impl GscNewton {
         square: f64,
         cx: &mut Context,
     ) -> Result<()> {
-        let contraction = NEWTON.powf(1.0 / (s.system.price() + PASSES));
+        let contraction = contraction(s.system.price());
         let (mut last, mut ratio) = (square, 1.0);
         for _ in 0..STEPS {
             let now = vector::max_abs(&s.gradient);
@@ -78,23 +84,37 @@ impl GscNewton {
                 break;
             }
             last = square;
-            let trial = &mut work.trial;
-            trial.point.resize(x.len(), T::of(0.0));
-            trial.gradient.resize(x.len(), T::of(0.0));
-            Line::point(x, &work.d, 1.0, &mut trial.point);
-            trial.at = None;
-            let value = p.value_grad(&trial.point, &mut trial.gradient)?;
-            let rounding = 4.0 * T::EPSILON * s.value.abs();
-            let falls = value <= s.value - DECREASE * square + rounding;
-            let improves = value < s.value - rounding || vector::max_abs(&trial.gradient) < now;
-            if !(falls && improves) {
+            if !Self::take_full_step(p, x, s, square)? {
                 break;
             }
-            x.copy_from_slice(&trial.point);
-            std::mem::swap(&mut s.gradient, &mut trial.gradient);
-            s.value = value;
             cx.note("polish", 1.0);
         }
         Ok(())
+    }
+
+    /// Moves along the direction at hand, of this squared decrement, if F falls enough; whether it does.
+    pub(super) fn take_full_step<T: Scalar>(
+        p: &dyn SelfConcordant<T>,
+        x: &mut [T],
+        s: &mut GscState<T>,
+        square: f64,
+    ) -> Result<bool> {
+        let work = s.work.get(|| Buffers::new(x.len()));
+        let trial = &mut work.trial;
+        trial.point.resize(x.len(), T::of(0.0));
+        trial.gradient.resize(x.len(), T::of(0.0));
+        Line::point(x, &work.d, 1.0, &mut trial.point);
+        trial.at = None;
+        let value = p.value_grad(&trial.point, &mut trial.gradient)?;
+        let rounding = 4.0 * T::EPSILON * s.value.abs();
+        let falls = value <= s.value - DECREASE * square + rounding;
+        let now = vector::max_abs(&s.gradient);
+        let improves = value < s.value - rounding || vector::max_abs(&trial.gradient) < now;
+        if falls && improves {
+            x.copy_from_slice(&trial.point);
+            std::mem::swap(&mut s.gradient, &mut trial.gradient);
+            s.value = value;
+        }
+        Ok(falls && improves)
     }
 }

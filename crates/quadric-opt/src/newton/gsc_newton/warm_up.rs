@@ -1,0 +1,83 @@
+//! Before the first factorisation: limited-memory BFGS, as long as it gains as much for a pass over the data as Newton steps
+//! would.
+//!
+//! An easy problem ends here and never pays for a Hessian. A hard one loses a few passes, which bring it nearer; but where
+//! most samples are fitted by then, their curvature is gone, and Newton's steps are longer from the start.
+
+use super::{Buffers, GscNewton, GscState, polish};
+use crate::newton::schedule::Schedule;
+use crate::newton::system::dense_in_products;
+use quadric_core::{Context, Point, Result, Scalar, SelfConcordant, vector};
+
+/// A factorisation that costs fewer products is not worth avoiding.
+const PRICE: f64 = 3.0;
+/// Steps over which the gain is measured; the decrement of a single one says little.
+const WINDOW: usize = 3;
+/// A value of this part of that at the start is of samples that are fitted.
+const FITTED: f64 = 0.2;
+/// Most steps.
+const STEPS: usize = 60;
+
+impl GscNewton {
+    /// Returns the number of steps.
+    pub(super) fn warm_up<T: Scalar>(
+        &self,
+        p: &dyn SelfConcordant<T>,
+        x: &mut [T],
+        s: &mut GscState<T>,
+        cx: &mut Context,
+    ) -> Result<usize> {
+        if self.schedule != Schedule::Auto {
+            return Ok(0);
+        }
+        let hessian = p.hessian(x)?;
+        let cost = hessian.cost();
+        let price = dense_in_products(cost, x.len());
+        if price < PRICE || !s.system.is_direct(&self.settings(), cost, x.len()) {
+            return Ok(0);
+        }
+        // The best step along the gradient.
+        let work = s.work.get(|| Buffers::new(x.len()));
+        quadric_linalg::apply_vector(&hessian, &s.gradient, &mut work.d)?;
+        let slope = vector::dot(&s.gradient, &s.gradient);
+        let length = slope / vector::dot(&s.gradient, &work.d);
+        if !(length > 0.0 && length.is_finite()) {
+            return Ok(0);
+        }
+        for (d, g) in work.d.iter_mut().zip(&s.gradient) {
+            *d = T::of(-length * g.to_f64());
+        }
+        let least = polish::contraction(price).powi(2 * WINDOW as i32);
+        let start = (x.to_vec(), s.gradient.clone(), s.value);
+        let mut squares = vec![length * slope];
+        Self::begin_polish(x, s);
+        for steps in 0..STEPS {
+            if !Self::take_full_step(p, x, s, squares[steps])? {
+                return Ok(steps);
+            }
+            cx.note("warm_up", 1.0);
+            if vector::max_abs(&s.gradient) <= cx.goal {
+                return Ok(steps + 1);
+            }
+            let work = s.work.get(|| Buffers::new(x.len()));
+            let at = Point {
+                x,
+                f: s.value,
+                g: &s.gradient,
+            };
+            work.secants.direction(at, &mut work.d);
+            let square = -vector::dot(&s.gradient, &work.d);
+            let before = (steps + 1).checked_sub(WINDOW).map(|i| squares[i]);
+            // False for NaN as well.
+            if !(square > 0.0 && before.is_none_or(|b| square <= least * b)) {
+                if s.value.abs() <= FITTED * start.2.abs() {
+                    x.copy_from_slice(&start.0);
+                    (s.gradient, s.value) = (start.1, start.2);
+                }
+                return Ok(steps + 1);
+            }
+            squares.push(square);
+        }
+        Ok(STEPS)
+    }
+}
