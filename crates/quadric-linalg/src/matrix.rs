@@ -9,8 +9,8 @@ use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
 /// Rows, or stored values, per task.
 const ROWS: usize = 4096;
 const PIECE: usize = 1 << 16;
-/// A dense matrix of at most so many values is copied by several threads rather than moved in its memory by one.
-const LITTLE: usize = 1 << 21;
+/// Rows that are moved together.
+const BLOCK: usize = 64;
 
 /// A data matrix, one sample per row.
 #[derive(Clone, Debug)]
@@ -54,25 +54,17 @@ impl<T: Scalar> DenseRows<T> {
             });
             return self;
         }
-        let one = T::of(1.0);
         let mut values = self.values;
-        if values.len() <= LITTLE {
-            let mut wider = vec![one; rows * (d + 1)];
-            let pieces = wider.chunks_mut(ROWS * (d + 1));
-            for_each(pieces, |piece, wider| {
-                let start = piece * ROWS;
-                let end = start + wider.len() / (d + 1);
-                affine(&values[start * d..end * d], scale, shift, wider);
-            });
-            values = wider;
-        } else {
-            values.reserve_exact(rows);
-            values.resize(rows * (d + 1), one);
-            let mut row = vec![one; d];
-            for i in (0..rows).rev() {
-                row.copy_from_slice(&values[i * d..(i + 1) * d]);
-                affine(&row, scale, shift, &mut values[i * (d + 1)..][..=d]);
-            }
+        values.reserve_exact(rows);
+        values.resize(rows * (d + 1), T::of(1.0));
+        // From the end, a block at a time: what a block becomes lies at or behind where it was.
+        let mut block = vec![T::of(0.0); BLOCK.min(rows) * d];
+        for start in (0..rows).step_by(BLOCK).rev() {
+            let end = (start + BLOCK).min(rows);
+            let block = &mut block[..(end - start) * d];
+            block.copy_from_slice(&values[start * d..end * d]);
+            let out = &mut values[start * (d + 1)..end * (d + 1)];
+            affine(block, scale, shift, out);
         }
         Self {
             values,
@@ -551,10 +543,9 @@ mod tests {
         }
     }
 
-    /// Large matrices are moved in their own memory, small ones copied: with the same result.
     #[test]
-    fn large_matrices_are_widened_in_place() {
-        let (rows, d) = (LITTLE / 4 + 5, 4);
+    fn dense_rows_are_widened_in_place() {
+        let (rows, d) = (3 * BLOCK + 5, 4);
         let values: Vec<f64> = (0..rows * d).map(|i| (i % 1013) as f64).collect();
         let x = DataMatrix::dense(values, rows, d).expect("rows x 4");
         let (scale, shift) = ([2.0, 1.0, 0.5, -1.0], [3.0, 0.0, 1.0, 2.0]);

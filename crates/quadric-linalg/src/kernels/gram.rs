@@ -18,6 +18,7 @@ use std::ops::Range;
 
 /// Multiplications worth a task: on the fast path, and for scattered sums.
 const DENSE_TASK: usize = 1 << 20;
+const NARROW_TASK: usize = 1 << 18;
 const SPARSE_TASK: usize = 1 << 16;
 /// Partials at most.
 const MOST_PARTIALS: usize = 64;
@@ -54,7 +55,8 @@ impl Plan {
         let dense = scattered.saturating_mul(SCATTER_COST) > products;
         let (tasks, useful) = if dense {
             // With fewer rows to a partial, clearing and summing them takes more than a few percent.
-            (products / DENSE_TASK, n / (4 * RUN))
+            let task = if d <= NARROW { NARROW_TASK } else { DENSE_TASK };
+            (products / task, n / (4 * RUN))
         } else {
             (scattered / SPARSE_TASK, scattered / (12 * d * d))
         };

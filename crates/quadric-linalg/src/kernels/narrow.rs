@@ -59,25 +59,48 @@ fn add_gram_body<T: Scalar + Registers, V: Lanes<T>>(
             scaled: &scaled[..len * padded],
             padded,
         };
-        let mut column = 0;
-        while column < d {
-            column += match d - column {
-                1 => block.add::<V, 1>(column, part),
-                2 => block.add::<V, 2>(column, part),
-                3 => block.add::<V, 3>(column, part),
-                _ => block.add::<V, COLUMNS>(column, part),
-            };
-        }
+        block.add_all::<V>(part);
     }
 }
 
 impl<T: Scalar + Registers> Block<'_, T> {
-    /// The sums of C columns from `column` on with all at or below them; returns C.
     #[inline(always)]
-    fn add<V: Lanes<T>, const C: usize>(&self, column: usize, part: &mut [f64]) -> usize {
-        let mut first = column / V::N * V::N;
-        while first < self.padded {
-            let left = (self.padded - first) / V::N;
+    fn add_all<V: Lanes<T>>(&self, part: &mut [f64]) {
+        // A last register that is nearly empty would cost every column as much as a full one: its few rows are taken as
+        // columns instead.
+        let over = self.d % V::N;
+        let (columns, end) = if self.d > V::N && over > 0 && over <= COLUMNS {
+            (self.d - over, self.d - over)
+        } else {
+            (self.d, self.padded)
+        };
+        let mut column = 0;
+        while column < self.d {
+            let (first, end, most) = if column < columns {
+                (column / V::N * V::N, end, columns - column)
+            } else {
+                (0, self.padded, self.d - column)
+            };
+            column += match most {
+                1 => self.add::<V, 1>(column, first..end, part),
+                2 => self.add::<V, 2>(column, first..end, part),
+                3 => self.add::<V, 3>(column, first..end, part),
+                _ => self.add::<V, COLUMNS>(column, first..end, part),
+            };
+        }
+    }
+
+    /// The sums of C columns from `column` on with `rows`, which begin and end with a register; returns C.
+    #[inline(always)]
+    fn add<V: Lanes<T>, const C: usize>(
+        &self,
+        column: usize,
+        rows: Range<usize>,
+        part: &mut [f64],
+    ) -> usize {
+        let mut first = rows.start;
+        while first < rows.end {
+            let left = (rows.end - first) / V::N;
             let taken = match left.min(V::TILE) {
                 1 => self.tile::<V, C, 1>(column, first, part),
                 2 => self.tile::<V, C, 2>(column, first, part),
@@ -111,14 +134,14 @@ impl<T: Scalar + Registers> Block<'_, T> {
             }
         }
         let mut out = [T::of(0.0); 16];
-        for (c, sums) in sums.iter().enumerate() {
-            let target = &mut part[(column + c) * self.d..][..self.d];
-            for (r, sum) in sums.iter().enumerate() {
+        for (j, sums) in (column..).zip(&sums) {
+            for (at, sum) in (first..).step_by(V::N).zip(sums) {
                 sum.store(&mut out);
-                let at = first + r * V::N;
                 for (i, o) in (at..self.d).zip(&out[..V::N]) {
-                    if i >= column + c {
-                        target[i] += o.to_f64();
+                    // Below the diagonal, or above it where rows stand for columns; what both know counts once.
+                    let (low, high) = if i >= j { (i, j) } else { (j, i) };
+                    if i >= j || at + V::N <= column {
+                        part[high * self.d + low] += o.to_f64();
                     }
                 }
             }

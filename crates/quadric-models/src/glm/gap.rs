@@ -17,7 +17,6 @@ use super::metric::{Effort, Metric};
 use crate::Loss;
 use faer::{Mat, MatMut};
 use quadric_core::{Gap, LinearOperator, Result, Scalar, vector};
-use quadric_linalg::math::weigh;
 use std::sync::OnceLock;
 
 /// Exact fits have F* = 0; below this part of the loss of the model without coefficients, F counts as zero.
@@ -305,12 +304,8 @@ impl<T: Scalar> Glm<T> {
     /// Half the mean square of the targets: at least [`Glm::reference`] where no loss exceeds half the squared residual.
     fn most(&self) -> f64 {
         *self.reference.most.get_or_init(|| {
-            if let Some(moments) = self.moments() {
-                return 0.5 * moments.square;
-            }
-            let square = |i: usize| weigh(self.samples.weights[i], self.samples.real(i).powi(2));
-            let sum = self.samples.sum(|rows| rows.map(square).sum());
-            0.5 * self.samples.norm * sum
+            let moments = self.moments();
+            0.5 * moments.map_or_else(|| self.samples.mean_square(), |m| m.square)
         })
     }
 

@@ -61,17 +61,24 @@ impl<T: Scalar> Glm<T> {
 
     fn add_up(&self) -> Moments<T> {
         let p = self.design.columns();
-        let zeros = vec![T::of(0.0); self.samples.len()];
-        let weights = self.samples.curvatures(&zeros, &[]);
+        let samples = &self.samples;
+        let weights: Vec<T> = samples
+            .weights
+            .iter()
+            .map(|s| T::of(s * samples.norm))
+            .collect();
         let mut gram = Mat::zeros(p, p);
         self.design.weighted_gram(&weights, gram.as_mut());
-        let (slopes, value) = self.samples.all_residuals(&zeros, &[]);
+        let mut targets = weights;
+        for (i, s) in targets.iter_mut().enumerate() {
+            *s = T::of(s.to_f64() * samples.real(i));
+        }
         let mut border = Mat::<T>::zeros(p, 1);
-        self.design.multiply_transposed(&slopes, border.as_mut());
+        self.design.multiply_transposed(&targets, border.as_mut());
         Moments {
             gram,
-            border: (0..p).map(|j| -border[(j, 0)].to_f64()).collect(),
-            square: 2.0 * value,
+            border: (0..p).map(|j| border[(j, 0)].to_f64()).collect(),
+            square: samples.mean_square(),
         }
     }
 }

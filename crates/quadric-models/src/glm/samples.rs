@@ -235,6 +235,12 @@ impl Samples {
         tree_sum(&map_ranges(self.len(), ROWS, |_, rows| f(rows)))
     }
 
+    /// The weighted mean square of the targets.
+    pub(crate) fn mean_square(&self) -> f64 {
+        let square = |i: usize| weigh(self.weights[i], self.real(i).powi(2));
+        self.norm * self.sum(|rows| rows.map(square).sum())
+    }
+
     /// The weighted mean loss at predictors `u + lift`.
     pub(crate) fn value<T: Scalar>(&self, u: &[T], lift: &[f64]) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
