@@ -1,6 +1,7 @@
 //! The data matrix X (n rows, d columns): dense by rows, or sparse by rows.
 
 use crate::kernels::columns::{affine, affine_in_place};
+use crate::kernels::simd::prefetch;
 use crate::parallel::{for_each, map, ranges};
 use crate::{Error, ErrorKind, Result, Scalar};
 use faer::MatRef;
@@ -9,6 +10,8 @@ use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
 /// Rows, or stored values, per task.
 const ROWS: usize = 4096;
 const PIECE: usize = 1 << 16;
+/// Rows between one that is copied and one that is asked for.
+const AHEAD: usize = 16;
 /// Rows that are moved together.
 const BLOCK: usize = 64;
 
@@ -428,7 +431,14 @@ fn select_sparse<T: Scalar>(
     }
     for_each(pieces, |_, (rows, columns, numbers)| {
         let mut at = 0;
-        for i in rows {
+        for (place, i) in rows.iter().enumerate() {
+            // Rows in any order come from memory one by one unless they are asked for in time.
+            if let Some(next) = rows.get(place + AHEAD) {
+                let start = x.row_range(*next).start;
+                prefetch(x.col_idx().as_ptr().wrapping_add(start));
+                prefetch(x.val().as_ptr().wrapping_add(start));
+                prefetch(x.val().as_ptr().wrapping_add(start + 64 / size_of::<T>()));
+            }
             let (from_columns, from_numbers) = sparse_row(x, *i);
             let end = at + from_columns.len();
             columns[at..end].copy_from_slice(from_columns);

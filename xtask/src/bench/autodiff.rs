@@ -1,6 +1,7 @@
 //! The suite `autodiff`: gradients, Hessian and Gauss-Newton products of four networks in single precision, beside PyTorch, JAX
 //! and PyHessian.
 
+use super::asked::{self, asked_of};
 use super::{Size, duration, markdown, median, python};
 use crate::{Result, tools};
 use serde_json::{Value, json};
@@ -114,12 +115,13 @@ impl Measured {
         };
         let work = first(quantity, "gflop").as_f64();
         // What a product is held against: the time of a Hessian product, the memory of the gradient.
-        let hessian = (plain == "Gauss-Newton product")
+        let hessian = (plain == "Gauss-Newton product" || count > 1.0)
             .then(|| middle(self.own("Hessian product"), "seconds"));
         let gradient = plain
             .ends_with("product")
             .then(|| first("gradient", "memory"));
-        json!({
+        let hessian_work = first("Hessian product", "gflop");
+        let mut row = json!({
             "work": network, "quantity": quantity, "threads": threads,
             "peer": peer, "peer_version": version,
             "ours_seconds": seconds,
@@ -128,8 +130,10 @@ impl Measured {
             "limit_ratio": work.map(|w| w / self.rate / seconds),
             "gflop": work, "gemm_gflops": self.rate,
             "memory": first(quantity, "memory"),
-            "hessian_seconds": hessian, "gradient_memory": gradient,
-        })
+            "hessian_seconds": hessian, "hessian_gflop": hessian.map(|_| hessian_work), "gradient_memory": gradient,
+        });
+        row["aims"] = asked_of(&row);
+        row
     }
 }
 
@@ -233,5 +237,5 @@ pub(super) fn table(rows: &[Value]) -> String {
         }
         table.push(line);
     }
-    markdown(&header, table)
+    markdown(&header, table) + &asked::table(rows)
 }

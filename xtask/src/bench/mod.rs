@@ -1,5 +1,6 @@
 //! `cargo xtask bench <suite>`: measures beside peers, writes `bench/record/<suite>.json` and the suite's table in COMPARE.md.
 
+mod asked;
 mod autodiff;
 mod contestant;
 mod curvature;

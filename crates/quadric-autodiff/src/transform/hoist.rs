@@ -4,6 +4,8 @@
 //! Before the scan: products of what is the same in every step and of slices, such as the product of a recurrent network's
 //! inputs with their weights. After it: products that only sums over the steps need, such as the gradients of weights; their
 //! factors are stacked, and the sum becomes part of one product.
+//!
+//! Weights that products of every step read turned around are turned before the scan.
 
 use crate::graph::{Graph, Vars};
 use crate::ops::{Op, Primitive, Scan, Site};
@@ -141,14 +143,28 @@ impl Lifted<'_> {
             .collect()
     }
 
-    /// The products that no carry is needed for.
+    /// Whether an equation turns around what is the same in every step for a product that reads it on the right. Its rows are
+    /// copied once when it is an argument of the scan; a product would do so in every step.
+    fn turns_weights(&self, e: &Equation) -> bool {
+        let consts = &self.inputs[..self.scan.consts];
+        let v = e.results[0];
+        let is_right = |p: &Equation| matches!(p.op, Op::MatMul(_)) && p.args[1] == v;
+        matches!(e.op, Op::Permute(_))
+            && consts.contains(&e.args[0])
+            && self.equations().iter().any(is_right)
+    }
+
+    /// The products that no carry is needed for, and what products read turned around.
     fn before(&self, sunk: &HashSet<Var>) -> Vec<Var> {
         let carries = self.inputs[self.scan.carried()].iter().copied();
         let depends = self.graph.dependents(carries);
         let needed = self.graph.needed(self.outputs.iter().copied());
         let lonely = |e: &&Equation| {
             let v = e.results[0];
-            is_product(e) && needed[v.index()] && !depends[v.index()] && !sunk.contains(&v)
+            (is_product(e) || self.turns_weights(e))
+                && needed[v.index()]
+                && !depends[v.index()]
+                && !sunk.contains(&v)
         };
         self.equations()
             .iter()

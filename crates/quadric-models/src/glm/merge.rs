@@ -58,9 +58,12 @@ impl Known {
     }
 }
 
+/// A multiplier that spreads bits upwards.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Takes a word into a hash.
 fn mix(hash: u64, word: u64) -> u64 {
-    (hash.rotate_left(26) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    (hash.rotate_left(26) ^ word).wrapping_mul(ODD)
 }
 
 impl<T: Scalar> Glm<T> {
@@ -98,10 +101,13 @@ impl<T: Scalar> Glm<T> {
         let mut known = Known::new(rows.len());
         let find = |i: &usize| {
             let target = self.samples.real(*i).to_bits();
-            let mut hash = mix(0, target);
+            // A sum, in which no term waits for the one before.
+            let mut sum = 0u64;
             self.design.for_stored(*i, |j, v| {
-                hash = mix(hash, v.to_bits() ^ (j as u64).rotate_right(16));
+                let word = v.to_bits() ^ (j as u64).wrapping_mul(ODD);
+                sum = sum.wrapping_add((word ^ (word >> 29)).wrapping_mul(ODD));
             });
+            let hash = mix(sum, target);
             known.place(*i, hash ^ (hash >> 32), |first| {
                 self.samples.real(first).to_bits() == target
                     && self.design.rows_are_equal(first, *i)
