@@ -19,7 +19,7 @@ pub(crate) struct Memo<T> {
     last: Mutex<Last<T>>,
 }
 
-/// Value and gradient at the last point: a run that ends measures its point afresh. Nothing is kept of an empty point.
+/// Mean loss and its gradient, without the penalty, which may change, at the last point: a run that ends measures its point afresh. Nothing is kept of an empty point.
 struct Last<T> {
     key: Vec<T>,
     value: f64,
@@ -71,7 +71,7 @@ impl<T: Scalar> Memo<T> {
         products
     }
 
-    /// Writes the gradient at `x` and returns the value there, if it is the last point.
+    /// Writes the gradient of the mean loss at `x` and returns its value there, if it is the last point.
     pub(crate) fn find_gradient(&self, x: &[T], g: &mut [T]) -> Option<f64> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = !x.is_empty() && same(&last.key, x);
@@ -81,7 +81,7 @@ impl<T: Scalar> Memo<T> {
         })
     }
 
-    /// Remembers value and gradient at `x`.
+    /// Remembers the mean loss and its gradient at `x`.
     pub(crate) fn keep_gradient(&self, x: &[T], value: f64, g: &[T]) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.value = value;

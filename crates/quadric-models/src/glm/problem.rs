@@ -59,9 +59,33 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
         if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
             return Ok(moments.at_zero(g));
         }
-        if let Some(value) = self.memo.find_gradient(x, g) {
-            return Ok(value);
+        let mean = match self.memo.find_gradient(x, g) {
+            Some(mean) => mean,
+            None => {
+                let mean = self.mean_grad(x, g);
+                self.memo.keep_gradient(x, mean, g);
+                mean
+            }
+        };
+        self.add_penalty_gradient(x, g);
+        Ok(mean + self.penalty(x))
+    }
+
+    fn restrict(&self, x: &[T], d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
+        self.check(x, "the point")?;
+        self.check(d, "the direction")?;
+        if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
+            let mut line = moments.line(d);
+            line.bend += self.penalty_along(d, d);
+            return Ok(Some(Box::new(line)));
         }
+        Ok(Some(Box::new(GlmLine::new(self, x, d))))
+    }
+}
+
+impl<T: Scalar> Glm<T> {
+    /// The mean loss and its gradient, by a pass over the rows.
+    fn mean_grad(&self, x: &[T], g: &mut [T]) -> f64 {
         let (p, k) = (self.design.columns(), self.samples.outputs());
         let mut products = self.memo.storage(self.samples.len() * k);
         let out = MatMut::from_column_major_slice_mut(g, p, k);
@@ -80,21 +104,7 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
         if self.memo.find(x).is_none() {
             self.memo.keep(x, products);
         }
-        self.add_penalty_gradient(x, g);
-        let value = mean + self.penalty(x);
-        self.memo.keep_gradient(x, value, g);
-        Ok(value)
-    }
-
-    fn restrict(&self, x: &[T], d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
-        self.check(x, "the point")?;
-        self.check(d, "the direction")?;
-        if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
-            let mut line = moments.line(d);
-            line.bend += self.penalty_along(d, d);
-            return Ok(Some(Box::new(line)));
-        }
-        Ok(Some(Box::new(GlmLine::new(self, x, d))))
+        mean
     }
 }
 

@@ -92,3 +92,21 @@ fn close_fits_are_measured_by_their_residuals() {
     let value = |p: &Glm<f64>| p.value_grad(&x, &mut vec![0.0; x.len()]).unwrap();
     assert_close(value(&sums), value(&passes), b.scale, "value");
 }
+
+/// What is remembered of a point is not of another strength of the penalty.
+#[test]
+fn a_new_penalty_is_a_new_gradient() {
+    let mut stream = stream("penalties");
+    for loss in LOSSES {
+        let data = random_data(loss, 60, 5, &mut stream);
+        let mut changed = glm(&data, loss, 0.1, true);
+        let x = normals(changed.dim(), 0.3, &mut stream);
+        let (mut g, mut h) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        changed.value_grad(&x, &mut g).unwrap();
+        changed.set_l2(2.0).unwrap();
+        let value = changed.value_grad(&x, &mut g).unwrap();
+        let fresh = changed.with_l2(2.0).unwrap();
+        assert_eq!(value, fresh.value_grad(&x, &mut h).unwrap(), "{loss}");
+        assert_eq!(g, h, "{loss}");
+    }
+}
