@@ -27,6 +27,8 @@ pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use gram::pairs;
+
 use crate::{DataMatrix, Scalar};
 use faer::{MatMut, MatRef};
 use std::ops::Range;

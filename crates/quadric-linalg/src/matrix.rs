@@ -1,6 +1,7 @@
 //! The data matrix X (n rows, d columns): dense by rows, or sparse by rows.
 
 use crate::kernels::columns::{affine, affine_in_place};
+use crate::kernels::pairs;
 use crate::kernels::simd::prefetch;
 use crate::parallel::{for_each, map, ranges};
 use crate::{Error, ErrorKind, Result, Scalar};
@@ -344,7 +345,7 @@ impl<T: Scalar> DataMatrix<T> {
     pub fn stored_pairs(&self) -> usize {
         match self {
             Self::Dense(x) => x.rows * x.cols * x.cols,
-            Self::Sparse(x) => (0..x.nrows()).map(|i| x.row_range(i).len().pow(2)).sum(),
+            Self::Sparse(x) => 2 * pairs(x.as_ref()) - x.val().len(),
         }
     }
 

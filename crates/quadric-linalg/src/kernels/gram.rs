@@ -38,7 +38,7 @@ struct Plan {
 }
 
 /// Pairs of stored values that share a row, each value with itself included.
-pub(super) fn pairs<T>(x: SparseRowMatRef<'_, u32, T>) -> usize {
+pub(crate) fn pairs<T>(x: SparseRowMatRef<'_, u32, T>) -> usize {
     let lengths = x.symbolic().row_ptr().windows(2);
     let lengths = lengths.map(|w| (w[1] - w[0]) as usize);
     lengths.map(|m| m * (m + 1) / 2).sum()

@@ -6,11 +6,10 @@
 
 use super::Glm;
 use super::hessian::HessianOp;
+use super::problem::is_zero;
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
-use quadric_core::{
-    ApproximateInverse, Cost, LinearOperator, Problem, Properties, Result, Scalar, vector,
-};
+use quadric_core::{ApproximateInverse, Cost, LinearOperator, Problem, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
 use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::parallel::by_columns;
@@ -48,7 +47,8 @@ impl<T: Scalar> Glm<T> {
             })
         };
         Ok(
-            if may_factorise(UNKNOWNS.max(JOINT / k)) && self.is_uniform(x) {
+            // At the usual start all classes are equally probable for all samples.
+            if may_factorise(UNKNOWNS.max(JOINT / k)) && is_zero(x) {
                 blocks(self.uniform_inverse(shift), self.block_work() / k as f64)
             } else if may_factorise(JOINT / k) {
                 blocks(self.joint_inverse(x, shift)?, self.joint_work())
@@ -62,11 +62,6 @@ impl<T: Scalar> Glm<T> {
                 })
             },
         )
-    }
-
-    /// True if all classes are equally probable for all samples, as they are at the usual start.
-    fn is_uniform(&self, x: &[T]) -> bool {
-        vector::max_abs(x) == 0.0
     }
 
     /// The inverse of the Hessian where all classes are equally probable: one block, repeated.

@@ -14,7 +14,7 @@ use quadric_linalg::random::SeedTree;
 use std::sync::Arc;
 
 /// True without coefficients.
-fn is_zero<T: Scalar>(x: &[T]) -> bool {
+pub(super) fn is_zero<T: Scalar>(x: &[T]) -> bool {
     x.iter().all(|v| v.to_f64() == 0.0)
 }
 

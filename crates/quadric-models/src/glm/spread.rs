@@ -1,7 +1,8 @@
 //! Location and spread of the columns under the weights, without overflow at either end of the range.
 //!
 //! One pass finds the range and moments about the first value. Where values are near an end of the range of numbers, a second
-//! one finds moments about the middle of the range, in units of a power of two. Only powers of two and coordinates come of it, so a few digits are enough.
+//! one finds moments about the middle of the range, in units of a power of two. Only powers of two and coordinates come of it, so
+//! a few digits are enough.
 
 use quadric_core::{DataMatrix, DenseRows, Error, Result, Scalar};
 use quadric_linalg::kernels::columns::ColumnSums;
@@ -213,37 +214,7 @@ fn dense<T: Scalar>(
     all.into_iter().zip(moments).collect()
 }
 
-/// Values are scattered, so what belongs to a column lies together.
-fn sparse_extents<T: Scalar>(
-    x: &DataMatrix<T>,
-    rows: &[usize],
-    weights: &[f64],
-    total: f64,
-) -> Vec<Extent> {
-    let none = Extent {
-        low: f64::INFINITY,
-        high: f64::NEG_INFINITY,
-        count: 0.0,
-        nonzeros: 0.0,
-        stored: 0.0,
-    };
-    let mut all = vec![none; x.cols()];
-    for (&i, weight) in rows.iter().zip(weights) {
-        let share = weight / total;
-        x.for_row(i, |j, v| {
-            let (v, column) = (v.to_f64(), &mut all[j]);
-            column.low = if v < column.low { v } else { column.low };
-            column.high = if v > column.high { v } else { column.high };
-            column.count += 1.0;
-            column.nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
-            column.stored += share;
-        });
-    }
-    all.iter_mut().for_each(|c| c.admit_zeros(rows.len()));
-    all
-}
-
-/// In one pass; in two where squares might overflow or vanish.
+/// In one pass; in two where squares might overflow or vanish. Values are scattered, so what belongs to a column lies together.
 fn sparse<T: Scalar>(
     x: &DataMatrix<T>,
     rows: &[usize],
@@ -268,11 +239,13 @@ fn sparse<T: Scalar>(
             column.join(part);
         }
     }
-    let all: Vec<_> = all.iter().map(|c| c.measured(rows.len())).collect();
-    if all.iter().any(|(extent, _)| extent.is_extreme()) {
-        return sparse_twice(x, rows, weights, total, centre);
+    let measured = all.iter().map(|c| c.measured(rows.len()));
+    let (extents, mut moments): (Vec<Extent>, Vec<Moments>) = measured.unzip();
+    if extents.iter().any(Extent::is_extreme) {
+        let about = extents.iter().map(|e| e.moments(rows.len(), centre));
+        moments = sparse_moments(x, rows, weights, total, about.collect());
     }
-    all
+    extents.into_iter().zip(moments).collect()
 }
 
 impl Stored {
@@ -336,16 +309,14 @@ impl Stored {
     }
 }
 
-fn sparse_twice<T: Scalar>(
+/// The moments of columns of known range about its middle, in a unit that keeps squares in range.
+fn sparse_moments<T: Scalar>(
     x: &DataMatrix<T>,
     rows: &[usize],
     weights: &[f64],
     total: f64,
-    centre: bool,
-) -> Vec<(Extent, Moments)> {
-    let extents = sparse_extents(x, rows, weights, total);
-    let moments = extents.iter().map(|e| e.moments(rows.len(), centre));
-    let mut moments: Vec<Moments> = moments.collect();
+    mut moments: Vec<Moments>,
+) -> Vec<Moments> {
     for (&i, weight) in rows.iter().zip(weights) {
         let share = weight / total;
         x.for_row(i, |j, v| {
@@ -355,7 +326,7 @@ fn sparse_twice<T: Scalar>(
             m.square += share * (v - m.pivot) * (v - m.pivot);
         });
     }
-    extents.into_iter().zip(moments).collect()
+    moments
 }
 
 impl Extent {
