@@ -5,6 +5,7 @@ use peak_alloc::PeakAlloc;
 use quadric_autodiff::Array;
 use quadric_core::{Matrix, Model, Problem, Smooth};
 use quadric_data::{NpyRows, npy_header};
+use quadric_linalg::dense::product;
 use quadric_linalg::random::SeedTree;
 use quadric_linalg::vector;
 use quadric_nn::layers::Activation;
@@ -21,6 +22,17 @@ static TURN: Mutex<()> = Mutex::new(());
 
 const MIB: usize = 1 << 20;
 
+/// Lets the matrix kernels take their room: twice the last cache for every thread, of which they touch what they need. With a
+/// large cache it would be most of what is counted here.
+fn warm_up() {
+    let work = || {
+        let a = Mat::<f32>::full(256, 256, 1.0);
+        product(a.as_ref(), a.as_ref(), Mat::zeros(256, 256).as_mut());
+    };
+    work();
+    rayon::broadcast(|_| work());
+}
+
 /// A file of so many rows of doubles.
 fn written(path: &std::path::Path, shape: &[usize], value: impl Fn(usize) -> f64) {
     let mut file = BufWriter::new(std::fs::File::create(path).expect("a file"));
@@ -34,6 +46,7 @@ fn written(path: &std::path::Path, shape: &[usize], value: impl Fn(usize) -> f64
 #[test]
 fn data_larger_than_the_memory() {
     let _turn = TURN.lock();
+    warm_up();
     let (rows, columns, budget) = (1 << 16, 128, 8 * MIB);
     let folder = tempfile::tempdir().expect("a folder");
     let [x, y] = ["x.npy", "y.npy"].map(|name| folder.path().join(name));
@@ -84,6 +97,7 @@ fn data_larger_than_the_memory() {
 #[test]
 fn ten_million_parameters() {
     let _turn = TURN.lock();
+    warm_up();
     let network = mlp(&[784, 2048, 4096, 10], Activation::Relu).expect("sizes");
     let d = network.layout().len();
     assert!(d > 10_000_000, "{d}");
