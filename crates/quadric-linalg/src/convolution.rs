@@ -148,9 +148,15 @@ impl Windows {
         self.size[0] * self.size[1] * self.channels
     }
 
-    /// Copies an image of `rows x columns` pixels into its padding, which is zero.
-    fn place<T: Scalar>(&self, image: &[T], columns: usize, padded: &mut [T]) {
+    /// Room for a padded image; its padding, and what lies between its pixels, is zero.
+    fn room<T: Scalar>(&self) -> Buffer<T> {
+        let mut padded = Buffer::take(self.len());
         padded.fill(T::of(0.0));
+        padded
+    }
+
+    /// Copies the pixels of an image of so many columns, all of them, into its room.
+    fn place<T: Scalar>(&self, image: &[T], columns: usize, padded: &mut [T]) {
         let c = self.channels;
         for (y, row) in image.chunks_exact((columns * c).max(1)).enumerate() {
             let line = (self.start[0] + y * self.spread[0]) * self.size[1] + self.start[1];
@@ -310,7 +316,7 @@ fn correlate<T: Scalar>(
         "lengths of a convolution"
     );
     by_images(0..n, out, to, &|range, out| {
-        let mut padded = Buffer::<T>::take(windows.len());
+        let mut padded = windows.room::<T>();
         for (image, out) in range.zip(out.chunks_exact_mut(to)) {
             windows.place(
                 &x[image * from..(image + 1) * from],
@@ -449,7 +455,7 @@ pub fn convolve_kernel<T: Scalar>(g: &Geometry, c: Channels, out: &[T], x: &[T],
     let mut parts = Buffer::<T>::take(tasks * len);
     by_parts(0..tasks, &mut parts, len, &|task, part| {
         part.fill(T::of(0.0));
-        let mut padded = Buffer::<T>::take(windows.len());
+        let mut padded = windows.room::<T>();
         for image in task * IMAGES..((task + 1) * IMAGES).min(n) {
             windows.place(
                 &x[image * from..(image + 1) * from],

@@ -5,6 +5,7 @@
 //! thread count.
 
 pub mod algebra;
+mod aligned;
 pub mod convolution;
 mod cpu;
 pub mod dense;
@@ -23,6 +24,7 @@ mod scalar;
 pub mod spectrum;
 pub mod vector;
 
+pub use aligned::Aligned;
 pub use cpu::simd_level;
 pub use error::{Error, ErrorKind, Place, Result};
 pub use matrix::{DataMatrix, DenseRows};

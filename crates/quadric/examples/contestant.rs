@@ -1,13 +1,13 @@
 //! Our side of `cargo xtask bench glm`: a job per line of standard input, the answer per line of standard output.
 //!
-//! A job is `{"file", "loss", "l2", "solver", "tol", "repetitions"}`; the answer `{"seconds", "coef", "intercept", "status", "passes"}`. The
-//! time is that of building the problem from data in memory, solving it, and taking the weights out.
+//! A job is `{"file", "loss", "l2", "solver", "tol", "repetitions"}`; the answer `{"seconds", "coef", "intercept", "method", "status",
+//! "passes"}`. The time is that of building the problem from data in memory, solving it, and taking the weights out.
 
 #![allow(clippy::print_stdout)]
 
-use quadric::core::{AnyMethod, DataMatrix, Driver, Error, ErrorKind, Problem, Result, Tolerance};
+use quadric::core::{DataMatrix, Driver, Error, ErrorKind, Outcome, Problem, Result, Tolerance};
 use quadric::data::{self, Dataset, ReadOptions};
-use quadric::models::{Glm, GlmOptions, Loss};
+use quadric::models::{Glm, GlmOptions, LinearModel, Loss};
 use quadric::opt::registry;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -64,10 +64,10 @@ fn answer(job: &Value, loaded: &mut Option<(String, Dataset)>) -> Result<Value> 
     for _ in 0..repetitions {
         let x = data.x.clone();
         let start = Instant::now();
-        let (model, outcome) = solve(x, &data.target, &options, solver, tol)?;
+        let (model, method, outcome) = solve(x, &data.target, &options, solver, tol)?;
         seconds.push(start.elapsed().as_secs_f64());
-        last = json!({ "coef": model.coef, "intercept": model.intercept, "status": outcome.status.name(),
-            "passes": outcome.counts.passes });
+        last = json!({ "coef": model.coef, "intercept": model.intercept, "method": method,
+            "status": outcome.status.name(), "passes": outcome.counts.passes });
     }
     last["seconds"] = json!(seconds);
     Ok(last)
@@ -79,11 +79,14 @@ fn solve(
     options: &GlmOptions,
     solver: &str,
     tol: f64,
-) -> Result<(quadric::models::LinearModel, quadric::core::Outcome<f64>)> {
+) -> Result<(LinearModel, &'static str, Outcome<f64>)> {
     let glm = Glm::<f64>::new(x, target, None, options)?.merged();
-    let method: Box<dyn AnyMethod<f64>> = match solver {
-        "auto" => registry::auto(&glm as &dyn Problem<f64>, &Value::Null)?.1,
-        name => registry::build(name, &Value::Null)?,
+    let (entry, method) = match solver {
+        "auto" => registry::auto(&glm as &dyn Problem<f64>, &Value::Null)?,
+        name => {
+            let entry = registry::find(name)?;
+            (entry, entry.build(&Value::Null)?)
+        }
     };
     let mut driver = Driver {
         tolerance: Tolerance {
@@ -93,5 +96,5 @@ fn solve(
         ..Driver::default()
     };
     let outcome = method.run(&mut driver, glm.start(), &glm)?;
-    Ok((glm.model(&outcome.x), outcome))
+    Ok((glm.model(&outcome.x), entry.name, outcome))
 }

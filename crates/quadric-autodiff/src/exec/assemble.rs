@@ -1,8 +1,8 @@
 //! Values put together from parts: padding and joining.
 
-use super::memory::{Memory, Place, Room};
+use super::memory::{Memory, Place, Room, Slot};
 use super::view::{Strides, View, collapse};
-use crate::array::{Array, Positions};
+use crate::array::Positions;
 use crate::types::{Shape, row_major};
 use quadric_linalg::Scalar;
 
@@ -54,7 +54,7 @@ impl Assemble {
 
     pub(super) fn run<T: Scalar>(&self, memory: &mut Memory<'_, T>) {
         let mut room = memory.take(self.out);
-        if let Room::Slot(Array::Index(_), _) = &mut room {
+        if let Room::Slot(Slot::Index(_), _) = &mut room {
             let out = room.indices();
             self.join(out, 0, |place| memory.indices(place));
         } else {

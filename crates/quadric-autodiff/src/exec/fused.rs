@@ -7,8 +7,8 @@
 use super::memory::{Memory, Place, Room};
 use super::view::Strides;
 use crate::types::Shape;
-use quadric_linalg::Scalar;
 use quadric_linalg::elementwise::{self, Argument, Binary, Unary, larger};
+use quadric_linalg::{Aligned, Scalar};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -115,7 +115,7 @@ struct Task<'a, T> {
     stores: SmallVec<[Part<'a, T>; 4]>,
     /// Results of reductions that only this task contributes to.
     own: SmallVec<[Part<'a, T>; 2]>,
-    scratch: &'a mut [Vec<T>],
+    scratch: &'a mut [Aligned<T>],
 }
 
 impl<T: Scalar> Loop<T> {
@@ -372,7 +372,7 @@ impl<T: Scalar> Loop<T> {
     }
 
     /// Copies what is not contiguous.
-    fn gather(&self, here: Here, fresh: bool, tiles: &mut [Vec<T>], memory: &Memory<'_, T>) {
+    fn gather(&self, here: Here, fresh: bool, tiles: &mut [Aligned<T>], memory: &Memory<'_, T>) {
         for (load, gather) in self.loads.iter().zip(&self.gathers) {
             let Some(tile) = *gather else { continue };
             // The same for every tile, if a tile is whole rows and only the innermost axis matters.
@@ -414,14 +414,14 @@ impl<T: Scalar> Loop<T> {
     fn compute(
         &self,
         here: Here,
-        tiles: &mut [Vec<T>],
+        tiles: &mut [Aligned<T>],
         stores: &mut [Part<'_, T>],
         memory: &Memory<'_, T>,
     ) {
         for (number, code) in self.code.iter().enumerate() {
             let store = self.stores.iter().position(|s| s.0 == number);
             // Taken out while it is written; the operation reads earlier registers only.
-            let (mut tile, mut part): (Vec<T>, Part<'_, T>) = (Vec::new(), &mut []);
+            let (mut tile, mut part): (Aligned<T>, Part<'_, T>) = (Aligned::default(), &mut []);
             let out = match store {
                 Some(s) => {
                     part = std::mem::take(&mut stores[s]);
@@ -470,7 +470,7 @@ impl<T: Scalar> Loop<T> {
         &self,
         source: Source,
         here: Here,
-        tiles: &'v [Vec<T>],
+        tiles: &'v [Aligned<T>],
         stores: &'v [Part<'_, T>],
         memory: &'v Memory<'_, T>,
     ) -> Argument<'v, T> {
@@ -560,7 +560,7 @@ impl<T: Scalar> Loop<T> {
     }
 
     /// Combines what the tasks left of shared results, in their order.
-    fn combine(&self, scratch: &[Vec<T>], results: &mut [Room<'_, T>]) {
+    fn combine(&self, scratch: &[Aligned<T>], results: &mut [Room<'_, T>]) {
         let each = scratch.len() / self.tasks;
         let mut from = 0;
         for (sink, room) in self.sinks.iter().zip(results) {

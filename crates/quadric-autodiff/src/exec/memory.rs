@@ -1,6 +1,7 @@
 //! The memory of a run: what the caller gave, and buffers that were sized when the program was compiled.
 
 use crate::array::{Array, Data};
+use quadric_linalg::{Aligned, Scalar};
 use smallvec::SmallVec;
 
 /// Where the entries of a value are.
@@ -14,10 +15,25 @@ pub(super) enum Place {
     Output(usize),
 }
 
+/// A buffer.
+pub(super) enum Slot<T> {
+    Float(Aligned<T>),
+    Index(Vec<i32>),
+}
+
+impl<T: Scalar> From<Array<T>> for Slot<T> {
+    fn from(array: Array<T>) -> Self {
+        match array {
+            Array::Float(v) => Self::Float(v[..].into()),
+            Array::Index(v) => Self::Index(v),
+        }
+    }
+}
+
 /// A destination while it is written.
 pub(super) enum Room<'a, T> {
     /// A buffer, and how much of it is used.
-    Slot(Array<T>, usize),
+    Slot(Slot<T>, usize),
     Output(&'a mut [T]),
 }
 
@@ -25,16 +41,16 @@ impl<T> Room<'_, T> {
     /// The real numbers.
     pub(super) fn floats(&mut self) -> &mut [T] {
         match self {
-            Self::Slot(Array::Float(v), n) => &mut v[..*n],
+            Self::Slot(Slot::Float(v), n) => &mut v[..*n],
             Self::Output(v) => v,
-            Self::Slot(Array::Index(_), _) => unreachable!("a loop writes real numbers"),
+            Self::Slot(Slot::Index(_), _) => unreachable!("a loop writes real numbers"),
         }
     }
 
     /// The indices; they live in slots.
     pub(super) fn indices(&mut self) -> &mut [i32] {
         match self {
-            Self::Slot(Array::Index(v), n) => &mut v[..*n],
+            Self::Slot(Slot::Index(v), n) => &mut v[..*n],
             _ => unreachable!("outputs are real numbers"),
         }
     }
@@ -43,11 +59,11 @@ impl<T> Room<'_, T> {
 /// What a step may read and write.
 pub(super) struct Memory<'a, T> {
     pub(super) inputs: &'a [Data<'a, T>],
-    pub(super) slots: &'a mut [Array<T>],
+    pub(super) slots: &'a mut [Slot<T>],
     /// How much of every slot is used.
     pub(super) lens: &'a [usize],
     /// Scratch of loops.
-    pub(super) tiles: &'a mut Vec<Vec<T>>,
+    pub(super) tiles: &'a mut Vec<Aligned<T>>,
     /// Whether products that are sums add to what is there.
     pub(super) adds: bool,
     pub(super) outputs: SmallVec<[&'a mut [T]; 8]>,
@@ -58,8 +74,8 @@ impl<'a, T> Memory<'a, T> {
         match place {
             Place::Input(i) => self.inputs[i],
             Place::Slot(i) => match &self.slots[i] {
-                Array::Float(v) => Data::Float(&v[..self.lens[i]]),
-                Array::Index(v) => Data::Index(&v[..self.lens[i]]),
+                Slot::Float(v) => Data::Float(&v[..self.lens[i]]),
+                Slot::Index(v) => Data::Index(&v[..self.lens[i]]),
             },
             Place::Output(i) => Data::Float(&*self.outputs[i]),
         }
@@ -83,7 +99,7 @@ impl<'a, T> Memory<'a, T> {
     pub(super) fn take(&mut self, place: Place) -> Room<'a, T> {
         match place {
             Place::Slot(i) => {
-                let empty = Array::Index(Vec::new());
+                let empty = Slot::Index(Vec::new());
                 Room::Slot(std::mem::replace(&mut self.slots[i], empty), self.lens[i])
             }
             Place::Output(i) => Room::Output(std::mem::take(&mut self.outputs[i])),

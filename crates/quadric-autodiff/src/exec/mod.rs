@@ -24,9 +24,9 @@ use assemble::Assemble;
 use convolve::Convolve;
 use direct::Direct;
 use fused::Loop;
-use memory::{Memory, Place};
+use memory::{Memory, Place, Slot};
 use product::Product;
-use quadric_linalg::{Error, ErrorKind, Result, Scalar};
+use quadric_linalg::{Aligned, Error, ErrorKind, Result, Scalar};
 use repeat::Repeat;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -63,7 +63,7 @@ struct Plan<T> {
     early: usize,
     slots: Slots<T>,
     /// Scratch of loops.
-    tiles: Vec<Vec<T>>,
+    tiles: Vec<Aligned<T>>,
     /// For every output whether it is made of nothing but products and not read, so that it can be added to what is there; of a
     /// body of a scan, whether it is a sum, too.
     sums: Vec<bool>,
@@ -71,7 +71,7 @@ struct Plan<T> {
 
 /// Buffers of a plan.
 struct Slots<T> {
-    arrays: Vec<Array<T>>,
+    arrays: Vec<Slot<T>>,
     lens: Vec<usize>,
     /// Those that hold no constants, the largest first: a plan that is not run needs none of them.
     scratch: Vec<(Kind, usize)>,
@@ -389,8 +389,8 @@ impl<T: Scalar> Plan<T> {
             !scratch.any(|s| s.1 == *i)
         });
         let slots = constants.map(|i| match &self.slots.arrays[i] {
-            Array::Float(v) => v.len() * size_of::<T>(),
-            Array::Index(v) => v.len() * size_of::<i32>(),
+            Slot::Float(v) => v.len() * size_of::<T>(),
+            Slot::Index(v) => v.len() * size_of::<i32>(),
         });
         let steps = self.steps.iter().map(|s| match s {
             Step::Repeat(r) => r.bytes(),

@@ -9,7 +9,7 @@ use super::{Plan, lower};
 use crate::array::Data;
 use crate::ops::Scan;
 use crate::transform::{Again, Along, Divisible, stage};
-use quadric_linalg::{Error, Scalar};
+use quadric_linalg::{Aligned, Error, Scalar};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -42,11 +42,11 @@ struct Part<T> {
     rows: Range<usize>,
     steps: Range<usize>,
     /// What one step gives the next: of each pair one is read while the other is written.
-    carries: Vec<[Vec<T>; 2]>,
+    carries: Vec<[Aligned<T>; 2]>,
     /// What each step but the first adds to the sums; none for those that are products, which add themselves.
-    terms: Vec<Option<Vec<T>>>,
+    terms: Vec<Option<Aligned<T>>>,
     /// The sums; those of the first part are where the results are.
-    sums: Vec<Vec<T>>,
+    sums: Vec<Aligned<T>>,
 }
 
 /// What a part writes.
@@ -124,7 +124,7 @@ impl<T: Scalar> Repeat<T> {
                 plans.push(plan(scan, &divisible, rows.len(), pool));
             }
             let body = divisible.part(&scan.body, rows.len());
-            let zeros = |i: usize| vec![T::of(0.0); body.output_type(i).len()];
+            let zeros = |i: usize| Aligned::zeros(body.output_type(i).len());
             let term = |i: usize| (steps.len() > 1 && !plans[0].adds(i)).then(|| zeros(i));
             Part {
                 carries: (0..scan.carries).map(|i| [zeros(i), zeros(i)]).collect(),
@@ -154,7 +154,7 @@ impl<T: Scalar> Repeat<T> {
     pub(super) fn bytes(&self) -> usize {
         let part = |p: &Part<T>| {
             let carries = p.carries.iter().map(|c| c[0].len() + c[1].len());
-            let sums = p.terms.iter().flatten().chain(&p.sums).map(Vec::len);
+            let sums = p.terms.iter().flatten().chain(&p.sums).map(|v| v.len());
             (carries.sum::<usize>() + sums.sum::<usize>()) * size_of::<T>()
         };
         let plans = self.idle.values().flat_map(|idle| {
@@ -177,7 +177,7 @@ impl<T: Scalar> Repeat<T> {
         let mut rooms: SmallVec<[Room<'_, T>; 8]> =
             self.results.iter().map(|&p| memory.take(p)).collect();
         let mut parts = std::mem::take(&mut self.parts);
-        let mut own: Vec<Vec<Vec<T>>> = parts
+        let mut own: Vec<Vec<Aligned<T>>> = parts
             .iter_mut()
             .map(|part| std::mem::take(&mut part.sums))
             .collect();
@@ -185,7 +185,7 @@ impl<T: Scalar> Repeat<T> {
         let (before, stacks) = rooms.split_at_mut(stacked.start);
         let first = before[summed].iter_mut().map(Room::floats).collect();
         let rests = own.iter_mut().skip(1);
-        let rests = rests.map(|sums| sums.iter_mut().map(Vec::as_mut_slice).collect());
+        let rests = rests.map(|sums| sums.iter_mut().map(|sum| &mut sum[..]).collect());
         let mut targets: Vec<Targets<'_, T>> = std::iter::once(first)
             .chain(rests)
             .map(|sums| Targets {
@@ -303,7 +303,7 @@ impl<T: Scalar> Repeat<T> {
             drop(outputs);
             let sums = targets.sums.iter_mut().zip(&part.terms);
             for (sum, term) in sums.filter(|_| !is_first) {
-                let pairs = sum.iter_mut().zip(term.iter().flatten());
+                let pairs = sum.iter_mut().zip(term.iter().flat_map(|t| &t[..]));
                 pairs.for_each(|(s, &v)| *s += v);
             }
         }
@@ -329,7 +329,7 @@ impl<T: Scalar> Repeat<T> {
             let out = room.floats();
             for part in &parts[1..] {
                 out.iter_mut()
-                    .zip(&part.sums[i])
+                    .zip(&part.sums[i][..])
                     .for_each(|(s, &v)| *s += v);
             }
         }

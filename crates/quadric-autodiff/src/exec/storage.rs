@@ -3,9 +3,9 @@
 //! The steps of a scan need their buffers only while they run, and scans run one after another. So all of them share: who
 //! begins takes what was given back last, which is still in the cache.
 
-use crate::array::Array;
+use super::memory::Slot;
 use crate::types::Kind;
-use quadric_linalg::Scalar;
+use quadric_linalg::{Aligned, Scalar};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Lengths of buffers, those of real numbers and of indices the largest first.
@@ -41,14 +41,14 @@ impl Needs {
 
 /// Buffers for one plan at a time.
 pub(super) struct Storage<T> {
-    floats: Vec<Vec<T>>,
+    floats: Vec<Aligned<T>>,
     indices: Vec<Vec<i32>>,
-    pub(super) tiles: Vec<Vec<T>>,
+    pub(super) tiles: Vec<Aligned<T>>,
 }
 
 impl<T: Scalar> Storage<T> {
     pub(super) fn new(needs: &Needs) -> Self {
-        let floats = |lens: &[usize]| lens.iter().map(|&n| vec![T::of(0.0); n]).collect();
+        let floats = |lens: &[usize]| lens.iter().map(|&n| Aligned::zeros(n)).collect();
         Self {
             floats: floats(&needs.floats),
             indices: needs.indices.iter().map(|&n| vec![0; n]).collect(),
@@ -57,14 +57,14 @@ impl<T: Scalar> Storage<T> {
     }
 
     /// Exchanges buffers with the slots of a plan, which are named with the largest first.
-    pub(super) fn exchange(&mut self, slots: &mut [Array<T>], scratch: &[(Kind, usize)]) {
+    pub(super) fn exchange(&mut self, slots: &mut [Slot<T>], scratch: &[(Kind, usize)]) {
         let (mut floats, mut indices) = (self.floats.iter_mut(), self.indices.iter_mut());
         for &(kind, slot) in scratch {
             match (kind, &mut slots[slot]) {
-                (Kind::Float, Array::Float(v)) => {
+                (Kind::Float, Slot::Float(v)) => {
                     std::mem::swap(v, floats.next().expect("as many as needed"));
                 }
-                (Kind::Index, Array::Index(v)) => {
+                (Kind::Index, Slot::Index(v)) => {
                     std::mem::swap(v, indices.next().expect("as many as needed"));
                 }
                 _ => unreachable!("a slot keeps its kind"),

@@ -1,6 +1,6 @@
 //! Buffers that live on between calls, so that a product inside an iteration does not allocate.
 
-use crate::Scalar;
+use crate::{Aligned, Scalar};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -10,11 +10,11 @@ const KEEP: usize = 1 << 24;
 /// Idle buffers kept at most.
 const KEEP_BUFFERS: usize = 256;
 
-static IDLE: Mutex<Vec<Vec<f64>>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<Aligned<f64>>> = Mutex::new(Vec::new());
 
 /// A buffer of `len` values with whatever contents its last user left; it returns to the pool when dropped.
 pub(crate) struct Buffer<T> {
-    memory: Vec<f64>,
+    memory: Aligned<f64>,
     len: usize,
     scalar: PhantomData<T>,
 }
@@ -31,7 +31,7 @@ impl<T: Scalar> Buffer<T> {
             best.map(|i| idle.swap_remove(i))
         };
         Self {
-            memory: memory.unwrap_or_else(|| vec![0.0; need]),
+            memory: memory.unwrap_or_else(|| Aligned::zeros(need)),
             len,
             scalar: PhantomData,
         }
@@ -41,7 +41,7 @@ impl<T: Scalar> Buffer<T> {
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        let held: usize = idle.iter().map(Vec::len).sum();
+        let held: usize = idle.iter().map(|buffer| buffer.len()).sum();
         if idle.len() < KEEP_BUFFERS && held + self.memory.len() <= KEEP {
             idle.push(std::mem::take(&mut self.memory));
         }

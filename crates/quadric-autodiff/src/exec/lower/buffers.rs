@@ -1,12 +1,11 @@
 //! Which values share memory.
 
 use super::{Item, Lowering, Work};
-use crate::array::Array;
 use crate::exec::Slots;
-use crate::exec::memory::Place;
+use crate::exec::memory::{Place, Slot};
 use crate::ops::Constant;
-use crate::types::{Kind, Shape, Type};
-use quadric_linalg::Scalar;
+use crate::types::{Kind, Type};
+use quadric_linalg::{Aligned, Scalar};
 
 /// Memory of a value, before it has a place.
 pub(super) struct Buffer {
@@ -73,7 +72,7 @@ impl Lowering<'_> {
             if let Some(c) = &buffer.constant {
                 buffer.place = Some(Place::Slot(slots.lens.len()));
                 slots.lens.push(buffer.t.len());
-                slots.arrays.push(c.values(&buffer.t));
+                slots.arrays.push(c.values(&buffer.t).into());
             }
         }
         let mut free: Vec<(Kind, usize, usize)> = Vec::new();
@@ -94,10 +93,10 @@ impl Lowering<'_> {
                     None => {
                         slots.scratch.push((kind, slots.lens.len()));
                         slots.lens.push(len);
-                        slots.arrays.push(Array::zeros(&Type {
-                            kind,
-                            shape: Shape::from_slice(&[0]),
-                        }));
+                        slots.arrays.push(match kind {
+                            Kind::Float => Slot::Float(Aligned::default()),
+                            Kind::Index => Slot::Index(Vec::new()),
+                        });
                         slots.lens.len() - 1
                     }
                 };
