@@ -87,9 +87,10 @@ impl Lowering<'_> {
                     continue;
                 }
                 let (kind, len) = (buffer.t.kind, buffer.t.len());
-                let known = free.iter().position(|f| (f.0, f.1) == (kind, len));
+                // The one that was read last is still in the cache.
+                let known = free.iter().rposition(|f| (f.0, f.1) == (kind, len));
                 let slot = match known {
-                    Some(found) => free.swap_remove(found).2,
+                    Some(found) => free.remove(found).2,
                     None => {
                         slots.scratch.push((kind, slots.lens.len()));
                         slots.lens.push(len);
