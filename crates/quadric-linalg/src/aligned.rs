@@ -62,7 +62,7 @@ mod tests {
     fn check<T: Scalar>() {
         let values: Vec<T> = (0..37).map(|i| T::of(f64::from(i))).collect();
         for n in [0, 1, 15, 16, 37] {
-            let moved = vec![Aligned::from(&values[..n])];
+            let moved = [Aligned::from(&values[..n])];
             assert_eq!(moved[0][..], values[..n]);
             assert_eq!(moved[0].as_ptr() as usize % LINE, 0);
         }

@@ -49,6 +49,7 @@ const fn aim(
 const GRADIENT: &str = "gradient";
 const HESSIAN: &str = "Hessian product";
 const BLOCK: &str = "Hessian product of 16";
+const COMPACT: &str = "Hessian product, compact";
 const GAUSS_NEWTON: &str = "Gauss-Newton product";
 const PREPARE: &str = "trace, transform, compile";
 const PYTORCH: Against = Against::Peer("PyTorch");
@@ -59,17 +60,18 @@ const AT_THE_RATE: &str = "it runs near the matrix rate, and the peer does, too.
 const JOINS: &str =
     "reached on one thread; on two, each product ends with a wait for its last task.";
 const OPERATIONS: &str = "the operations alone make it what the last column says.";
-const CONVOLUTIONS: &str = "convolutions run at the matrix rate but take little more than half of the time on one thread; a quarter are \
-    element-wise loops of the batch normalisation and its derivatives, whose tiles pass through the cache once per operation, the rest \
-    copies at the edges of images.";
+const CONVOLUTIONS: &str = "convolutions run faster than the matrix rate, and take less than half of the time on one thread. A third are element-wise \
+    loops, which wait for memory: each statistic of a batch normalisation, and each derivative of one, has to read all images again \
+    before anything else can go on.";
 const GATES: &str = "products run near the matrix rate but take little more than half of the time; a third are element-wise loops over \
     the gates, whose tiles pass through the cache once per operation, where PyTorch's fused layer keeps them in registers.";
 const STEPS: &str = "on one thread the operations alone rule it out (last column), on two they leave a quarter of the time for all else. A third \
     goes to element-wise loops over the gates.";
 const HEADS: &str = "reached on two threads; on one, a quarter of the time are element-wise loops of softmax and layer norms.";
-const STATES: &str = "a product keeps the states of the point and of the direction for all steps; `Executable::compact` computes some again.";
-const SCORES: &str = "a product keeps the scores and weights of all heads, for the point and the direction, where the gradient drops them layer \
-    by layer; `Executable::compact` computes some again.";
+const STATES: &str = "a product keeps the gates and states of the point and of the direction for all steps of the scan, which is not cut in parts of \
+    the batch.";
+const SCORES: &str = "what depends on the point is kept for the next direction, the scores and weights of all heads among it, where the gradient drops \
+    them part by part; `Executable::compact` does, too.";
 
 const AIMS: &[Aim] = &[
     aim("mlp", GRADIENT, PYTORCH, 0.9, AT_THE_RATE),
@@ -104,6 +106,8 @@ const AIMS: &[Aim] = &[
     aim("resnet", HESSIAN, Against::Memory, 2.5, ""),
     aim("lstm", HESSIAN, Against::Memory, 2.5, STATES),
     aim("transformer", HESSIAN, Against::Memory, 2.5, SCORES),
+    aim("resnet", COMPACT, Against::Memory, 2.5, CONVOLUTIONS),
+    aim("transformer", COMPACT, Against::Memory, 2.5, SCORES),
 ];
 
 impl Against {

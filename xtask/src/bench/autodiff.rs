@@ -58,6 +58,9 @@ struct Measured {
     rate: f64,
 }
 
+/// Ends the name of a product that keeps less and computes more again.
+const COMPACT: &str = ", compact";
+
 /// All rows of one network: each of ours beside the same quantity of every peer.
 fn compare(network: &str, threads: usize, python: &Path) -> Result<Vec<Value>> {
     let mut measured = Measured::default();
@@ -98,10 +101,11 @@ impl Measured {
 
     fn row(&self, network: &str, threads: usize, quantity: &str, peer: Option<&str>) -> Value {
         let seconds = middle(self.own(quantity), "seconds");
-        // A block is compared per direction with the product along one.
-        let (plain, count) = match quantity.split_once(" of ") {
+        // A block is compared per direction with the product along one; what computes again, with what the peers keep.
+        let whole = quantity.strip_suffix(COMPACT).unwrap_or(quantity);
+        let (plain, count) = match whole.split_once(" of ") {
             Some((plain, count)) => (plain, count.parse().unwrap_or(f64::NAN)),
-            None => (quantity, 1.0),
+            None => (whole, 1.0),
         };
         let theirs = || {
             let same = |l: &&Value| l["peer"].as_str() == peer && l["quantity"] == plain;
@@ -113,9 +117,11 @@ impl Measured {
             let line = self.own(quantity).next();
             line.map_or(Value::Null, |l| l[key].clone())
         };
+        // What is computed again is not in the count.
         let work = first(quantity, "gflop").as_f64();
+        let work = work.filter(|_| whole == quantity);
         // What a product is held against: the time of a Hessian product, the memory of the gradient.
-        let hessian = (plain == "Gauss-Newton product" || count > 1.0)
+        let hessian = (quantity != "Hessian product" && plain.ends_with("product"))
             .then(|| middle(self.own("Hessian product"), "seconds"));
         let gradient = plain
             .ends_with("product")

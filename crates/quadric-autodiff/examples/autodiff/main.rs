@@ -88,6 +88,8 @@ fn measure(name: &str, network: &Network, block: usize) -> Result<()> {
     let traced = begin.elapsed().as_secs_f64();
     measure_program(name, "gradient", &gradient, first)?;
     measure_program(name, "Hessian product", &product, second)?;
+    let small = Executable::compact(&product)?;
+    measure_program(name, "Hessian product, compact", &product, small)?;
     let third = Executable::new(&network.gauss_newton)?;
     measure_program(name, "Gauss-Newton product", &network.gauss_newton, third)?;
     println!(

@@ -136,14 +136,14 @@ impl<T: Scalar> Executable<T> {
     ///
     /// If an output is made of indices.
     pub fn compact(program: &Program) -> Result<Self> {
-        let [small, fast] = [Again::Arithmetic, Again::OneByOne]
-            .map(|a| Self::compile(program, a, Limits::default()));
-        let (small, fast) = (small?, fast?);
-        Ok(if small.memory() < fast.memory() {
-            small
-        } else {
-            fast
-        })
+        let mut best = Self::new(program)?;
+        for again in [Again::Arithmetic, Again::Everything] {
+            let other = Self::compile(program, again, Limits::default())?;
+            if other.memory() < best.memory() {
+                best = other;
+            }
+        }
+        Ok(best)
     }
 
     pub(crate) fn compile(program: &Program, again: Again, limits: Limits) -> Result<Self> {

@@ -16,6 +16,8 @@ pub(crate) enum Again {
     OneByOne,
     /// All arithmetic.
     Arithmetic,
+    /// Everything: nothing is kept for the directions.
+    Everything,
 }
 
 /// A value that is this much smaller than another costs nothing beside it.
@@ -74,7 +76,7 @@ impl Computation<'_> {
             .iter()
             .filter(|&&a| entries(a) * SMALL > whole)
             .count();
-        is_arithmetic(&e.op) && (large <= 1 || self.again == Again::Arithmetic)
+        is_arithmetic(&e.op) && (large <= 1 || self.again != Again::OneByOne)
     }
 
     /// The values to keep.

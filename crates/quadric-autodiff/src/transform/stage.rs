@@ -26,6 +26,16 @@ pub(crate) fn stage(program: &Program, again: Again) -> Staged {
             late,
         };
     }
+    if again == Again::Everything {
+        let mut late = vec![false; program.types.len()];
+        for v in program.equations.iter().flat_map(|e| &e.results) {
+            late[v.index()] = true;
+        }
+        return Staged {
+            program: program.clone(),
+            late,
+        };
+    }
     let is_late = |e: &&Equation| e.results.iter().any(|v| late[v.index()]);
     let (second, first): (Vec<&Equation>, Vec<&Equation>) =
         program.equations.iter().partition(is_late);
