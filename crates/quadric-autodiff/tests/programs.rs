@@ -137,7 +137,10 @@ fn a_product_without_memory_takes_little_more_than_a_gradient() {
     let gradient = Executable::<f32>::new(&gradient).expect("real outputs");
     let product = Executable::<f32>::compact(&network.product()).expect("real outputs");
     let (product, gradient) = (product.memory(), gradient.memory());
-    assert!(2 * product <= 5 * gradient, "{product} and {gradient} bytes");
+    assert!(
+        2 * product <= 5 * gradient,
+        "{product} and {gradient} bytes"
+    );
 }
 
 /// The derivative of a Hessian product along a second direction, compiled, against differences of Hessian products.

@@ -1,6 +1,6 @@
 //! Products of matrices, on the dense kernels of the linear algebra crate.
 //!
-//! Rows of the results are cut in panels by size alone, and every panel is computed by one thread.
+//! Results are cut in tiles by size alone, and every tile is computed by one thread.
 
 use super::memory::{Memory, Place};
 use super::view::{Strides, View};
@@ -8,11 +8,18 @@ use crate::types::Shape;
 use faer::{MatMut, MatRef};
 use quadric_linalg::Scalar;
 use quadric_linalg::dense::{add_product, product};
+use std::ops::Range;
 
-/// Multiplications per task, about.
-const TASK: usize = 1 << 21;
-/// Rows of a panel are a multiple of this.
-const ROWS: usize = 64;
+/// Multiplications that are not worth a task.
+const TASK: usize = 1 << 22;
+/// Multiplications of a task, at most.
+const LARGEST: usize = 1 << 26;
+/// A product is cut in as many tasks, at least, if they are worth it.
+const TASKS: usize = 4;
+/// Rows and columns of a task, at most: longer ones are slower, and both factors have to be rearranged for each task.
+const SIDE: usize = 256;
+/// Cuts are at multiples of this.
+const LEAST: usize = 64;
 
 /// Writes a product of two matrices, or adds it.
 type Multiply<T> = fn(MatRef<'_, T>, MatRef<'_, T>, MatMut<'_, T>);
@@ -42,8 +49,6 @@ pub(super) struct Product {
     m: usize,
     k: usize,
     n: usize,
-    /// Rows of a panel.
-    panel: usize,
 }
 
 /// True if the matrices of a view have contiguous rows or columns.
@@ -123,11 +128,8 @@ impl Product {
             m,
             k,
             n,
-            panel: 0,
         };
         this.merge();
-        let rows = (TASK / (this.k * n).max(1)).max(1).next_multiple_of(ROWS);
-        this.panel = rows.min(this.m.max(1));
         this
     }
 
@@ -158,56 +160,46 @@ impl Product {
                 out.fill(T::of(0.0));
             }
         } else if !out.is_empty() {
-            let (a, b) = (memory.floats(self.a.place), memory.floats(self.b.place));
-            let panels = self.m.div_ceil(self.panel);
-            let pairs: usize = self.front.iter().product();
+            let ab = (memory.floats(self.a.place), memory.floats(self.b.place));
+            let pairs = self.front.iter().product();
             let multiply = if adds { add_product } else { product };
-            self.fork((0, pairs * panels), (a, b), out, multiply);
+            self.fork(0..pairs, ab, out, multiply);
         }
         memory.put(self.out, room);
     }
 
-    /// Panels from number `first` on, `count` of them, whose rows are `out`.
+    /// Some of the pairs, whose products are `out`.
     fn fork<T: Scalar>(
         &self,
-        (first, count): (usize, usize),
+        pairs: Range<usize>,
         ab: (&[T], &[T]),
         out: &mut [T],
         multiply: Multiply<T>,
     ) {
-        let small = self.panel * self.k * self.n;
-        if count == 1 || count * small <= TASK {
-            let mut rest = out;
-            for panel in first..first + count {
-                let (head, tail) = rest.split_at_mut(self.rows_of(panel) * self.n);
-                self.panel(panel, ab, head, multiply);
-                rest = tail;
+        let each = self.m * self.n;
+        if pairs.len() == 1 || pairs.len() * each * self.k <= TASK {
+            for (pair, out) in pairs.zip(out.chunks_exact_mut(each)) {
+                let (left, right) = self.pair(pair, ab);
+                let out = MatMut::from_row_major_slice_mut(out, self.m, self.n);
+                let most = (each * self.k / TASKS).clamp(TASK, LARGEST);
+                tile(left, right, out, multiply, most);
             }
             return;
         }
-        let left = count / 2;
-        let rows: usize = (first..first + left).map(|p| self.rows_of(p)).sum();
-        let (head, tail) = out.split_at_mut(rows * self.n);
+        let middle = pairs.start + pairs.len() / 2;
+        let (head, tail) = out.split_at_mut(pairs.len() / 2 * each);
         rayon::join(
-            || self.fork((first, left), ab, head, multiply),
-            || self.fork((first + left, count - left), ab, tail, multiply),
+            || self.fork(pairs.start..middle, ab, head, multiply),
+            || self.fork(middle..pairs.end, ab, tail, multiply),
         );
     }
 
-    fn rows_of(&self, panel: usize) -> usize {
-        let panels = self.m.div_ceil(self.panel);
-        self.panel.min(self.m - panel % panels * self.panel)
-    }
-
-    fn panel<T: Scalar>(
+    /// The matrices of a pair.
+    fn pair<'v, T>(
         &self,
-        panel: usize,
-        (a, b): (&[T], &[T]),
-        out: &mut [T],
-        multiply: Multiply<T>,
-    ) {
-        let panels = self.m.div_ceil(self.panel);
-        let (mut pair, row) = (panel / panels, panel % panels * self.panel);
+        mut pair: usize,
+        (a, b): (&'v [T], &'v [T]),
+    ) -> (MatRef<'v, T>, MatRef<'v, T>) {
         let (mut from_a, mut from_b) = (self.a.offset, self.b.offset);
         for (axis, &n) in self.front.iter().enumerate().rev() {
             let i = (pair % n) as isize;
@@ -215,14 +207,37 @@ impl Product {
             from_b += i * self.b.front[axis];
             pair /= n;
         }
-        let from_a = (from_a + row as isize * self.a.rows) as usize;
-        let rows = self.rows_of(panel);
-        let left = self.a.matrix(a, from_a, rows, self.k);
-        let right = self.b.matrix(b, from_b as usize, self.k, self.n);
-        multiply(
-            left,
-            right,
-            MatMut::from_row_major_slice_mut(out, rows, self.n),
+        let left = self.a.matrix(a, from_a as usize, self.m, self.k);
+        (left, self.b.matrix(b, from_b as usize, self.k, self.n))
+    }
+}
+
+/// A product in tiles of at most so many multiplications, halving the longer side.
+fn tile<T: Scalar>(
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    out: MatMut<'_, T>,
+    multiply: Multiply<T>,
+    most: usize,
+) {
+    let (m, k, n) = (a.nrows(), a.ncols(), b.ncols());
+    let work = m * k * n;
+    let side = m.max(n);
+    if side <= LEAST || work <= TASK || (work <= most && side <= SIDE) {
+        return multiply(a, b, out);
+    }
+    let half = (side / 2).next_multiple_of(LEAST);
+    if m >= n {
+        let ((a, c), (head, tail)) = (a.split_at_row(half), out.split_at_row_mut(half));
+        rayon::join(
+            || tile(a, b, head, multiply, most),
+            || tile(c, b, tail, multiply, most),
+        );
+    } else {
+        let ((b, c), (head, tail)) = (b.split_at_col(half), out.split_at_col_mut(half));
+        rayon::join(
+            || tile(a, b, head, multiply, most),
+            || tile(a, c, tail, multiply, most),
         );
     }
 }
