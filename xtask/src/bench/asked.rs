@@ -56,11 +56,12 @@ const PYTORCH: Against = Against::Peer("PyTorch");
 const JAX: Against = Against::Peer("JAX");
 
 /// What holds those that fall short.
-const AT_THE_RATE: &str = "it runs near the matrix rate, and the peer does, too.";
+const AT_THE_RATE: &str =
+    "it runs near the rate of our matrix products, and those of the peer are as fast or faster.";
 const JOINS: &str =
     "reached on one thread; on two, each product ends with a wait for its last task.";
 const OPERATIONS: &str = "the operations alone make it what the last column says.";
-const CONVOLUTIONS: &str = "convolutions run faster than the matrix rate, and take less than half of the time on one thread. A third are element-wise \
+const CONVOLUTIONS: &str = "convolutions run at the matrix rate, and take less than half of the time on one thread. A third are element-wise \
     loops, which wait for memory: each statistic of a batch normalisation, and each derivative of one, has to read all images again \
     before anything else can go on.";
 const GATES: &str = "products run near the matrix rate but take little more than half of the time; a third are element-wise loops over \
