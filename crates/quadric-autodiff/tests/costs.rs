@@ -1,4 +1,4 @@
-//! What derivatives of networks cost: products of matrices and convolutions, counted exactly.
+//! What derivatives of networks cost: products of matrices and convolutions, counted exactly, and memory.
 //!
 //! A layer whose input depends on parameters takes three products the size of its own for a gradient, and six for a Hessian
 //! product at a prepared point, four for a Gauss-Newton product; the first layer takes two of each.
@@ -6,7 +6,7 @@
 mod networks;
 
 use networks::programs::{self, Network};
-use quadric_autodiff::{Array, Data, Program};
+use quadric_autodiff::{Array, Data, Executable, Program};
 use std::collections::HashMap;
 
 fn gradient_and_product(network: &Network) -> (Program, Program) {
@@ -178,4 +178,30 @@ fn what_need_not_be_computed_costs_nothing() {
     let given = [Data::Float(&a[..]), Data::Float(&b), Data::Float(&c)];
     let found = program.run::<f64>(&given).expect("a value");
     assert_eq!(found, vec![Array::Float(vec![120.0 * 450.0])]);
+}
+
+/// On images that do not fit in a cache, more than a tenth of the memory is spared.
+#[test]
+fn computing_again_spares_memory() {
+    let network = programs::resnet(16, 32, 1, 16).expect("shapes fit");
+    let product = network.product();
+    let fast = Executable::<f32>::new(&product).expect("real outputs");
+    let small = Executable::<f32>::compact(&product).expect("real outputs");
+    let (fast, small) = (fast.memory(), small.memory());
+    assert!(small < fast - fast / 10, "{small} of {fast} bytes");
+}
+
+/// Where nothing is kept for the directions, a product takes little more memory than the gradient, whose parts drop what they made.
+#[test]
+fn a_product_without_memory_takes_little_more_than_a_gradient() {
+    let network = programs::transformer(32, 64, 128, 4, 2).expect("shapes fit");
+    let wrt = network.names();
+    let gradient = network.loss.value_and_grad(&wrt).expect("names");
+    let gradient = Executable::<f32>::new(&gradient).expect("real outputs");
+    let product = Executable::<f32>::compact(&network.product()).expect("real outputs");
+    let (product, gradient) = (product.memory(), gradient.memory());
+    assert!(
+        2 * product <= 5 * gradient,
+        "{product} and {gradient} bytes"
+    );
 }

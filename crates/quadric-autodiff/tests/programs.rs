@@ -117,32 +117,6 @@ fn computing_again_takes_less_memory_and_changes_nothing() {
     }
 }
 
-/// On images that do not fit in a cache, more than a tenth of the memory is spared.
-#[test]
-fn computing_again_spares_memory() {
-    let network = programs::resnet(16, 32, 1, 16).expect("shapes fit");
-    let product = network.product();
-    let fast = Executable::<f32>::new(&product).expect("real outputs");
-    let small = Executable::<f32>::compact(&product).expect("real outputs");
-    let (fast, small) = (fast.memory(), small.memory());
-    assert!(small < fast - fast / 10, "{small} of {fast} bytes");
-}
-
-/// Where nothing is kept for the directions, a product takes little more memory than the gradient, whose parts drop what they made.
-#[test]
-fn a_product_without_memory_takes_little_more_than_a_gradient() {
-    let network = programs::transformer(32, 64, 128, 4, 2).expect("shapes fit");
-    let wrt = network.names();
-    let gradient = network.loss.value_and_grad(&wrt).expect("names");
-    let gradient = Executable::<f32>::new(&gradient).expect("real outputs");
-    let product = Executable::<f32>::compact(&network.product()).expect("real outputs");
-    let (product, gradient) = (product.memory(), gradient.memory());
-    assert!(
-        2 * product <= 5 * gradient,
-        "{product} and {gradient} bytes"
-    );
-}
-
 /// The derivative of a Hessian product along a second direction, compiled, against differences of Hessian products.
 #[test]
 fn third_derivatives_agree_with_differences() {

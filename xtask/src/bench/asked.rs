@@ -58,6 +58,8 @@ const JAX: Against = Against::Peer("JAX");
 /// What holds those that fall short.
 const AT_THE_RATE: &str =
     "it runs near the rate of our matrix products, and those of the peer are as fast or faster.";
+const BLOCKS: &str = "what 16 directions make in a layer, 16 MB, does not stay in a cache of 2 MB between its steps, where that of one does for the most \
+    part; the products themselves take as long.";
 const JOINS: &str =
     "reached on one thread; on two, each product ends with a wait for its last task.";
 const OPERATIONS: &str = "the operations alone make it what the last column says.";
@@ -78,8 +80,8 @@ const AIMS: &[Aim] = &[
     aim("mlp", GRADIENT, PYTORCH, 0.9, AT_THE_RATE),
     aim("mlp", HESSIAN, PYTORCH, 0.9, AT_THE_RATE),
     aim("mlp", HESSIAN, Against::Peer("PyHessian"), 2.0, AT_THE_RATE),
-    aim("mlp", BLOCK, Against::Singles(16.0), 1.0, AT_THE_RATE),
-    aim("mlp", BLOCK, Against::Peer("PyHessian"), 2.0, AT_THE_RATE),
+    aim("mlp", BLOCK, Against::Singles(16.0), 1.0, BLOCKS),
+    aim("mlp", BLOCK, Against::Peer("PyHessian"), 2.0, BLOCKS),
     aim("mlp", GRADIENT, Against::Rate, 0.85, JOINS),
     aim("mlp", HESSIAN, Against::Rate, 0.85, JOINS),
     aim("resnet", GRADIENT, PYTORCH, 1.0, CONVOLUTIONS),
