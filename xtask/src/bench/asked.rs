@@ -58,8 +58,7 @@ const JAX: Against = Against::Peer("JAX");
 /// What holds those that fall short.
 const AT_THE_RATE: &str =
     "it runs near the rate of our matrix products, and those of the peer are as fast or faster.";
-const BLOCKS: &str = "what 16 directions make in a layer, 16 MB, does not stay in a cache of 2 MB between its steps, where that of one does for the most \
-    part; the products themselves take as long.";
+const BLOCKS: &str = "what 16 directions make in a layer, 16 MB, is far more than a cache of 2 MB holds; how much of the time that takes has not been profiled.";
 const JOINS: &str =
     "reached on one thread; on two, each product ends with a wait for its last task.";
 const OPERATIONS: &str = "the operations alone make it what the last column says.";
@@ -68,8 +67,7 @@ const CONVOLUTIONS: &str = "convolutions run at the matrix rate, and take less t
     before anything else can go on.";
 const GATES: &str = "products run near the matrix rate but take little more than half of the time; a third are element-wise loops over \
     the gates, whose tiles pass through the cache once per operation, where PyTorch's fused layer keeps them in registers.";
-const STEPS: &str = "on one thread the operations alone rule it out (last column), on two they leave a quarter of the time for all else. A third \
-    goes to element-wise loops over the gates.";
+const STEPS: &str = "a third of the time goes to element-wise loops over the gates, and products of a step are small, which keeps them below the rate of a large one.";
 const HEADS: &str = "reached on two threads; on one, a quarter of the time are element-wise loops of softmax and layer norms.";
 const STATES: &str = "a product keeps the gates and states of the point and of the direction for all steps of the scan, which is not cut in parts of \
     the batch.";

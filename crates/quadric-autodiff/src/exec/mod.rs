@@ -130,7 +130,7 @@ impl<T: Scalar> Executable<T> {
     }
 
     /// As [`new`](Self::new), for less memory: for every direction, more of what depends on the point only is computed again
-    /// instead of being stored.
+    /// instead of being stored, or all of it, whichever takes the least memory.
     ///
     /// # Errors
     ///
