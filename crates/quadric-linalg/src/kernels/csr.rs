@@ -6,6 +6,24 @@ use crate::matrix::sparse_row;
 use faer::sparse::SparseRowMatRef;
 use std::ops::Range;
 
+/// Calls `f::<T, FMA, W>` with the largest W of at most `left` for which it is compiled: everything in one pass up to 24 columns.
+macro_rules! at_once {
+    ($left:expr, $f:ident::<$t:ty, $fma:ident> $args:tt) => {
+        at_once!(@ $left, $f, $t, $fma, $args,
+            23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2)
+    };
+    (@ $left:expr, $f:ident, $t:ty, $fma:ident, $args:tt, $($w:literal)*) => {
+        match $left {
+            24.. => at_once!(@@ $f, $t, $fma, 24, $args),
+            $($w => at_once!(@@ $f, $t, $fma, $w, $args),)*
+            _ => at_once!(@@ $f, $t, $fma, 1, $args),
+        }
+    };
+    (@@ $f:ident, $t:ty, $fma:ident, $w:literal, ($($arg:expr),*)) => {
+        $f::<$t, $fma, $w>($($arg),*)
+    };
+}
+
 /// Rows of `x` times `v` (d, k, row after row) into `out` (rows, k).
 pub(super) fn multiply<T: Scalar>(
     x: SparseRowMatRef<'_, u32, T>,
@@ -56,13 +74,7 @@ fn multiply_body<T: Scalar, const FMA: bool>(
         let row = sparse_row(x, i);
         let mut c = 0;
         while c < k {
-            c += match k - c {
-                16.. => combine::<T, FMA, 16>(row, &v[c..], k, &mut o[c..]),
-                8.. => combine::<T, FMA, 8>(row, &v[c..], k, &mut o[c..]),
-                4.. => combine::<T, FMA, 4>(row, &v[c..], k, &mut o[c..]),
-                2.. => combine::<T, FMA, 2>(row, &v[c..], k, &mut o[c..]),
-                _ => combine::<T, FMA, 1>(row, &v[c..], k, &mut o[c..]),
-            };
+            c += at_once!(k - c, combine::<T, FMA>(row, &v[c..], k, &mut o[c..]));
         }
     }
 }
@@ -135,13 +147,7 @@ fn add_transposed_body<T: Scalar, const FMA: bool>(
         }
         let mut c = 0;
         while c < width {
-            c += match width - c {
-                16.. => scatter::<T, FMA, 16>(row, &r[c..], width, &mut sum[c..]),
-                8.. => scatter::<T, FMA, 8>(row, &r[c..], width, &mut sum[c..]),
-                4.. => scatter::<T, FMA, 4>(row, &r[c..], width, &mut sum[c..]),
-                2.. => scatter::<T, FMA, 2>(row, &r[c..], width, &mut sum[c..]),
-                _ => scatter::<T, FMA, 1>(row, &r[c..], width, &mut sum[c..]),
-            };
+            c += at_once!(width - c, scatter::<T, FMA>(row, &r[c..], width, &mut sum[c..]));
         }
     }
 }

@@ -25,8 +25,10 @@ use std::sync::{Mutex, PoisonError};
 const ENTRIES: usize = 1 << 24;
 /// Terms whose curvature in the metric of the penalty is below this change nothing.
 const RELEVANT: f64 = 0.1;
-/// Terms that hold less than this part of the curvature are not worth their matrix.
+/// Terms that hold less than this part of the curvature are not worth their matrix, and neither are terms whose curvature is not
+/// this many times the penalty's in the mean.
 const PART: f64 = 0.2;
+const STRONG: f64 = 7.0;
 /// Rows per task, and tasks between two choices of the terms that are kept.
 const ROWS: usize = 1024;
 const TASKS: usize = 16;
@@ -244,7 +246,8 @@ impl Spread {
 
     /// Drops the terms if they are not worth their matrix.
     fn weigh(&mut self) {
-        if self.terms.iter().map(|t| t.score).sum::<f64>() < PART * self.score {
+        let score: f64 = self.terms.iter().map(|t| t.score).sum();
+        if score < PART * self.score || score < STRONG * self.terms.len() as f64 {
             self.keep(0);
         }
     }
