@@ -16,7 +16,7 @@ use super::intercept::minimise_intercept;
 use super::metric::{Effort, Metric};
 use crate::Loss;
 use faer::{Mat, MatMut};
-use quadric_core::{Gap, LinearOperator, Result, Scalar, vector};
+use quadric_core::{Gap, LinearOperator, Problem, Result, Scalar, vector};
 use std::sync::OnceLock;
 
 /// Exact fits have F* = 0; below this part of the loss of the model without coefficients, F counts as zero.
@@ -30,6 +30,12 @@ const CLOSE: f64 = 1e-6;
 
 /// The strong-convexity bound is good enough below this, relative to the scale.
 const SHARP: f64 = 1e-11;
+
+/// A factorisation that costs this many products is not worth sparing a few more steps.
+const COSTLY: f64 = 50.0;
+
+/// A strong-convexity bound below this, relative to the scale, is a few steps from any tolerance.
+const SOON: f64 = 1e-3;
 
 /// What a fit is measured against, once somebody has asked for it.
 #[derive(Default)]
@@ -169,7 +175,8 @@ impl<T: Scalar> Glm<T> {
         self.add_penalty_gradient(x, gradient);
         let scale = settled.scale;
         let mut rest = self.strong_convexity_bound(gradient);
-        if rest > SHARP * scale && self.is_nearly_optimal(gradient, scale) {
+        let soon = rest <= SOON * scale && self.factorisation_in_products() >= COSTLY;
+        if rest > SHARP * scale && !soon && self.is_nearly_optimal(gradient, scale) {
             rest = rest.min(self.newton_bound(x, products, settled, gradient)?);
         }
         Ok(Gap {
@@ -200,6 +207,12 @@ impl<T: Scalar> Glm<T> {
     fn is_nearly_optimal(&self, gradient: &[T], scale: f64) -> bool {
         let norm = vector::norm2(gradient);
         self.l2 == 0.0 || norm * norm <= 1e-9 * scale * self.samples.typical_curvature()
+    }
+
+    /// Work of writing the Hessian down and factorising it, in products with it: dense matrices run at four times their speed.
+    fn factorisation_in_products(&self) -> f64 {
+        let (cost, dim) = (self.hessian_cost(), self.dim() as f64);
+        0.25 * (cost.dense + dim.powi(3) / 3.0) / cost.product.max(1.0)
     }
 
     /// A bound on `F(x') - F*` from the Newton step at x'.

@@ -6,7 +6,7 @@ use crate::Loss;
 use faer::linalg::matmul::matmul;
 use faer::prelude::ReborrowMut;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
-use quadric_core::{Cost, Error, LinearOperator, Properties, Result, Scalar};
+use quadric_core::{Cost, Error, LinearOperator, Problem, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
 use quadric_linalg::parallel::{by_columns, map_ranges};
 use std::ops::{Deref, Range};
@@ -221,6 +221,32 @@ fn spread<T: Scalar>(p: &[T], t: &mut [f64]) {
     }
 }
 
+impl<T: Scalar> Glm<T> {
+    /// Operations of a product with the Hessian, and of writing it down.
+    pub(super) fn hessian_cost(&self) -> Cost {
+        let (n, k) = (self.samples.len() as f64, self.samples.outputs() as f64);
+        let stored = self.design.stored() as f64;
+        if self.has_moments() {
+            let square = self.dim().pow(2) as f64;
+            return Cost {
+                product: 2.0 * square,
+                dense: square,
+            };
+        }
+        let mut pairs = self.design.pairs() as f64;
+        if self.design.is_sparse() {
+            // Sparse rows meet themselves only. Scattered sums are slow, and so is a product of scattered values: a dense
+            // matrix product is cheap beside both.
+            let p = self.design.columns() as f64;
+            pairs = (SCATTERED * pairs).min(COPIED * n * p * p);
+        }
+        Cost {
+            product: k * (4.0 * stored + 8.0 * n),
+            dense: pairs * k * (k + 1.0) / 2.0,
+        }
+    }
+}
+
 impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
     fn shape(&self) -> (usize, usize) {
         let dim = self.problem.design.columns() * self.samples().outputs();
@@ -297,25 +323,6 @@ impl<T: Scalar> LinearOperator<T> for HessianOp<'_, T> {
     }
 
     fn cost(&self) -> Cost {
-        let (n, k) = (self.samples().len() as f64, self.samples().outputs() as f64);
-        let stored = self.problem.design.stored() as f64;
-        if self.problem.has_moments() {
-            let square = self.shape().0.pow(2) as f64;
-            return Cost {
-                product: 2.0 * square,
-                dense: square,
-            };
-        }
-        let mut pairs = self.problem.design.pairs() as f64;
-        if self.problem.design.is_sparse() {
-            // Sparse rows meet themselves only. Scattered sums are slow, and so is a product of scattered values: a dense
-            // matrix product is cheap beside both.
-            let p = self.problem.design.columns() as f64;
-            pairs = (SCATTERED * pairs).min(COPIED * n * p * p);
-        }
-        Cost {
-            product: k * (4.0 * stored + 8.0 * n),
-            dense: pairs * k * (k + 1.0) / 2.0,
-        }
+        self.problem.hessian_cost()
     }
 }
