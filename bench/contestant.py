@@ -139,6 +139,9 @@ def load(file, loss):
         y = 2.0 * y - 1.0
     if x.nnz > 0.25 * x.shape[0] * x.shape[1]:
         x = x.toarray()
+    else:
+        # Half the indices' memory, and some solvers take no others.
+        x.indices, x.indptr = x.indices.astype(np.int32), x.indptr.astype(np.int32)
     return x, y
 
 

@@ -20,6 +20,8 @@ const ACCURACY: f64 = 1e-8;
 const REPETITIONS: usize = 5;
 /// A contestant that needs this many times our time (or two seconds) is not waited for.
 const PATIENCE: f64 = 20.0;
+/// The same on the long sets.
+const LONG_PATIENCE: f64 = 2.0;
 /// How long starting and reading may take.
 const READING: Duration = Duration::from_secs(600);
 
@@ -78,6 +80,8 @@ struct Time {
     passes: f64,
     /// The method that ran, of our own.
     method: Option<String>,
+    /// The tolerance asked for, as a power of a tenth.
+    digits: i32,
 }
 
 pub(super) fn measure(size: Size, only: &[String]) -> Result<Vec<Value>> {
@@ -128,6 +132,11 @@ struct Hall {
     data: Option<(PathBuf, Referee)>,
 }
 
+/// How many times our time a contestant may take.
+fn patience(job: &Job) -> f64 {
+    if job.long { LONG_PATIENCE } else { PATIENCE }
+}
+
 impl Hall {
     fn new() -> Self {
         Self {
@@ -149,11 +158,12 @@ impl Hall {
             self.data = Some((job.file.clone(), Referee::read(&job.file)?));
         }
         let (_, referee) = self.data.as_ref().expect("just read");
-        let repetitions = if size == Size::Tiny { 1 } else { REPETITIONS };
-        let trial = Trial {
+        let once = size == Size::Tiny || job.long;
+        let mut trial = Trial {
             job,
             referee,
-            repetitions,
+            repetitions: if once { 1 } else { REPETITIONS },
+            digits: 1,
         };
         let none = || {
             format!(
@@ -161,13 +171,17 @@ impl Hall {
                 job.set, job.l2
             )
         };
-        let own = |who: &mut Contestant| {
+        let own = |trial: &Trial<'_>, who: &mut Contestant| {
             let time = trial.time(who, place, "auto", Duration::from_secs(3600))?;
             time.ok_or_else(none)
         };
         // Before, between and after the others: a busy moment of the machine must not decide all ratios.
-        let first = own(&mut self.ours)?;
-        let most = Duration::from_secs_f64((PATIENCE * first.seconds).max(2.0));
+        let first = own(&trial, &mut self.ours)?;
+        let most = Duration::from_secs_f64((patience(job) * first.seconds).max(2.0));
+        if job.long {
+            // Looser tolerances did not do, and would take as long again.
+            trial.digits = first.digits;
+        }
         let mut times = Vec::new();
         let others = OURS.iter().filter(|m| first.method.as_deref() != Some(**m));
         for method in others {
@@ -175,7 +189,9 @@ impl Hall {
             let name = format!("quadric {method}");
             times.push((name, env!("CARGO_PKG_VERSION"), time));
         }
-        let second = own(&mut self.ours)?;
+        let second = own(&trial, &mut self.ours)?;
+        // Peers mean other things by their tolerances.
+        let own_digits = std::mem::replace(&mut trial.digits, 1);
         for p in PEERS.iter().filter(|p| p.losses.contains(&job.loss)) {
             let start = if p.name == ARGMIN { argmin } else { theirs };
             let contestant = self
@@ -185,7 +201,8 @@ impl Hall {
             let time = trial.time(contestant, place, p.name, most)?;
             times.push((p.name.to_owned(), p.version, time));
         }
-        let third = own(&mut self.ours)?;
+        trial.digits = own_digits;
+        let third = own(&trial, &mut self.ours)?;
         let ours = Time {
             seconds: median(&mut [first.seconds, second.seconds, third.seconds]),
             ..first
@@ -220,7 +237,7 @@ fn row(
         "work": work, "loss": job.loss.name(), "quantity": format!("seconds to {ACCURACY:e} relative suboptimality"),
         "threads": threads,
         "peer": name, "peer_version": version, "ours_seconds": ours.seconds, "peer_seconds": seconds,
-        "ratio": ratio, "limit_ratio": limit,
+        "ratio": ratio, "limit_ratio": limit, "patience": patience(job),
     })
 }
 
@@ -252,6 +269,8 @@ struct Trial<'a> {
     job: &'a Job,
     referee: &'a Referee,
     repetitions: usize,
+    /// The loosest tolerance that is tried, as a power of a tenth.
+    digits: i32,
 }
 
 impl Trial<'_> {
@@ -270,7 +289,7 @@ impl Trial<'_> {
         };
         // Starting and reading take time that is nobody's.
         who.ask(place, &ask(0, 0), READING)?;
-        for k in 1..=15 {
+        for k in self.digits..=15 {
             let once = match who.ask(place, &ask(k, 1), most)? {
                 Answer::Solved(once) => once,
                 Answer::Failed(why) => {
@@ -298,6 +317,7 @@ impl Trial<'_> {
                 seconds: median(&mut seconds),
                 passes: timed["passes"].as_f64().unwrap_or(f64::NAN),
                 method: timed["method"].as_str().map(str::to_owned),
+                digits: k,
             }));
         }
         Ok(None)
@@ -367,6 +387,11 @@ impl<'a> Contest<'a> {
         times.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
+    /// How long a contestant was waited for, in units of our time.
+    fn patience(&self) -> f64 {
+        self.rows[0]["patience"].as_f64().unwrap_or(PATIENCE)
+    }
+
     /// The fastest peer; one that never gets there counts as the patience with it.
     fn best_peer(&self) -> f64 {
         let is_peer = |r: &&&Value| {
@@ -377,7 +402,7 @@ impl<'a> Contest<'a> {
         };
         let ratios = self.rows.iter().filter(is_peer);
         let ratios = ratios.filter_map(|r| r["ratio"].as_f64());
-        ratios.min_by(f64::total_cmp).unwrap_or(PATIENCE)
+        ratios.min_by(f64::total_cmp).unwrap_or(self.patience())
     }
 }
 
@@ -395,13 +420,15 @@ fn comparison(rows: &[&Value], peers: &[&str]) -> String {
             c.own()
                 .map_or(String::new(), |(r, m)| format!("{m} {r:.2}")),
         ];
-        line.extend(peers.iter().map(|name| {
-            match c.of(name) {
-                None => String::new(),
-                Some(r) => r["ratio"]
-                    .as_f64()
-                    .map_or("never".into(), |r| format!("{r:.1}")),
-            }
+        line.extend(peers.iter().map(|name| match c.of(name) {
+            None => String::new(),
+            Some(r) => r["ratio"].as_f64().map_or_else(
+                || match c.patience() {
+                    PATIENCE => "never".into(),
+                    patience => format!("> {patience}"),
+                },
+                |r| format!("{r:.1}"),
+            ),
         }));
         line
     });

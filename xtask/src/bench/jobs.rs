@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Smaller penalties leave most peers without an answer within the time they have.
 const LEAST_L2: f64 = 1e-6;
-/// Sets that take minutes per fit, measured only when they are named.
+/// Sets that take minutes per fit, measured only when they are named, as `news20` or, with one penalty, `news20:1e-2`.
 const LONG: &[&str] = &["mnist", "news20", "cifar10"];
 
 /// What is minimised.
@@ -37,6 +37,8 @@ pub(super) struct Job {
     pub(super) loss: Loss,
     pub(super) l2: f64,
     pub(super) optimum: f64,
+    /// Whether a fit takes so long that little can be repeated.
+    pub(super) long: bool,
 }
 
 /// The sets with an independent optimum: the embedded ones, and those in the folder that QUADRIC_DATA names.
@@ -73,7 +75,11 @@ fn job(row: &toml::Value, size: Size, only: &[String]) -> Result<Option<Job>> {
     let wanted = match size {
         Size::Tiny => set == "wdbc" && l2 == 1e-2,
         Size::Full if only.is_empty() => !LONG.contains(&set),
-        Size::Full => only.iter().any(|o| o == set || o == loss.name()),
+        Size::Full => {
+            let one = format!("{set}:{l2:e}");
+            only.iter()
+                .any(|o| o == set || *o == one || o == loss.name())
+        }
     };
     if !wanted || l2 < LEAST_L2 {
         return Ok(None);
@@ -85,6 +91,7 @@ fn job(row: &toml::Value, size: Size, only: &[String]) -> Result<Option<Job>> {
         loss,
         l2,
         optimum,
+        long: LONG.contains(&set),
     }))
 }
 

@@ -147,7 +147,10 @@ fn add_transposed_body<T: Scalar, const FMA: bool>(
         }
         let mut c = 0;
         while c < width {
-            c += at_once!(width - c, scatter::<T, FMA>(row, &r[c..], width, &mut sum[c..]));
+            c += at_once!(
+                width - c,
+                scatter::<T, FMA>(row, &r[c..], width, &mut sum[c..])
+            );
         }
     }
 }
