@@ -58,7 +58,7 @@ fn a_penalty_too_small_for_raw_units_is_certified_by_the_newton_decrement() {
     }
 }
 
-/// Where a factorisation costs as much as a hundred products, strong convexity does, unless the penalty is too small for that.
+/// Where a factorisation costs as much as a hundred products, strong convexity does.
 #[test]
 fn a_costly_factorisation_is_spared_where_a_few_steps_will_do() {
     let mut stream = stream("costly factorisation");
@@ -72,21 +72,21 @@ fn a_costly_factorisation_is_spared_where_a_few_steps_will_do() {
             }
         }
     }
-    for (l2, spared) in [(1e-3, true), (1e-9, false)] {
-        let p = glm_sparse(&data, Loss::Logistic, l2, false);
-        let optimum = minimise(&p);
-        let mut x = normals(p.dim(), 1e-5, &mut stream);
-        vector::axpy(1.0, &optimum, &mut x);
-        let mut g = vec![0.0; p.dim()];
-        let value = p.value_grad(&x, &mut g).unwrap();
-        let decrement = vector::dot(&g, &newton_step(&hessian(&p, &x), &g)).abs();
-        let gap = p.gap(&x).unwrap().unwrap();
-        let truth = value - p.value(&optimum).unwrap();
-        assert!(gap.bound >= truth - 1e-15, "{gap:?} below {truth:e}");
-        let by_factorisation = gap.bound <= 1.01 * decrement;
-        assert_eq!(by_factorisation, !spared, "{l2:e}: {gap:?}, {decrement:e}");
-        assert!(gap.bound <= 1e-3 * gap.scale, "{l2:e}: {gap:?}");
-    }
+    let p = glm_sparse(&data, Loss::Logistic, 1e-3, false);
+    let optimum = minimise(&p);
+    let mut x = normals(p.dim(), 1e-5, &mut stream);
+    vector::axpy(1.0, &optimum, &mut x);
+    let mut g = vec![0.0; p.dim()];
+    let value = p.value_grad(&x, &mut g).unwrap();
+    let decrement = vector::dot(&g, &newton_step(&hessian(&p, &x), &g)).abs();
+    let gap = p.gap(&x).unwrap().unwrap();
+    let truth = value - p.value(&optimum).unwrap();
+    assert!(gap.bound >= truth - 1e-15, "{gap:?} below {truth:e}");
+    assert!(
+        gap.bound > 1.5 * decrement,
+        "{gap:?} is the decrement {decrement:e}"
+    );
+    assert!(gap.bound <= 1e-3 * gap.scale, "{gap:?}");
 }
 
 /// Two rows x = 1e5 and 2.5e-6, both positive, l2 = 1e-13: at w = 2.51e-4 the squared Newton decrement is 2.5e-11 and the
