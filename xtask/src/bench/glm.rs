@@ -159,50 +159,33 @@ impl Hall {
         }
         let (_, referee) = self.data.as_ref().expect("just read");
         let once = size == Size::Tiny || job.long;
-        let mut trial = Trial {
+        let trial = Trial {
             job,
             referee,
             repetitions: if once { 1 } else { REPETITIONS },
-            digits: 1,
         };
-        let none = || {
-            format!(
-                "{}, l2 = {:e}: our own answer is not within {ACCURACY:e}",
-                job.set, job.l2
-            )
-        };
-        let own = |trial: &Trial<'_>, who: &mut Contestant| {
-            let time = trial.time(who, place, "auto", Duration::from_secs(3600))?;
-            time.ok_or_else(none)
+        let own = |who: &mut Contestant, digits: i32| {
+            let time = trial.time(who, place, "auto", Duration::from_secs(3600), digits)?;
+            let (set, l2) = (&job.set, job.l2);
+            time.ok_or_else(|| {
+                format!("{set}, l2 = {l2:e}: our own answer is not within {ACCURACY:e}")
+            })
         };
         // Before, between and after the others: a busy moment of the machine must not decide all ratios.
-        let first = own(&trial, &mut self.ours)?;
+        let first = own(&mut self.ours, 1)?;
         let most = Duration::from_secs_f64((patience(job) * first.seconds).max(2.0));
-        if job.long {
-            // Looser tolerances did not do, and would take as long again.
-            trial.digits = first.digits;
-        }
+        // Looser tolerances did not do, and would take long again.
+        let digits = if job.long { first.digits } else { 1 };
         let mut times = Vec::new();
         let others = OURS.iter().filter(|m| first.method.as_deref() != Some(**m));
         for method in others {
-            let time = trial.time(&mut self.ours, place, method, most)?;
+            let time = trial.time(&mut self.ours, place, method, most, digits)?;
             let name = format!("quadric {method}");
             times.push((name, env!("CARGO_PKG_VERSION"), time));
         }
-        let second = own(&trial, &mut self.ours)?;
-        // Peers mean other things by their tolerances.
-        let own_digits = std::mem::replace(&mut trial.digits, 1);
-        for p in PEERS.iter().filter(|p| p.losses.contains(&job.loss)) {
-            let start = if p.name == ARGMIN { argmin } else { theirs };
-            let contestant = self
-                .peers
-                .entry(p.name)
-                .or_insert_with(|| Contestant::new(p.name, start));
-            let time = trial.time(contestant, place, p.name, most)?;
-            times.push((p.name.to_owned(), p.version, time));
-        }
-        trial.digits = own_digits;
-        let third = own(&trial, &mut self.ours)?;
+        let second = own(&mut self.ours, digits)?;
+        times.extend(time_peers(&mut self.peers, &trial, place, most)?);
+        let third = own(&mut self.ours, digits)?;
         let ours = Time {
             seconds: median(&mut [first.seconds, second.seconds, third.seconds]),
             ..first
@@ -215,6 +198,25 @@ impl Hall {
         };
         Ok(times.into_iter().map(row).collect())
     }
+}
+
+/// The times of all peers that solve such problems.
+fn time_peers(
+    peers: &mut BTreeMap<&'static str, Contestant>,
+    trial: &Trial<'_>,
+    place: &Where<'_>,
+    most: Duration,
+) -> Result<Vec<(String, &'static str, Option<Time>)>> {
+    let able = PEERS.iter().filter(|p| p.losses.contains(&trial.job.loss));
+    able.map(|p| {
+        let start = if p.name == ARGMIN { argmin } else { theirs };
+        let contestant = peers
+            .entry(p.name)
+            .or_insert_with(|| Contestant::new(p.name, start));
+        let time = trial.time(contestant, place, p.name, most, 1)?;
+        Ok((p.name.to_owned(), p.version, time))
+    })
+    .collect()
 }
 
 /// The row of a contestant, which is shown as well.
@@ -269,18 +271,18 @@ struct Trial<'a> {
     job: &'a Job,
     referee: &'a Referee,
     repetitions: usize,
-    /// The loosest tolerance that is tried, as a power of a tenth.
-    digits: i32,
 }
 
 impl Trial<'_> {
-    /// The median time at the loosest tolerance that suffices; none if none does within `most`.
+    /// The median time at the loosest tolerance that suffices, of those from a power of a tenth on; none if none does within
+    /// `most`.
     fn time(
         &self,
         who: &mut Contestant,
         place: &Where<'_>,
         solver: &str,
         most: Duration,
+        digits: i32,
     ) -> Result<Option<Time>> {
         let good = self.job.optimum + ACCURACY * self.job.optimum.abs();
         let ask = |k: i32, repetitions: usize| {
@@ -289,7 +291,7 @@ impl Trial<'_> {
         };
         // Starting and reading take time that is nobody's.
         who.ask(place, &ask(0, 0), READING)?;
-        for k in self.digits..=15 {
+        for k in digits..=15 {
             let once = match who.ask(place, &ask(k, 1), most)? {
                 Answer::Solved(once) => once,
                 Answer::Failed(why) => {
