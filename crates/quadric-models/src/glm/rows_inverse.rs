@@ -25,8 +25,8 @@ use std::sync::{Mutex, PoisonError};
 const ENTRIES: usize = 1 << 24;
 /// Terms whose curvature in the metric of the penalty is below this change nothing.
 const RELEVANT: f64 = 0.1;
-/// Terms that hold less than this part of the curvature are not worth their matrix, and neither are terms whose curvature is not
-/// this many times the penalty's in the mean.
+/// Terms that hold less than this part of the curvature are not worth their matrix. Neither are terms whose curvature is not this
+/// many times the penalty's, where all together are not that strong in the mean.
 const PART: f64 = 0.2;
 const STRONG: f64 = 7.0;
 /// Rows per task, and tasks between two choices of the terms that are kept.
@@ -247,8 +247,10 @@ impl Spread {
     /// Drops the terms if they are not worth their matrix.
     fn weigh(&mut self) {
         let score: f64 = self.terms.iter().map(|t| t.score).sum();
-        if score < PART * self.score || score < STRONG * self.terms.len() as f64 {
+        if score < PART * self.score {
             self.keep(0);
+        } else if score < STRONG * self.terms.len() as f64 {
+            self.keep(self.terms.iter().filter(|t| t.score >= STRONG).count());
         }
     }
 }
