@@ -1,23 +1,26 @@
 //! The data matrix X (n rows, d columns): dense by rows, or sparse by rows.
 
+mod sparse;
+
 use crate::kernels::columns::{affine, affine_in_place};
 use crate::kernels::pairs;
-use crate::kernels::simd::prefetch;
-use crate::parallel::{for_each, map, ranges};
-use crate::{Error, ErrorKind, Result, Scalar};
+use crate::parallel::{for_each, map};
+use crate::{Error, Result, Scalar};
 use faer::MatRef;
-use faer::sparse::{SparseRowMat, SparseRowMatRef, SymbolicSparseRowMat};
+use faer::sparse::{SparseRowMat, SymbolicSparseRowMat};
+pub(crate) use sparse::sparse_row;
+use sparse::{scaled, with_ones};
 
 /// Rows, or stored values, per task.
 const ROWS: usize = 4096;
 const PIECE: usize = 1 << 16;
-/// Rows between one that is copied and one that is asked for.
-const AHEAD: usize = 16;
 /// Rows that are moved together.
 const BLOCK: usize = 64;
 
 /// A data matrix, one sample per row.
-#[derive(Clone, Debug)]
+///
+/// Copies and selections of rows have room for one more value in each row: a column of ones then takes no memory of its own.
+#[derive(Debug)]
 pub enum DataMatrix<T> {
     /// Every entry stored, row after row.
     Dense(DenseRows<T>),
@@ -25,15 +28,34 @@ pub enum DataMatrix<T> {
     Sparse(SparseRowMat<u32, T>),
 }
 
-/// A dense matrix stored row after row.
-#[derive(Clone, Debug, PartialEq)]
+impl<T: Scalar> Clone for DataMatrix<T> {
+    fn clone(&self) -> Self {
+        self.cast()
+    }
+}
+
+/// A dense matrix stored row after row. Copies have room for one more column.
+#[derive(Debug, PartialEq)]
 pub struct DenseRows<T> {
     values: Vec<T>,
     rows: usize,
     cols: usize,
 }
 
+impl<T: Scalar> Clone for DenseRows<T> {
+    fn clone(&self) -> Self {
+        Self::with_room(self.values.iter().copied(), self.rows, self.cols)
+    }
+}
+
 impl<T: Scalar> DenseRows<T> {
+    /// A matrix that can become one with a column of ones where it lies.
+    fn with_room(from: impl Iterator<Item = T>, rows: usize, cols: usize) -> Self {
+        let mut values = Vec::with_capacity(rows * (cols + 1));
+        values.extend(from);
+        Self { values, rows, cols }
+    }
+
     /// A (rows, cols) matrix of the values, row after row.
     ///
     /// # Errors
@@ -184,6 +206,17 @@ impl<T: Scalar> DataMatrix<T> {
         }
     }
 
+    /// Number of stored values of row i.
+    ///
+    /// # Panics
+    /// If the row is out of range.
+    pub fn stored_in(&self, i: usize) -> usize {
+        match self {
+            Self::Dense(x) => x.row(i).len(),
+            Self::Sparse(x) => x.row_range(i).len(),
+        }
+    }
+
     /// Calls `f(column, value)` for every stored value of row i, columns ascending.
     pub fn for_row(&self, i: usize, mut f: impl FnMut(usize, T)) {
         match self {
@@ -206,14 +239,16 @@ impl<T: Scalar> DataMatrix<T> {
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         match self {
             Self::Dense(x) => {
-                let values = rows.iter().flat_map(|&i| x.row(i)).copied().collect();
+                let mut values = Vec::with_capacity(rows.len() * (x.cols + 1));
+                rows.iter()
+                    .for_each(|&i| values.extend_from_slice(x.row(i)));
                 Self::Dense(DenseRows {
                     values,
                     rows: rows.len(),
                     cols: x.cols,
                 })
             }
-            Self::Sparse(x) => Self::Sparse(select_sparse(x.as_ref(), rows)),
+            Self::Sparse(x) => Self::Sparse(sparse::select_rows(x.as_ref(), rows)),
         }
     }
 
@@ -253,25 +288,7 @@ impl<T: Scalar> DataMatrix<T> {
                 x.rows = rows.len();
                 Self::Dense(x)
             }
-            Self::Sparse(x) => {
-                let (symbolic, mut values) = x.into_parts();
-                let (_, cols, mut starts, _, mut indices) = symbolic.into_parts();
-                let mut kept = 0;
-                for (to, i) in rows.iter().enumerate() {
-                    let range = starts[*i] as usize..starts[i + 1] as usize;
-                    values.copy_within(range.clone(), kept);
-                    indices.copy_within(range.clone(), kept);
-                    starts[to] = kept as u32;
-                    kept += range.len();
-                }
-                starts[rows.len()] = kept as u32;
-                starts.truncate(rows.len() + 1);
-                values.truncate(kept);
-                indices.truncate(kept);
-                let symbolic =
-                    SymbolicSparseRowMat::new_checked(rows.len(), cols, starts, None, indices);
-                Self::Sparse(SparseRowMat::new(symbolic, values))
-            }
+            Self::Sparse(x) => Self::Sparse(sparse::keep_rows(x, rows)),
         }
     }
 
@@ -284,22 +301,56 @@ impl<T: Scalar> DataMatrix<T> {
     /// # Panics
     /// Lists shorter than the number of columns.
     pub fn affine(self, scale: &[f64], shift: &[f64], drop: &[bool], ones: bool) -> Result<Self> {
+        // Nothing moves to the front where nothing is dropped.
+        let drops = self.has_any(drop);
         match self {
             Self::Dense(x) => Ok(Self::Dense(x.affine(scale, shift, ones))),
-            Self::Sparse(x) => {
-                // Nothing moves to the front where nothing is dropped.
-                let drops = |j: &u32| drop[*j as usize];
-                let drops = drop.contains(&true) && x.col_idx().iter().any(drops);
-                match (ones, drops) {
-                    (true, false) => Ok(Self::Sparse(with_ones(x, scale)?)),
-                    (true, true) => {
-                        let ones = vec![1.0; scale.len()];
-                        Ok(Self::Sparse(with_ones(scaled(x, scale, drop), &ones)?))
-                    }
-                    (false, _) => Ok(Self::Sparse(scaled(x, scale, drop))),
+            Self::Sparse(x) => match (ones, drops) {
+                (true, false) => Ok(Self::Sparse(with_ones(x, scale)?)),
+                (true, true) => {
+                    let ones = vec![1.0; scale.len()];
+                    Ok(Self::Sparse(with_ones(scaled(x, scale, drop), &ones)?))
                 }
+                (false, _) => Ok(Self::Sparse(scaled(x, scale, drop))),
+            },
+        }
+    }
+
+    /// Whether a sparse matrix stores a value in one of these columns.
+    fn has_any(&self, columns: &[bool]) -> bool {
+        match self {
+            Self::Dense(_) => false,
+            Self::Sparse(x) => {
+                columns.contains(&true) && x.col_idx().iter().any(|j| columns[*j as usize])
             }
         }
+    }
+
+    /// As [`DataMatrix::affine`], of the rows in the order given.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// If a row is out of range; lists shorter than the number of columns.
+    pub fn affine_rows(
+        self,
+        rows: &[usize],
+        (scale, shift): (&[f64], &[f64]),
+        drop: &[bool],
+        ones: bool,
+    ) -> Result<Self> {
+        if let Self::Sparse(x) = &self
+            && ones
+            && !self.has_any(drop)
+        {
+            return Ok(Self::Sparse(sparse::gather(x.as_ref(), rows, Some(scale))?));
+        }
+        let chosen = match rows.is_sorted_by(|a, b| a < b) {
+            true => self.keep_rows(rows),
+            false => self.select_rows(rows),
+        };
+        chosen.affine(scale, shift, drop, ones)
     }
 
     /// The transposed matrix, of the same kind.
@@ -384,128 +435,14 @@ impl<T: Scalar> DataMatrix<T> {
     /// The same matrix with entries of another scalar type.
     #[must_use]
     pub fn cast<U: Scalar>(&self) -> DataMatrix<U> {
-        let cast = |v: &[T]| v.iter().map(|v| U::of(v.to_f64())).collect();
         match self {
-            Self::Dense(x) => DataMatrix::Dense(DenseRows {
-                values: cast(&x.values),
-                rows: x.rows,
-                cols: x.cols,
-            }),
-            Self::Sparse(x) => DataMatrix::Sparse(SparseRowMat::new(
-                x.symbolic()
-                    .to_owned()
-                    .expect("copying the structure of a matrix that exists"),
-                cast(x.val()),
-            )),
-        }
-    }
-}
-
-/// Columns and values of one sparse row.
-#[inline(always)]
-pub(crate) fn sparse_row<T>(x: SparseRowMatRef<'_, u32, T>, i: usize) -> (&[u32], &[T]) {
-    let range = x.row_range(i);
-    (&x.symbolic().col_idx()[range.clone()], &x.val()[range])
-}
-
-/// The rows in the order given.
-fn select_sparse<T: Scalar>(
-    x: SparseRowMatRef<'_, u32, T>,
-    rows: &[usize],
-) -> SparseRowMat<u32, T> {
-    let mut stored = 0;
-    let ends = rows.iter().map(|i| {
-        stored += x.row_range(*i).len();
-        u32::try_from(stored).expect("a selection of rows has fewer than 2^32 values")
-    });
-    let starts: Vec<u32> = std::iter::once(0).chain(ends).collect();
-    let (mut indices, mut values) = (vec![0; stored], vec![T::of(0.0); stored]);
-    let (mut left_indices, mut left_values) = (&mut indices[..], &mut values[..]);
-    let mut pieces = Vec::new();
-    for piece in ranges(rows.len(), ROWS) {
-        let len = (starts[piece.end] - starts[piece.start]) as usize;
-        let (columns, rest) = left_indices.split_at_mut(len);
-        left_indices = rest;
-        let (numbers, rest) = left_values.split_at_mut(len);
-        left_values = rest;
-        pieces.push((&rows[piece], columns, numbers));
-    }
-    for_each(pieces, |_, (rows, columns, numbers)| {
-        let mut at = 0;
-        for (place, i) in rows.iter().enumerate() {
-            // Rows in any order come from memory one by one unless they are asked for in time.
-            if let Some(next) = rows.get(place + AHEAD) {
-                let start = x.row_range(*next).start;
-                prefetch(x.col_idx().as_ptr().wrapping_add(start));
-                prefetch(x.val().as_ptr().wrapping_add(start));
-                prefetch(x.val().as_ptr().wrapping_add(start + 64 / size_of::<T>()));
+            Self::Dense(x) => {
+                let values = x.values.iter().map(|v| U::of(v.to_f64()));
+                DataMatrix::Dense(DenseRows::with_room(values, x.rows, x.cols))
             }
-            let (from_columns, from_numbers) = sparse_row(x, *i);
-            let end = at + from_columns.len();
-            columns[at..end].copy_from_slice(from_columns);
-            numbers[at..end].copy_from_slice(from_numbers);
-            at = end;
+            Self::Sparse(x) => DataMatrix::Sparse(sparse::copied(x.as_ref())),
         }
-    });
-    let symbolic = SymbolicSparseRowMat::new_checked(rows.len(), x.ncols(), starts, None, indices);
-    SparseRowMat::new(symbolic, values)
-}
-
-/// Column j times `scale[j]`, without those in `drop`, in place.
-fn scaled<T: Scalar>(
-    x: SparseRowMat<u32, T>,
-    scale: &[f64],
-    drop: &[bool],
-) -> SparseRowMat<u32, T> {
-    let (symbolic, mut values) = x.into_parts();
-    let (rows, cols, mut starts, _, mut indices) = symbolic.into_parts();
-    let (mut kept, mut from) = (0, 0);
-    for start in &mut starts[1..] {
-        let to = *start as usize;
-        for at in from..to {
-            let j = indices[at] as usize;
-            if !drop[j] {
-                let v = T::of(values[at].to_f64() * scale[j]);
-                (indices[kept], values[kept]) = (indices[at], v);
-                kept += 1;
-            }
-        }
-        from = to;
-        *start = kept as u32;
     }
-    indices.truncate(kept);
-    values.truncate(kept);
-    let symbolic = SymbolicSparseRowMat::new_checked(rows, cols, starts, None, indices);
-    SparseRowMat::new(symbolic, values)
-}
-
-/// Column j times `scale[j]` and a last column of ones, in the memory of the matrix where that can grow.
-fn with_ones<T: Scalar>(x: SparseRowMat<u32, T>, scale: &[f64]) -> Result<SparseRowMat<u32, T>> {
-    let (stored, one) = (x.val().len(), T::of(1.0));
-    let (symbolic, mut values) = x.into_parts();
-    let (rows, d, mut starts, _, mut indices) = symbolic.into_parts();
-    if u32::try_from(stored + rows).is_err() {
-        let message = format!(
-            "a sparse matrix of {stored} values and one more in each of {rows} rows has more than 2^32 - 1 entries"
-        );
-        return Err(Error::new(ErrorKind::Resource, message));
-    }
-    values.reserve_exact(rows);
-    values.resize(stored + rows, one);
-    indices.reserve_exact(rows);
-    indices.resize(stored + rows, d as u32);
-    for i in (0..rows).rev() {
-        let (from, to) = (starts[i] as usize, starts[i + 1] as usize);
-        for at in (from..to).rev() {
-            let j = indices[at];
-            values[at + i] = T::of(values[at].to_f64() * scale[j as usize]);
-            indices[at + i] = j;
-        }
-        (values[to + i], indices[to + i]) = (one, d as u32);
-        starts[i + 1] += i as u32 + 1;
-    }
-    let symbolic = SymbolicSparseRowMat::new_checked(rows, d + 1, starts, None, indices);
-    Ok(SparseRowMat::new(symbolic, values))
 }
 
 #[cfg(test)]

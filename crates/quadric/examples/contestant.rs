@@ -80,7 +80,7 @@ fn solve(
     solver: &str,
     tol: f64,
 ) -> Result<(LinearModel, &'static str, Outcome<f64>)> {
-    let glm = Glm::<f64>::new(x, target, None, options)?.merged();
+    let glm = Glm::<f64>::merged(x, target, None, options)?;
     let (entry, method) = match solver {
         "auto" => registry::auto(&glm as &dyn Problem<f64>, &Value::Null)?,
         name => {

@@ -108,6 +108,12 @@ impl Solve {
         ))
     }
 
+    /// Whether the method draws terms of a finite sum. That of `auto` does not.
+    pub(crate) fn draws(&self) -> Result<bool> {
+        let named = self.method != "auto";
+        Ok(named && registry::find(&self.method)?.needs.contains("FiniteSum"))
+    }
+
     /// Every option with the value that was used.
     pub(crate) fn resolved(&self, method: &str) -> Value {
         json!({

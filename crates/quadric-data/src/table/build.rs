@@ -444,7 +444,8 @@ fn compact(table: &mut Table<'_>, starts: &[(usize, ColumnKind)]) {
         }
     }
     table.values.truncate(to);
-    table.values.shrink_to_fit();
+    // Room for a column of ones.
+    table.values.shrink_to(to + table.rows);
 }
 
 /// The matrix with text columns as indicators: sparse unless more than a quarter is filled.

@@ -13,7 +13,7 @@ pub struct ColumnSums {
     pub low: Vec<f64>,
     /// The largest value; minus infinity without rows.
     pub high: Vec<f64>,
-    /// How many values are not zero.
+    /// The weight of the values that are not zero.
     pub nonzeros: Vec<f64>,
     /// The weighted sum of the values.
     pub sum: Vec<f64>,
@@ -92,7 +92,7 @@ fn add_some<T: Scalar, const FMA: bool, const R: usize>(
             let v = row[j].to_f64();
             least = if v < least { v } else { least };
             most = if v > most { v } else { most };
-            count += if v != 0.0 { 1.0 } else { 0.0 };
+            count += if v != 0.0 { share } else { 0.0 };
             let v = v * unit[j];
             let moved = v - pivot[j];
             // Rounded twice, as sums of scattered values are: the same column has the same mean either way.

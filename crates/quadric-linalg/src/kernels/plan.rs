@@ -11,6 +11,9 @@ use std::ops::Range;
 const MOST_CHUNKS: usize = 256;
 /// Multiplications that are worth a task.
 const TASK: usize = 1 << 15;
+/// Multiplications of dense rows that are done before another thread has woken up and fetched its part; those of sparse rows take
+/// about four times as long.
+const SMALL: usize = 3 << 17;
 /// Partial sums may always take this much memory (bytes), and otherwise one part in this many of the matrix.
 const PARTIAL_BYTES: usize = 8 << 20;
 const PARTIAL_SHARE: usize = 8;
@@ -27,6 +30,13 @@ pub(super) fn partial_bytes<T: Scalar>(x: &DataMatrix<T>) -> usize {
 /// How many pieces `work` multiplications over the stored values of `x` are cut into when each needs `partial` values of
 /// its own (0: none).
 pub(super) fn pieces<T: Scalar>(x: &DataMatrix<T>, work: usize, partial: usize) -> usize {
+    let small = match x {
+        DataMatrix::Dense(_) => SMALL,
+        DataMatrix::Sparse(_) => SMALL / 4,
+    };
+    if work < small {
+        return 1;
+    }
     let mut pieces = (work / TASK).min(MOST_CHUNKS);
     if partial > 0 {
         // Clearing and summing a partial should cost less than filling it, unless that leaves nothing to do at once; products

@@ -4,7 +4,7 @@ use super::contrast::Contrast;
 use super::design::Design;
 use super::memo::Memo;
 use super::samples::{Samples, Targets};
-use super::{Glm, LinearModel};
+use super::{Glm, LinearModel, merge, moments};
 use crate::Loss;
 use quadric_core::{DataMatrix, Error, Result, Scalar};
 use std::sync::Arc;
@@ -64,13 +64,53 @@ impl<T: Scalar> Glm<T> {
         weights: Option<&[f64]>,
         options: &GlmOptions,
     ) -> Result<Self> {
+        let prepared = prepare(&x, target, weights, options)?;
+        Self::of(x, prepared, options)
+    }
+
+    /// The same objective on fewer rows: those with equal features and equal targets become one of their total weight. Where
+    /// hardly any are equal this is [`Glm::new`], and finding out costs next to nothing; so it is for squared loss on tall,
+    /// narrow data, whose passes are few anyway.
+    ///
+    /// Rows are numbered anew then: [`Glm::only`], [`Glm::cross_validate`] and batches of a [`FiniteSum`] are of merged rows,
+    /// whose weights differ.
+    ///
+    /// # Errors
+    /// As [`Glm::new`].
+    ///
+    /// [`FiniteSum`]: quadric_core::FiniteSum
+    pub fn merged(
+        x: DataMatrix<T>,
+        target: &[f64],
+        weights: Option<&[f64]>,
+        options: &GlmOptions,
+    ) -> Result<Self> {
+        let prepared = prepare(&x, target, weights, options)?;
+        let sparse = matches!(x, DataMatrix::Sparse(_));
+        let shape = (
+            prepared.rows.len(),
+            x.cols() + usize::from(options.intercept),
+        );
+        let prepared = match moments::pay(options.loss, sparse, shape) {
+            true => prepared,
+            false => merge::merge(&x, prepared),
+        };
+        Self::of(x, prepared, options)
+    }
+
+    fn of(x: DataMatrix<T>, prepared: Prepared, options: &GlmOptions) -> Result<Self> {
         let Prepared {
             rows,
-            samples,
+            order,
+            mut samples,
             classes,
-        } = prepare(&x, target, weights, options)?;
+        } = prepared;
         let penalty = (options.l2 / samples.typical_curvature()).sqrt();
-        let mut design = Design::new(x, &rows, &samples.weights, options.intercept, penalty)?;
+        let chosen = (&rows[..], &order[..]);
+        let mut design = Design::new(x, chosen, &samples.weights, options.intercept, penalty)?;
+        if !order.is_empty() {
+            samples = samples.ordered(&order);
+        }
         design.prepare(samples.outputs());
         Ok(Self {
             design,
@@ -255,9 +295,11 @@ pub(super) fn check_model(
 
 /// What becomes of targets and weights.
 pub(super) struct Prepared {
-    /// The rows of positive weight.
+    /// The rows that count, which ascend.
     pub(super) rows: Vec<usize>,
-    /// Of these rows.
+    /// Places of these rows in the order to store them in; empty for their own.
+    pub(super) order: Vec<usize>,
+    /// Of the rows.
     pub(super) samples: Samples,
     /// The labels of a classifier, ascending.
     pub(super) classes: Option<Vec<f64>>,
@@ -290,6 +332,7 @@ pub(super) fn prepare<T: Scalar>(
     };
     Ok(Prepared {
         rows,
+        order: Vec::new(),
         samples,
         classes,
     })

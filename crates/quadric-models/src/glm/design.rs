@@ -118,10 +118,11 @@ fn column_scale(spread: f64, penalty: f64) -> f64 {
 }
 
 impl<T: Scalar> Design<T> {
-    /// Transforms `rows` of the matrix; `weights` are theirs. `penalty` is `√(l2 / typical curvature)`.
+    /// Transforms rows of the matrix, which ascend, and stores those at the places of `order`, or all in their own order where
+    /// that is empty. `weights` are those of the rows, `penalty` is `√(l2 / typical curvature)`.
     pub(crate) fn new(
         x: DataMatrix<T>,
-        rows: &[usize],
+        (rows, order): (&[usize], &[usize]),
         weights: &[f64],
         intercept: bool,
         penalty: f64,
@@ -148,7 +149,7 @@ impl<T: Scalar> Design<T> {
         if penalty > 0.0 && span::pays(&x, rows.len()) {
             let (span, x) = Span::new(&x, rows, mean, scale, &constant)?;
             let rows: Vec<usize> = (0..rows.len()).collect();
-            let mut design = Self::new(x, &rows, weights, intercept, penalty)?;
+            let mut design = Self::new(x, (&rows, order), weights, intercept, penalty)?;
             Arc::make_mut(&mut design.frame).span = Some(Arc::new(span));
             return Ok(design);
         }
@@ -161,14 +162,16 @@ impl<T: Scalar> Design<T> {
             constant,
             span: None,
         };
-        let x = if rows.len() == x.rows() {
-            x
-        } else {
-            x.select_rows(rows)
-        };
         let moved = frame.mean.iter().zip(&frame.scale);
         let moved: Vec<f64> = moved.map(|(mean, scale)| mean * scale).collect();
-        let x = x.affine(&frame.scale, &moved, &frame.constant, intercept)?;
+        let drop = &frame.constant;
+        let x = if rows.len() == x.rows() && order.is_empty() {
+            x.affine(&frame.scale, &moved, drop, intercept)?
+        } else {
+            let ordered: Vec<usize> = order.iter().map(|place| rows[*place]).collect();
+            let rows = if order.is_empty() { rows } else { &ordered };
+            x.affine_rows(rows, (&frame.scale, &moved), drop, intercept)?
+        };
         Ok(Self {
             frame: Arc::new(frame),
             x: Arc::new(x),
@@ -188,20 +191,6 @@ impl<T: Scalar> Design<T> {
     /// True if both are the same matrix in memory.
     pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.x, &other.x)
-    }
-
-    /// The rows in the order given; in the memory of the matrix where they ascend and it is not shared.
-    pub(crate) fn keep(self, rows: &[usize]) -> Self {
-        let x = match Arc::try_unwrap(self.x) {
-            Ok(x) if rows.is_sorted() => x.keep_rows(rows),
-            Ok(x) => x.select_rows(rows),
-            Err(shared) => shared.select_rows(rows),
-        };
-        Self {
-            frame: self.frame,
-            x: Arc::new(x),
-            transposed: None,
-        }
     }
 
     /// Some of the rows, in the same coordinates.
@@ -295,19 +284,6 @@ impl<T: Scalar> Design<T> {
     /// Calls `f(unknown, value)` for the stored values of row i, from which a sparse matrix's centring is missing.
     pub(crate) fn for_stored(&self, i: usize, mut f: impl FnMut(usize, f64)) {
         self.x.for_row(i, |j, v| f(j, v.to_f64()));
-    }
-
-    /// Number of stored values of row i.
-    pub(crate) fn stored_in(&self, i: usize) -> usize {
-        match &*self.x {
-            DataMatrix::Dense(_) => self.x.cols(),
-            DataMatrix::Sparse(x) => x.row_range(i).len(),
-        }
-    }
-
-    /// Whether two rows have the same bits.
-    pub(crate) fn rows_are_equal(&self, a: usize, b: usize) -> bool {
-        self.x.rows_are_equal(a, b)
     }
 
     /// Stored rows, from which a sparse matrix's centring is missing.

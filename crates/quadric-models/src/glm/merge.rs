@@ -2,9 +2,8 @@
 //!
 //! Data of categories and of few distinct values are full of them, and every pass over the data is shorter by as much.
 
-use super::Glm;
-use quadric_core::Scalar;
-use std::sync::Arc;
+use super::build::Prepared;
+use quadric_core::{DataMatrix, Scalar};
 
 /// Rows that are looked at first.
 const SAMPLE: usize = 256;
@@ -66,100 +65,106 @@ fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(26) ^ word).wrapping_mul(ODD)
 }
 
-impl<T: Scalar> Glm<T> {
-    /// The same objective on fewer rows: those with equal features and equal targets become one of their total weight.
-    /// Where hardly any are equal, everything stays as it is, and finding out costs next to nothing; so does squared loss on
-    /// tall, narrow data, whose passes are few anyway.
-    ///
-    /// Rows are numbered anew then: [`Glm::only`], [`Glm::cross_validate`] and batches of a [`FiniteSum`] are of merged rows,
-    /// whose weights differ.
-    ///
-    /// [`FiniteSum`]: quadric_core::FiniteSum
-    #[must_use]
-    pub fn merged(self) -> Self {
-        if self.has_moments() {
-            return self;
-        }
-        let step = self.samples.len().div_ceil(SAMPLE);
-        let few: Vec<usize> = (0..self.samples.len()).step_by(step).collect();
-        let repeats =
-            |rows: &[usize], known: &Known| 1.0 - known.firsts.len() as f64 / rows.len() as f64;
-        let expected = step as f64 * repeats(&few, &self.find(&few).0);
-        if self.samples.len() >= NOBODY as usize || expected < PROMISING {
-            return self;
-        }
-        let rows: Vec<usize> = self.samples.weighted_rows().collect();
-        let (known, places) = self.find(&rows);
-        if repeats(&rows, &known) < WORTHWHILE {
-            return self;
-        }
-        self.merge(&rows, &known.firsts, &places)
-    }
+/// Of the bits of a row.
+fn hash_of<T: Scalar>(x: &DataMatrix<T>, row: usize) -> u64 {
+    // A sum, in which no term waits for the one before.
+    let mut sum = 0u64;
+    x.for_row(row, |j, v| {
+        let word = v.to_f64().to_bits() ^ (j as u64).wrapping_mul(ODD);
+        sum = sum.wrapping_add((word ^ (word >> 29)).wrapping_mul(ODD));
+    });
+    sum
+}
 
-    /// The first row of each kind, and the place of every row's kind among them.
-    fn find(&self, rows: &[usize]) -> (Known, Vec<usize>) {
-        let mut known = Known::new(rows.len());
-        let find = |i: &usize| {
-            let target = self.samples.real(*i).to_bits();
-            // A sum, in which no term waits for the one before.
-            let mut sum = 0u64;
-            self.design.for_stored(*i, |j, v| {
-                let word = v.to_bits() ^ (j as u64).wrapping_mul(ODD);
-                sum = sum.wrapping_add((word ^ (word >> 29)).wrapping_mul(ODD));
-            });
-            let hash = mix(sum, target);
-            known.place(*i, hash ^ (hash >> 32), |first| {
-                self.samples.real(first).to_bits() == target
-                    && self.design.rows_are_equal(first, *i)
+/// Rows that count, and what they are compared by.
+struct Rows<'a, T> {
+    x: &'a DataMatrix<T>,
+    prepared: &'a Prepared,
+}
+
+/// The same objective on fewer rows, which ascend, and the order to store them in. Everything stays as it is where hardly any
+/// rows are equal; finding out costs next to nothing.
+pub(super) fn merge<T: Scalar>(x: &DataMatrix<T>, prepared: Prepared) -> Prepared {
+    let count = prepared.rows.len();
+    let rows = Rows {
+        x,
+        prepared: &prepared,
+    };
+    let step = count.div_ceil(SAMPLE);
+    let few = (0..count).step_by(step);
+    let looked_at = few.len();
+    let repeats = |known: &Known, rows: usize| 1.0 - known.firsts.len() as f64 / rows as f64;
+    let expected = step as f64 * repeats(&rows.find(few).0, looked_at);
+    if count >= NOBODY as usize || expected < PROMISING {
+        return prepared;
+    }
+    let (known, places) = rows.find(0..count);
+    if repeats(&known, count) < WORTHWHILE {
+        return prepared;
+    }
+    let order = rows.by_length(&known.firsts);
+    join(prepared, &known.firsts, &places, order)
+}
+
+impl<T: Scalar> Rows<'_, T> {
+    /// The first sample of each kind, and the place of every one's kind among them.
+    fn find(&self, samples: impl ExactSizeIterator<Item = usize>) -> (Known, Vec<u32>) {
+        let mut known = Known::new(samples.len());
+        let target = |i: usize| self.prepared.samples.real(i).to_bits();
+        let places = samples
+            .map(|i| {
+                let hash = mix(hash_of(self.x, self.prepared.rows[i]), target(i));
+                let place = known.place(i, hash ^ (hash >> 32), |first| {
+                    let rows = &self.prepared.rows;
+                    target(first) == target(i) && self.x.rows_are_equal(rows[first], rows[i])
+                });
+                place as u32
             })
-        };
-        let places = rows.iter().map(find).collect();
+            .collect();
         (known, places)
     }
 
-    fn merge(mut self, rows: &[usize], firsts: &[usize], places: &[usize]) -> Self {
-        let (mut weights, mut copies) = (vec![0.0; firsts.len()], vec![0; firsts.len()]);
-        for (i, place) in rows.iter().zip(places) {
-            weights[*place] += self.samples.weights[*i];
-            copies[*place] += self.samples.copies(*i) as u32;
-        }
-        let order = self.by_length(firsts);
-        let chosen: Vec<usize> = order.iter().map(|place| firsts[*place]).collect();
-        let mut samples = self.samples.select(&chosen);
-        samples.norm = self.samples.norm;
-        samples.weights = order.iter().map(|place| weights[*place]).collect();
-        samples.copies = order.iter().map(|place| copies[*place]).collect();
-        let outputs = samples.outputs();
-        self.design = self.design.keep(&chosen);
-        self.design.prepare(outputs);
-        self.samples = Arc::new(samples);
-        self.memo = super::Memo::new();
-        self.moments = Arc::default();
-        self
-    }
-
-    /// The places of `rows`, the short rows first where their numbers of stored values vary: loops over rows that end where
-    /// the last one did take half the time. In their own order elsewhere.
-    fn by_length(&self, rows: &[usize]) -> Vec<usize> {
-        let lengths: Vec<usize> = rows.iter().map(|i| self.design.stored_in(*i)).collect();
+    /// The places of `samples`, those of short rows first where their numbers of stored values vary: loops over rows that end
+    /// where the last one did take half the time. None elsewhere: they stay in their own order.
+    fn by_length(&self, samples: &[usize]) -> Vec<usize> {
+        let rows = &self.prepared.rows;
+        let lengths: Vec<usize> = samples.iter().map(|i| self.x.stored_in(rows[*i])).collect();
         let mean = |f: &dyn Fn(f64) -> f64| {
             lengths.iter().map(|&v| f(v as f64)).sum::<f64>() / lengths.len() as f64
         };
         let middle = mean(&|v| v);
         let spread = mean(&|v| (v - middle).powi(2)).sqrt();
         if spread <= VARIED || middle >= SHORT {
-            return (0..rows.len()).collect();
+            return Vec::new();
         }
         // Sorted by counting: the lengths are few.
         let longest = lengths.iter().max().copied().unwrap_or(0);
         let mut next = vec![0; longest + 2];
         lengths.iter().for_each(|&l| next[l + 1] += 1);
         (0..=longest).for_each(|l| next[l + 1] += next[l]);
-        let mut order = vec![0; rows.len()];
+        let mut order = vec![0; samples.len()];
         for (place, &length) in lengths.iter().enumerate() {
             order[next[length]] = place;
             next[length] += 1;
         }
         order
+    }
+}
+
+/// Kinds of samples as one each: `firsts` are the first of each kind, `places` the kinds of all.
+fn join(prepared: Prepared, firsts: &[usize], places: &[u32], order: Vec<usize>) -> Prepared {
+    let mut samples = prepared.samples.select(firsts);
+    samples.norm = prepared.samples.norm;
+    samples.weights.fill(0.0);
+    samples.copies = vec![0; firsts.len()];
+    for (weight, place) in prepared.samples.weights.iter().zip(places) {
+        samples.weights[*place as usize] += weight;
+        samples.copies[*place as usize] += 1;
+    }
+    Prepared {
+        rows: firsts.iter().map(|i| prepared.rows[*i]).collect(),
+        order,
+        samples,
+        classes: prepared.classes,
     }
 }

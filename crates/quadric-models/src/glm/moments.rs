@@ -2,7 +2,7 @@
 //!
 //! With `A = Σ s z zᵀ`, `b = Σ s y z` and `c = Σ s y²` (weights s of sum 1) the mean loss is `(c - 2 bᵀx + xᵀA x) / 2`. Its
 //! gradient `A x - b` is as exact as one from residuals, its Hessian is A; the value is exact at zero and loses digits where
-//! the fit is close.
+//! the fit is close, where passes over the rows stay.
 
 use super::Glm;
 use crate::Loss;
@@ -15,6 +15,8 @@ const NARROW: usize = 48;
 const TALL: usize = 4;
 /// A value below this part of its terms has lost too many digits.
 const DIGITS: f64 = 1e-6;
+/// From this part on it has lost two at most.
+const SHARP: f64 = 1e-2;
 
 /// F along a line, above its start.
 pub(super) struct Parabola {
@@ -43,14 +45,16 @@ pub(crate) struct Moments<T> {
     pub(super) square: f64,
 }
 
+/// Whether sums of products take the place of passes over a matrix of (rows, columns): by kind and sizes only.
+pub(super) fn pay(loss: Loss, sparse: bool, (n, p): (usize, usize)) -> bool {
+    loss == Loss::Squared && !sparse && p <= NARROW && n >= TALL * p
+}
+
 impl<T: Scalar> Glm<T> {
-    /// Whether sums of products take the place of passes: by kind and sizes only.
+    /// Whether sums of products take the place of passes.
     pub(super) fn has_moments(&self) -> bool {
-        let (n, p) = (self.design.rows(), self.design.columns());
-        self.samples.loss == Loss::Squared
-            && !self.design.is_sparse()
-            && p <= NARROW
-            && n >= TALL * p
+        let shape = (self.design.rows(), self.design.columns());
+        pay(self.samples.loss, self.design.is_sparse(), shape)
     }
 
     /// The sums, computed when they are first asked for.
@@ -84,40 +88,47 @@ impl<T: Scalar> Glm<T> {
 }
 
 impl<T: Scalar> Moments<T> {
-    /// Value and gradient of the mean loss without coefficients, which lose nothing.
-    pub(super) fn at_zero(&self, g: &mut [T]) -> f64 {
-        for (g, b) in g.iter_mut().zip(&self.border) {
-            *g = T::of(-b);
+    /// The change of the mean loss along d from x, whose gradient is g.
+    pub(super) fn line(&self, g: &[T], d: &[T]) -> Parabola {
+        let mut image = vec![T::of(0.0); d.len()];
+        self.image(d, |j, a| image[j] = T::of(a));
+        Parabola {
+            slope: vector::dot(g, d),
+            bend: vector::dot(&image, d),
         }
-        0.5 * self.square
     }
 
-    /// The change of the mean loss along d from zero.
-    pub(super) fn line(&self, d: &[T]) -> Parabola {
-        let mut g = vec![T::of(0.0); d.len()];
-        self.value_grad(d, &mut g);
-        let slope: f64 = self
-            .border
-            .iter()
-            .zip(d)
-            .map(|(b, d)| -b * d.to_f64())
-            .sum();
-        Parabola {
-            slope,
-            bend: vector::dot(&g, d) - slope,
-        }
+    /// The mean loss.
+    pub(super) fn value(&self, x: &[T]) -> f64 {
+        self.visit(x, |_, _| {})
     }
 
     /// Writes the gradient of the mean loss and returns its value.
     pub(super) fn value_grad(&self, x: &[T], g: &mut [T]) -> f64 {
+        self.visit(x, |j, slope| g[j] = T::of(slope))
+    }
+
+    /// Calls `f(j, derivative)` for every coefficient and returns the mean loss.
+    fn visit(&self, x: &[T], mut f: impl FnMut(usize, f64)) -> f64 {
         let mut sum = self.square;
-        for (j, g) in g.iter_mut().enumerate() {
-            let product: f64 = self.row(j).zip(x).map(|(a, x)| a * x.to_f64()).sum();
+        self.image(x, |j, product| {
             let slope = product - self.border[j];
-            *g = T::of(slope);
+            f(j, slope);
             sum += x[j].to_f64() * (slope - self.border[j]);
-        }
+        });
         0.5 * sum
+    }
+
+    /// Calls `f(j, (A x)_j)` for every coefficient.
+    fn image(&self, x: &[T], mut f: impl FnMut(usize, f64)) {
+        for j in 0..self.border.len() {
+            f(j, self.row(j).zip(x).map(|(a, x)| a * x.to_f64()).sum());
+        }
+    }
+
+    /// Whether a value has all of its digits but one or two.
+    pub(super) fn is_sharp(&self, value: f64) -> bool {
+        value >= SHARP * self.square
     }
 
     /// Whether a value has the digits it should have.

@@ -42,8 +42,12 @@ impl<T: Scalar> Problem<T> for Glm<T> {
 impl<T: Scalar> Objective<T> for Glm<T> {
     fn value(&self, x: &[T]) -> Result<f64> {
         self.check(x, "the point")?;
-        let products = self.products(x);
-        Ok(self.samples.value(&products, &[]) + self.penalty(x))
+        let sums = self.moments().map(|m| (m, m.value(x)));
+        let mean = match sums.filter(|(m, mean)| m.is_sharp(*mean)) {
+            Some((_, mean)) => mean,
+            None => self.samples.value(&self.products(x), &[]),
+        };
+        Ok(mean + self.penalty(x))
     }
 
     fn recession(&self, d: &[T]) -> Result<Option<String>> {
@@ -56,10 +60,10 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
     fn value_grad(&self, x: &[T], g: &mut [T]) -> Result<f64> {
         self.check(x, "the point")?;
         self.check(g, "the gradient")?;
-        if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
-            return Ok(moments.at_zero(g));
-        }
-        let mean = match self.memo.find_gradient(x, g) {
+        let mean = match self
+            .sums_grad(x, g)
+            .or_else(|| self.memo.find_gradient(x, g))
+        {
             Some(mean) => mean,
             None => {
                 let mean = self.mean_grad(x, g);
@@ -74,8 +78,12 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
     fn restrict(&self, x: &[T], d: &[T]) -> Result<Option<Box<dyn LineModel + '_>>> {
         self.check(x, "the point")?;
         self.check(d, "the direction")?;
-        if let Some(moments) = self.moments().filter(|_| is_zero(x)) {
-            let mut line = moments.line(d);
+        let mut g = vec![T::of(0.0); x.len()];
+        if let Some(moments) = self.moments()
+            && self.sums_grad(x, &mut g).is_some()
+        {
+            let mut line = moments.line(&g, d);
+            line.slope += self.penalty_along(x, d);
             line.bend += self.penalty_along(d, d);
             return Ok(Some(Box::new(line)));
         }
@@ -84,6 +92,12 @@ impl<T: Scalar> Smooth<T> for Glm<T> {
 }
 
 impl<T: Scalar> Glm<T> {
+    /// The mean loss and its gradient from sums over the rows, if there are any and they have its digits.
+    fn sums_grad(&self, x: &[T], g: &mut [T]) -> Option<f64> {
+        let moments = self.moments()?;
+        Some(moments.value_grad(x, g)).filter(|mean| moments.is_sharp(*mean))
+    }
+
     /// The mean loss and its gradient, by a pass over the rows.
     fn mean_grad(&self, x: &[T], g: &mut [T]) -> f64 {
         let (p, k) = (self.design.columns(), self.samples.outputs());

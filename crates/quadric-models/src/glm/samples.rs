@@ -131,6 +131,16 @@ impl Samples {
         }
     }
 
+    /// All samples in another order.
+    pub(crate) fn ordered(&self, order: &[usize]) -> Self {
+        let copies = order.iter().map(|i| self.copies(*i) as u32).collect();
+        Self {
+            copies,
+            norm: self.norm,
+            ..self.select(order)
+        }
+    }
+
     /// Samples of squared loss and curvature 1 each.
     pub(crate) fn unit(rows: usize) -> Self {
         Self {

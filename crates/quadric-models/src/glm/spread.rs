@@ -8,8 +8,10 @@ use quadric_core::{DataMatrix, DenseRows, Error, Result, Scalar};
 use quadric_linalg::kernels::columns::ColumnSums;
 use quadric_linalg::parallel::map;
 
-/// A column with fewer nonzeros than one row in this many is scaled by its nonzeros.
-const FEW: usize = 4;
+/// A column with nonzeros in less than this share of the rows, by weight, is scaled by its nonzeros.
+const FEW: f64 = 0.25;
+/// What sums of shares may differ by, which dense and sparse columns add up in another order.
+const ROUNDING: f64 = 1e-9;
 
 /// Stored values per column that are worth a task, and tasks at most.
 const STORED: usize = 64;
@@ -18,6 +20,8 @@ const MOST_PARTS: usize = 16;
 /// Dense rows per task, and values that are summed side by side.
 const ROWS: usize = 4096;
 const WIDE: usize = 64;
+/// So many values are looked at before another thread has woken up.
+const SMALL: usize = 3 << 17;
 
 /// Where a column lies.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +52,7 @@ struct Stored {
 struct Extent {
     low: f64,
     high: f64,
-    /// Stored values, those that are not zero, and the share of the weights on the stored ones.
+    /// Stored values, and the shares of the weights on those that are not zero and on all of them.
     count: f64,
     nonzeros: f64,
     stored: f64,
@@ -96,7 +100,7 @@ pub(super) fn measure<T: Scalar>(
         check_values(x)?;
     }
     let columns = measured.iter();
-    Ok(columns.map(|(e, m)| e.column(m, n, centre)).collect())
+    Ok(columns.map(|(e, m)| e.column(m, centre)).collect())
 }
 
 /// Refuses values that are not finite, of rows that do not count, too.
@@ -122,7 +126,7 @@ fn join(all: &mut ColumnSums, other: &ColumnSums, from: usize, share: f64) {
         let k = from + j;
         all.low[j] = all.low[j].min(other.low[k]);
         all.high[j] = all.high[j].max(other.high[k]);
-        all.nonzeros[j] += other.nonzeros[k];
+        all.nonzeros[j] += share * other.nonzeros[k];
         all.sum[j] += share * other.sum[k];
         all.square[j] += share * other.square[k];
     }
@@ -145,7 +149,11 @@ impl<T: Scalar> Pass<'_, T> {
         // Several narrow rows count as one wide row, whose loops have no ends.
         let wide = if plain { (WIDE / d.max(1)).max(1) } else { 1 };
         let (unit, pivot) = (unit.repeat(wide), pivot.repeat(wide));
-        let pieces = self.rows.chunks(ROWS).zip(self.weights.chunks(ROWS));
+        let rows = match self.rows.len() * d < SMALL {
+            true => self.rows.len().max(1),
+            false => ROWS,
+        };
+        let pieces = self.rows.chunks(rows).zip(self.weights.chunks(rows));
         let parts = map(pieces, |_, (rows, weights)| {
             let mut part = ColumnSums::new(d * wide);
             if plain && d > 0 {
@@ -268,7 +276,7 @@ impl Stored {
         self.low = if v < self.low { v } else { self.low };
         self.high = if v > self.high { v } else { self.high };
         self.count += 1.0;
-        self.nonzeros += if v != 0.0 { 1.0 } else { 0.0 };
+        self.nonzeros += if v != 0.0 { share } else { 0.0 };
         self.share += share;
         self.sum += share * v;
         self.square += share * (v - self.pivot) * (v - self.pivot);
@@ -374,10 +382,10 @@ impl Extent {
         }
     }
 
-    fn column(&self, m: &Moments, rows: usize, centre: bool) -> Column {
+    fn column(&self, m: &Moments, centre: bool) -> Column {
         let (mean, spread) = self.location(m, centre);
         // The spread of a column of few nonzeros is far below its nonzeros, and rows of rare features would become huge.
-        let few = (FEW as f64) * self.nonzeros < rows as f64;
+        let few = self.nonzeros < FEW * (1.0 - ROUNDING);
         let size = if spread > 0.0 && few {
             self.low.abs().max(self.high.abs())
         } else {

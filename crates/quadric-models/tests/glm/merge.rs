@@ -29,9 +29,7 @@ fn merged_rows_are_the_same_problem() {
         };
         for x in [dense::<f64>(&data.x), sparse::<f64>(&data.x)] {
             let plain = Glm::new(x.clone(), &data.y, Some(&data.s), &options).unwrap();
-            let merged = Glm::new(x.clone(), &data.y, Some(&data.s), &options)
-                .unwrap()
-                .merged();
+            let merged = Glm::merged(x.clone(), &data.y, Some(&data.s), &options).unwrap();
             let needs_passes = loss != Loss::Squared || matches!(x, DataMatrix::Sparse(_));
             let rows = if needs_passes { 40 } else { 120 };
             assert_eq!((plain.terms(), merged.terms()), (120, rows), "{loss}");
@@ -71,12 +69,16 @@ fn merged_rows_are_the_same_problem() {
 #[test]
 fn rows_that_differ_stay() {
     let data = random_data(Loss::Squared, 60, 4, &mut stream("no repeats"));
-    let p = glm(&data, Loss::Squared, 0.1, true).merged();
+    let options = GlmOptions {
+        loss: Loss::Squared,
+        ..GlmOptions::default()
+    };
+    let p = Glm::merged(sparse::<f64>(&data.x), &data.y, None, &options).unwrap();
     assert_eq!(p.terms(), 60);
     // Equal features with different targets are different rows, and so are zeros of different sign.
     let x = DataMatrix::dense(vec![1.0, 1.0, 1.0, 1.0, 0.0, -0.0, 0.0, 0.0], 8, 1).unwrap();
     let y = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0];
-    let p = Glm::<f64>::new(
+    let p = Glm::<f64>::merged(
         x,
         &y,
         None,
@@ -85,7 +87,7 @@ fn rows_that_differ_stay() {
             ..GlmOptions::default()
         },
     );
-    assert_eq!(p.unwrap().merged().terms(), 5);
+    assert_eq!(p.unwrap().terms(), 5);
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn a_separation_is_told_in_rows_of_the_data() {
     let y = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0];
     let options = GlmOptions::default();
     let plain = Glm::<f64>::new(x.clone(), &y, None, &options).unwrap();
-    let merged = Glm::<f64>::new(x, &y, None, &options).unwrap().merged();
+    let merged = Glm::<f64>::merged(x, &y, None, &options).unwrap();
     assert_eq!(merged.terms(), 4);
     // Along the feature from the middle of the data.
     let d = [1.0, 0.0];
@@ -123,10 +125,8 @@ fn rows_of_varied_length_are_the_same_problem_in_another_order() {
         l2: 0.01,
         ..GlmOptions::default()
     };
-    let p = Glm::<f64>::new(sparse(&data.x), &data.y, None, &options).unwrap();
-    let terms = p.terms();
-    let p = p.merged();
-    assert!(terms == 300 && p.terms() <= kinds);
+    let p = Glm::<f64>::merged(sparse(&data.x), &data.y, None, &options).unwrap();
+    assert!(p.terms() <= kinds);
     for _ in 0..5 {
         let x = normals(p.dim(), 0.5, &mut stream);
         let model = p.model(&x);

@@ -18,7 +18,6 @@ use quadric::core::{
 };
 use quadric::data::{ColumnKind, Dataset, Target};
 use quadric::models::{Glm, LinearModel, OneVsRest};
-use quadric::opt::registry;
 use select::{Choice, Question};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -135,15 +134,16 @@ fn strength(l2: f64, rows: usize) -> String {
 fn solve<T: Scalar>(job: Job<'_>) -> Result<Fitted> {
     let Job { plan, data, .. } = job;
     let x: DataMatrix<T> = data.x.cast();
-    let mut glm = Glm::<T>::new(x, &data.target, data.weights.as_deref(), &plan.options)?;
+    let weights = data.weights.as_deref();
+    // Methods that draw rows want them to weigh the same.
+    let mut glm = match plan.solve.draws()? {
+        true => Glm::<T>::new(x, &data.target, weights, &plan.options)?,
+        false => Glm::merged(x, &data.target, weights, &plan.options)?,
+    };
     if data.feature_names.len() == data.features() {
         glm = glm.with_feature_names(&data.feature_names)?;
     }
     let (name, method) = plan.solve.method::<T>(&glm)?;
-    // Methods that draw rows want them to weigh the same.
-    if !registry::find(name)?.needs.contains("FiniteSum") {
-        glm = glm.merged();
-    }
     let start = glm.start();
     let gradient_norm_at_start = glm.gradient_norm(&start)?;
     let outcome = job.run((name, &*method), &glm, start)?;
