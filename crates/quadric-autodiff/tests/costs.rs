@@ -205,3 +205,34 @@ fn a_product_without_memory_takes_little_more_than_a_gradient() {
         "{product} and {gradient} bytes"
     );
 }
+
+/// Sums over all steps of products, and of what is added up from them, are products; and `compact` takes a recurrent network
+/// through its steps a few sequences at a time.
+#[test]
+fn a_recurrent_product_takes_little_more_than_its_gradient() {
+    let network = programs::lstm(64, 64, 32, 128).expect("shapes fit");
+    let wrt = network.names();
+    let gradient = network.loss.value_and_grad(&wrt).expect("names");
+    let gradient = Executable::<f32>::new(&gradient).expect("real outputs");
+    let product = network.product();
+    let fast = Executable::<f32>::new(&product).expect("real outputs");
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let small = one_thread
+        .expect("a thread")
+        .install(|| Executable::<f32>::compact(&product).expect("real outputs"));
+    let (fast, small, gradient) = (fast.memory(), small.memory(), gradient.memory());
+    assert!(2 * fast <= 5 * gradient, "{fast} and {gradient} bytes");
+    assert!(small < 2 * gradient, "{small} and {gradient} bytes");
+}
+
+#[test]
+fn sums_of_added_products_are_products() {
+    let program = Program::trace(|t| {
+        let (a, b) = (t.input("a", [5, 3, 2]), t.input("b", [5, 2, 4]));
+        let both = a.matmul(b) - a.square().matmul(b.exp());
+        vec![both.sum(&[0])]
+    });
+    let text = program.expect("shapes fit").to_string();
+    assert!(!text.contains("sum"), "{text}");
+    assert_eq!(text.matches("matmul").count(), 2, "{text}");
+}

@@ -69,8 +69,8 @@ const GATES: &str = "products run near the matrix rate but take little more than
     the gates, whose tiles pass through the cache once per operation, where PyTorch's fused layer keeps them in registers.";
 const STEPS: &str = "a third of the time goes to element-wise loops over the gates, and products of a step are small, which keeps them below the rate of a large one.";
 const HEADS: &str = "reached on two threads; on one, a quarter of the time are element-wise loops of softmax and layer norms.";
-const STATES: &str = "a product keeps the gates and states of the point and of the direction for all steps of the scan, which is not cut in parts of \
-    the batch.";
+const STATES: &str = "a product keeps the gates and states of the point and of the direction for all steps of the scan; \
+    `Executable::compact` computes them again, some sequences at a time.";
 const SCORES: &str = "what depends on the point is kept for the next direction, the scores and weights of all heads among it, where the gradient drops \
     them part by part; `Executable::compact` does, too.";
 
@@ -108,6 +108,7 @@ const AIMS: &[Aim] = &[
     aim("lstm", HESSIAN, Against::Memory, 2.5, STATES),
     aim("transformer", HESSIAN, Against::Memory, 2.5, SCORES),
     aim("resnet", COMPACT, Against::Memory, 2.5, CONVOLUTIONS),
+    aim("lstm", COMPACT, Against::Memory, 2.5, STATES),
     aim("transformer", COMPACT, Against::Memory, 2.5, SCORES),
 ];
 

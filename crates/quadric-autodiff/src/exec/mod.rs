@@ -138,7 +138,7 @@ impl<T: Scalar> Executable<T> {
     pub fn compact(program: &Program) -> Result<Self> {
         let mut best = Self::new(program)?;
         for again in [Again::Arithmetic, Again::Everything] {
-            let other = Self::compile(program, again, Limits::default())?;
+            let other = Self::compile(program, again, Limits::compact())?;
             if other.memory() < best.memory() {
                 best = other;
             }

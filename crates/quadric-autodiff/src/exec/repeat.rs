@@ -83,7 +83,7 @@ fn plan<T: Scalar>(
     pool: &Arc<Pool<T>>,
 ) -> Plan<T> {
     let staged = stage(&divisible.part(&scan.body, rows), Again::OneByOne);
-    let mut plan = lower::lower(staged, pool);
+    let mut plan = lower::lower(staged, pool.inner());
     plan.add_up(scan.summed());
     pool.note(&plan.needs());
     plan

@@ -1,12 +1,12 @@
 //! Buffers that plans use one after another.
 //!
 //! The steps of a scan need their buffers only while they run, and scans run one after another. So all of them share: who
-//! begins takes what was given back last, which is still in the cache.
+//! begins takes what was given back last, which is still in the cache. Scans in the steps of others share with their like.
 
 use super::memory::Slot;
 use crate::types::Kind;
 use quadric_linalg::{Aligned, Scalar};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Lengths of buffers, those of real numbers and of indices the largest first.
 #[derive(Clone, Default, Debug)]
@@ -77,6 +77,8 @@ impl<T: Scalar> Storage<T> {
 pub(super) struct Pool<T> {
     needs: Mutex<Needs>,
     idle: Mutex<Vec<Storage<T>>>,
+    /// For scans in the steps of scans, which run while those hold theirs.
+    inner: OnceLock<Arc<Self>>,
 }
 
 fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
@@ -88,7 +90,13 @@ impl<T: Scalar> Pool<T> {
         Self {
             needs: Mutex::default(),
             idle: Mutex::default(),
+            inner: OnceLock::new(),
         }
+    }
+
+    /// The pool of scans in the steps of scans that use this one.
+    pub(super) fn inner(&self) -> &Arc<Self> {
+        self.inner.get_or_init(|| Arc::new(Self::new()))
     }
 
     /// Makes sure that storage will be enough for a plan.
@@ -103,6 +111,9 @@ impl<T: Scalar> Pool<T> {
             let threads = 0..rayon::current_num_threads();
             locked(&self.idle).extend(threads.map(|_| Storage::new(&needs)));
         }
+        if let Some(inner) = self.inner.get() {
+            inner.fill();
+        }
     }
 
     pub(super) fn take(&self) -> Storage<T> {
@@ -116,6 +127,7 @@ impl<T: Scalar> Pool<T> {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        locked(&self.idle).len() * locked(&self.needs).bytes::<T>()
+        let inner = self.inner.get().map_or(0, |inner| inner.bytes());
+        locked(&self.idle).len() * locked(&self.needs).bytes::<T>() + inner
     }
 }

@@ -212,7 +212,26 @@ impl Graph {
             }
             Op::MatMul(_) => self.sum_of_products(p, x),
             Op::Binary(Binary::Mul) if left.is_empty() => self.sum_of_squares(x),
+            Op::Binary(f @ (Binary::Add | Binary::Sub)) if self.is_of_products(p, x) => {
+                let f = *f;
+                let args = self.producer(x)?.args.clone();
+                let (a, b) = (self.sum(args[0], &p.axes), self.sum(args[1], &p.axes));
+                Some(self.emit(f, &[a, b]))
+            }
             _ => None,
+        }
+    }
+
+    /// Whether what is summed is made of matrix products, added up, whose sums are products as well.
+    fn is_of_products(&self, p: &ReduceSum, x: Var) -> bool {
+        let rank = self.shape(x).len();
+        let over_all = p.axes.len() + 2 == rank && p.axes.iter().all(|&i| i < rank - 2);
+        match self.producer(x) {
+            Some(e) if e.op == Op::MatMul(MatMul) => over_all,
+            Some(e) if matches!(e.op, Op::Binary(Binary::Add | Binary::Sub)) => {
+                e.args.iter().all(|&a| self.is_of_products(p, a))
+            }
+            _ => false,
         }
     }
 
@@ -267,10 +286,10 @@ impl Graph {
 
     /// A sum of matrix products over all of them is one product with a longer inner axis.
     fn sum_of_products(&mut self, p: &ReduceSum, x: Var) -> Option<Var> {
-        let rank = self.shape(x).len();
-        if p.axes.len() != rank - 2 || p.axes.iter().any(|&i| i >= rank - 2) {
+        if !self.is_of_products(p, x) {
             return None;
         }
+        let rank = self.shape(x).len();
         let e = self.producer(x)?;
         let (a, b) = (e.args[0], e.args[1]);
         let count: usize = self.shape(a)[..rank - 2].iter().product();

@@ -4,10 +4,11 @@
 //! sequences are divided among tasks that run all steps without waiting for one another.
 
 use crate::graph::Graph;
-use crate::ops::{Binary, Op, Role, Unary};
+use crate::ops::{Binary, Op, Role, Scan, Unary};
 use crate::program::{Equation, Program};
 use crate::types::{Shape, Type, Var};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a value of a part of the rows is to the value of all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +120,14 @@ pub(super) struct Rules<'a> {
     pub(super) rows: usize,
 }
 
+/// What an operation makes of rows.
+pub(super) struct Fit {
+    /// What each result is.
+    pub(super) results: Vec<Along>,
+    /// The arguments that must have rows for it, each with the axis.
+    pub(super) wanted: Vec<(usize, usize)>,
+}
+
 impl<'a> Walk<'a> {
     pub(super) fn new(program: &'a Program, all: usize, rows: usize) -> Self {
         Self {
@@ -132,20 +141,18 @@ impl<'a> Walk<'a> {
         let along: Vec<Along> = e.args.iter().map(|v| self.known[v].1).collect();
         let mut own: Vec<Var> = e.args.iter().map(|v| self.known[v].0).collect();
         let mut op = e.op.clone();
-        let result = if along.iter().all(|&a| a == Along::Same) {
-            Along::Same
+        let found = if along.iter().all(|&a| a == Along::Same) {
+            vec![Along::Same; e.results.len()]
         } else {
-            let result = self.rules.apply(&mut op, e, &along).ok_or(None)?;
-            // Entry by entry, and pair by pair, all have rows where one has.
-            let rank = self.rules.shape(e.results[0]).len();
-            for (i, axis) in wanted(&op, along.len(), rank, result) {
+            let fit = self.rules.apply(&mut op, e, &along).ok_or(None)?;
+            for (i, axis) in fit.wanted {
                 own[i] = self.narrowed(e.args[i], axis)?;
             }
-            result
+            fit.results
         };
         let results = self.graph.emit_all(op, &own);
-        for (&v, own) in e.results.iter().zip(results) {
-            self.known.insert(v, (own, result));
+        for ((&v, own), along) in e.results.iter().zip(results).zip(found) {
+            self.known.insert(v, (own, along));
         }
         Ok(())
     }
@@ -209,8 +216,52 @@ impl Rules<'_> {
         length / self.all * self.rows
     }
 
-    /// What the result is, with the operation made to fit the part; none if rows meet.
-    pub(super) fn apply(&self, op: &mut Op, e: &Equation, along: &[Along]) -> Option<Along> {
+    /// What the results are, with the operation made to fit the part; none if rows meet.
+    pub(super) fn apply(&self, op: &mut Op, e: &Equation, along: &[Along]) -> Option<Fit> {
+        if let Op::Scan(scan) = op {
+            return self.repeated(scan, along);
+        }
+        let result = self.single(op, e, along)?;
+        let rank = self.shape(e.results[0]).len();
+        Some(Fit {
+            results: vec![result],
+            wanted: wanted(op, along.len(), rank, result),
+        })
+    }
+
+    /// A scan whose steps treat rows alike: they lie behind the steps in what is sliced and stacked.
+    fn repeated(&self, scan: &mut Scan, along: &[Along]) -> Option<Fit> {
+        let (sliced, summed) = (scan.sliced(), scan.summed());
+        let front = |i: usize| usize::from(sliced.contains(&i));
+        // What goes from step to step has rows where anything has.
+        let carried = scan.carried();
+        let has_rows = |(i, &a): (usize, &Along)| match a {
+            Along::Same => Some(carried.contains(&i)),
+            a => (a == Along::Rows(front(i))).then_some(true),
+        };
+        let divided: Option<Vec<bool>> = along.iter().enumerate().map(has_rows).collect();
+        let outputs = 0..scan.body.outputs();
+        let sums: Vec<bool> = outputs.clone().map(|i| summed.contains(&i)).collect();
+        let found = Divisible::new(&scan.body, &divided?, &sums)?;
+        if found.rows != self.all {
+            return None;
+        }
+        let is_cut = |&i: &usize| found.inputs[i] != Along::Same;
+        let wanted = (0..along.len()).filter(is_cut).map(|i| (i, front(i)));
+        let result = |i: usize| match i {
+            i if summed.contains(&i) => Along::Term,
+            i => Along::Rows(usize::from(i >= summed.end)),
+        };
+        let fit = Fit {
+            results: outputs.map(result).collect(),
+            wanted: wanted.collect(),
+        };
+        scan.body = Arc::new(found.part(&scan.body, self.rows));
+        Some(fit)
+    }
+
+    /// As [`apply`](Self::apply), of operations with one result.
+    fn single(&self, op: &mut Op, e: &Equation, along: &[Along]) -> Option<Along> {
         let shape = self.shape(e.results[0]);
         if along.contains(&Along::Term) {
             return keeps_terms(op, along).then_some(Along::Term);
@@ -291,8 +342,9 @@ fn keeps_terms(op: &Op, along: &[Along]) -> bool {
     }
 }
 
-/// The arguments that must have rows, each with the axis, for the result to have them.
-pub(super) fn wanted(op: &Op, args: usize, rank: usize, result: Along) -> Vec<(usize, usize)> {
+/// The arguments that must have rows, each with the axis, for the result to have them: entry by entry, and pair by pair, all
+/// have rows where one has.
+fn wanted(op: &Op, args: usize, rank: usize, result: Along) -> Vec<(usize, usize)> {
     let Along::Rows(axis) = result else {
         return Vec::new();
     };

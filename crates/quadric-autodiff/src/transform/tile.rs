@@ -9,7 +9,7 @@ mod emit;
 #[cfg(test)]
 mod tests;
 
-use super::divide::{Along, Rules, is_entrywise, wanted};
+use super::divide::{Along, Rules, is_entrywise};
 use super::keep::{Again, Computation};
 use super::stage::Staged;
 use crate::ops::Op;
@@ -26,6 +26,18 @@ pub(crate) struct Limits {
     pub(crate) worth: usize,
     /// Multiplications with every entry of a weight in a part, at least: it has to be packed for each.
     pub(crate) uses: usize,
+    /// Rows of a part that goes through the steps of a scan, at least; none if scans stay whole.
+    pub(crate) scanned: Option<usize>,
+}
+
+impl Limits {
+    /// For less memory: scans, which cut their rows themselves for speed, are cut with what surrounds them.
+    pub(crate) fn compact() -> Self {
+        Self {
+            scanned: Some(16),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -35,6 +47,7 @@ impl Default for Limits {
             cache: 1 << 20,
             worth: 1 << 22,
             uses: 128,
+            scanned: None,
         }
     }
 }
@@ -54,6 +67,8 @@ struct Levels<'a> {
     late: &'a [bool],
     rows: usize,
     again: Again,
+    /// Whether scans are cut.
+    scans: bool,
     /// For every value.
     homes: Vec<Home>,
     /// For every equation the level that it belongs to; none if it is computed whole.
@@ -78,14 +93,14 @@ struct Segment {
 
 /// The same program with scans over parts of its batch, where that spares memory.
 pub(crate) fn tile(staged: Staged, again: Again, limits: Limits) -> Staged {
-    let Staged { program, late } = &staged;
+    let program = &staged.program;
     let inputs = program.inputs.iter().enumerate();
     let candidates = inputs.filter(|(i, input)| {
         let t = program.input_type(*i);
         !input.direction && t.shape.first().is_some_and(|&n| n > 1)
     });
     for (i, _) in candidates {
-        if let Some(levels) = Levels::new(program, late, i, again)
+        if let Some(levels) = Levels::new(&staged, i, again, limits)
             && levels.is_most()
         {
             return emit::emit(&levels, limits);
@@ -96,7 +111,8 @@ pub(crate) fn tile(staged: Staged, again: Again, limits: Limits) -> Staged {
 
 impl<'a> Levels<'a> {
     /// Cuts a program, with the rows of an input and of whatever meets them.
-    fn new(program: &'a Program, late: &'a [bool], first: usize, again: Again) -> Option<Self> {
+    fn new(staged: &'a Staged, first: usize, again: Again, limits: Limits) -> Option<Self> {
+        let Staged { program, late } = staged;
         let rows = program.input_type(first).shape[0];
         let mut makers = HashMap::new();
         for (i, e) in program.equations.iter().enumerate() {
@@ -109,6 +125,7 @@ impl<'a> Levels<'a> {
                 late,
                 rows,
                 again,
+                scans: limits.scanned.is_some(),
                 homes: vec![Home::Whole { after: 0 }; program.types.len()],
                 level: vec![None; program.equations.len()],
                 second: usize::MAX,
@@ -149,14 +166,14 @@ impl<'a> Levels<'a> {
                 Home::Rows { level, .. } => level,
             });
             let after = after.max().unwrap_or(0).max(base - 1);
-            let (home, level) = match self.along(e, &homes)? {
-                Some(Along::Rows(axis)) => (Home::Rows { axis, level }, Some(level)),
-                Some(Along::Term) => (Home::Whole { after: level }, Some(level)),
-                Some(Along::Same) | None => (Home::Whole { after }, None),
-            };
-            self.level[i] = level;
-            for v in &e.results {
-                self.homes[v.index()] = home;
+            let along = self.along(e, &homes)?;
+            self.level[i] = along.iter().any(|&a| a != Along::Same).then_some(level);
+            for (v, along) in e.results.iter().zip(along) {
+                self.homes[v.index()] = match along {
+                    Along::Rows(axis) => Home::Rows { axis, level },
+                    Along::Term => Home::Whole { after: level },
+                    Along::Same => Home::Whole { after },
+                };
             }
         }
         Ok(())
@@ -169,9 +186,8 @@ impl<'a> Levels<'a> {
             first[v.index()] = 0;
         }
         for (i, e) in self.program.equations.iter().enumerate().rev() {
-            if let (Some(level), Home::Rows { axis, .. }) =
-                (self.level[i], self.homes[e.results[0].index()])
-            {
+            let has_rows = |v: &Var| self.level_of(*v).is_some();
+            if let (Some(level), true) = (self.level[i], e.results.iter().all(has_rows)) {
                 let needed = e.results.iter().map(|v| first[v.index()]).min();
                 let needed = needed.unwrap_or(0);
                 let stage = |level: usize| level >= self.second;
@@ -179,9 +195,10 @@ impl<'a> Levels<'a> {
                 if starts && needed != usize::MAX && needed > level && stage(needed) == stage(level)
                 {
                     self.level[i] = Some(needed);
-                    let level = needed;
                     for v in &e.results {
-                        self.homes[v.index()] = Home::Rows { axis, level };
+                        if let Home::Rows { level, .. } = &mut self.homes[v.index()] {
+                            *level = needed;
+                        }
                     }
                 }
             }
@@ -196,15 +213,18 @@ impl<'a> Levels<'a> {
         self.level.iter().flatten().max().copied().unwrap_or(0)
     }
 
-    /// What an equation makes of rows; none if it needs all of them at once. The error is an input that must have rows, too.
-    fn along(&self, e: &Equation, homes: &[Home]) -> Result<Option<Along>, Var> {
+    /// What an equation makes of rows: the same as ever if it needs all of them at once. The error is an input that must have
+    /// rows, too.
+    fn along(&self, e: &Equation, homes: &[Home]) -> Result<Vec<Along>, Var> {
         let along = homes.iter().map(|h| match *h {
             Home::Whole { .. } => Along::Same,
             Home::Rows { axis, .. } => Along::Rows(axis),
         });
         let along: Vec<Along> = along.collect();
-        if along.iter().all(|&a| a == Along::Same) {
-            return Ok(Some(Along::Same));
+        let whole = vec![Along::Same; e.results.len()];
+        let stays = matches!(e.op, Op::Scan(_)) && !self.scans;
+        if stays || along.iter().all(|&a| a == Along::Same) {
+            return Ok(whole);
         }
         let rules = Rules {
             program: self.program,
@@ -212,18 +232,17 @@ impl<'a> Levels<'a> {
             rows: self.rows,
         };
         let mut op = e.op.clone();
-        let Some(result) = rules.apply(&mut op, e, &along) else {
-            return Ok(None);
+        let Some(fit) = rules.apply(&mut op, e, &along) else {
+            return Ok(whole);
         };
-        let rank = self.shape(e.results[0]).len();
-        for (i, axis) in wanted(&op, along.len(), rank, result) {
+        for (i, axis) in fit.wanted {
             if along[i] == Along::Rows(axis) || self.is_repeated(e.args[i], axis) {
                 continue;
             }
             let owner = self.owner(e.args[i]).filter(|_| axis == 0);
-            return owner.map_or(Ok(None), Err);
+            return owner.map_or(Ok(whole), Err);
         }
-        Ok(Some(result))
+        Ok(fit.results)
     }
 
     /// An input without rows that a value is computed from, entry by entry.
@@ -323,7 +342,8 @@ impl<'a> Levels<'a> {
             }
             let made = |i: &usize| {
                 let e = &self.program.equations[*i];
-                self.level_of(e.results[0]).is_some_and(here) || self.is_repetition(e.results[0])
+                let is_here = |v: &Var| self.level_of(*v).is_some_and(here);
+                e.results.iter().any(is_here) || self.is_repetition(e.results[0])
             };
             let numbers = (0..self.program.equations.len()).filter(made);
             let equations = numbers.map(|i| self.program.equations[i].clone());
@@ -424,12 +444,16 @@ impl<'a> Levels<'a> {
         let outside: HashSet<Var> = segment.stacks.iter().copied().collect();
         let (mut inside, mut all) = (0, 0);
         let (mut work, mut weights) = (0, 0);
-        let mut seen = HashSet::new();
+        let (mut seen, mut most) = (HashSet::new(), self.rows);
         for &i in &segment.equations {
             let e = &self.program.equations[i];
-            if let Some(weight) = self.weight(e) {
+            if let (Op::Scan(_), Some(rows)) = (&e.op, limits.scanned) {
+                most = self.rows / rows;
+            }
+            let packed = self.weights(e);
+            if packed > 0 {
                 work += self.program.cost(e) as usize / 2;
-                weights += self.program.types[weight.index()].len();
+                weights += packed;
             }
             if !is_step(&e.op) {
                 continue;
@@ -445,9 +469,7 @@ impl<'a> Levels<'a> {
             }
         }
         let wanted = all.div_ceil(limits.cache).min(self.rows);
-        let most = self
-            .rows
-            .min(work.checked_div(limits.uses * weights).unwrap_or(self.rows));
+        let most = most.min(work.checked_div(limits.uses * weights).unwrap_or(most));
         let fits = |&n: &usize| self.rows.is_multiple_of(n) && n <= most;
         let Some(parts) = (wanted..=most)
             .find(fits)
@@ -460,14 +482,24 @@ impl<'a> Levels<'a> {
         if spared < limits.worth { 1 } else { parts }
     }
 
-    /// What is the same for all parts in a product.
-    fn weight(&self, e: &Equation) -> Option<Var> {
-        let mut whole = e
-            .args
-            .iter()
-            .copied()
-            .filter(|&v| self.level_of(v).is_none());
-        matches!(e.op, Op::MatMul(_) | Op::Convolution(_)).then(|| whole.next())?
+    /// Entries of what is the same for all parts in a product, or in the products of a scan's steps.
+    fn weights(&self, e: &Equation) -> usize {
+        let may_be = match &e.op {
+            Op::MatMul(_) | Op::Convolution(_) => 0..e.args.len(),
+            Op::Scan(scan) => 0..scan.consts,
+            _ => 0..0,
+        };
+        let whole = e.args[may_be].iter();
+        let whole = whole.filter(|&&v| self.level_of(v).is_none());
+        whole.map(|&v| self.entries(v)).sum()
+    }
+
+    /// Entries of a value without repetitions.
+    fn entries(&self, v: Var) -> usize {
+        match self.makers.get(&v).map(|&i| &self.program.equations[i]) {
+            Some(e) if matches!(e.op, Op::Broadcast(_)) => self.entries(e.args[0]),
+            _ => self.program.types[v.index()].len(),
+        }
     }
 }
 
@@ -483,5 +515,6 @@ fn is_step(op: &Op) -> bool {
             | Op::Pad(_)
             | Op::Concat(_)
             | Op::Gather(_)
+            | Op::Scan(_)
     )
 }

@@ -51,8 +51,8 @@ struct Output<'a> {
     types: Vec<Type>,
     late: Vec<bool>,
     equations: Vec<Equation>,
-    /// For rows that parts have made, all of them with the rows in front.
-    stacks: HashMap<Var, Var>,
+    /// For values with rows, what parts take or make, part after part, and the number of parts.
+    stacks: HashMap<Var, (Var, usize)>,
     /// Values that are there as a whole.
     done: HashSet<Var>,
 }
@@ -98,19 +98,24 @@ impl Output<'_> {
         }
     }
 
-    /// A value with the rows in front.
-    fn canonical(&mut self, v: Var, late: bool) -> Var {
-        if let Some(&stack) = self.stacks.get(&v) {
+    /// A value with rows, part after part.
+    fn in_parts(&mut self, v: Var, parts: usize) -> Var {
+        if let Some(&(stack, count)) = self.stacks.get(&v)
+            && count == parts
+        {
             return stack;
         }
-        let axis = self.axis(v);
-        if axis == 0 {
-            return v;
-        }
-        let t = self.types[v.index()].clone();
+        let (axis, late) = (self.axis(v), self.late[v.index()]);
+        let t = cut(&self.types[v.index()], axis, parts);
+        let shape = t.shape.clone();
+        let stack = self.push(Reshape { shape }, &[v], t.clone(), late);
         let axes = to_front(axis, t.shape.len());
-        let t = in_front(&t, axis);
-        self.push(Permute { axes }, &[v], t, late)
+        let stack = match axis {
+            0 => stack,
+            _ => self.push(Permute { axes }, &[stack], in_front(&t, axis), late),
+        };
+        self.stacks.insert(v, (stack, parts));
+        stack
     }
 
     fn scan(&mut self, segment: &Segment, parts: usize) {
@@ -118,16 +123,7 @@ impl Output<'_> {
         let body = self.body(segment, parts);
         let mut args: Vec<Var> = segment.same.clone();
         for &v in &segment.sliced {
-            let whole = self.canonical(v, late);
-            let t = self.types[whole.index()].clone();
-            let mut shape = t.shape.clone();
-            shape[0] /= parts;
-            shape.insert(0, parts);
-            let t = Type { shape, ..t };
-            let op = Reshape {
-                shape: t.shape.clone(),
-            };
-            args.push(self.push(op, &[whole], t, late));
+            args.push(self.in_parts(v, parts));
         }
         let mut results = segment.sums.clone();
         for v in &segment.sums {
@@ -153,23 +149,26 @@ impl Output<'_> {
         });
         self.done.extend(&segment.sums);
         for (&v, &stack) in segment.stacks.iter().zip(&results[segment.sums.len()..]) {
-            self.unstack(v, stack, late);
+            self.unstack(v, (stack, parts), late);
         }
     }
 
     /// Shows what parts have stacked as the value that it is.
-    fn unstack(&mut self, v: Var, stack: Var, late: bool) {
-        let axis = self.axis(v);
-        let whole = in_front(&self.types[v.index()], axis);
-        let axes = from_front(axis, whole.shape.len());
-        let shape = whole.shape.clone();
-        let whole = self.push(Reshape { shape }, &[stack], whole, late);
-        self.stacks.insert(v, whole);
+    fn unstack(&mut self, v: Var, (stack, parts): (Var, usize), late: bool) {
+        self.stacks.insert(v, (stack, parts));
         self.late[v.index()] = late;
         self.done.insert(v);
+        let axis = self.axis(v);
+        let t = self.types[v.index()].clone();
+        let apart = cut(&t, axis, parts);
+        let axes = from_front(axis, apart.shape.len());
+        let from = match axis {
+            0 => stack,
+            _ => self.push(Permute { axes }, &[stack], apart, late),
+        };
         self.equations.push(Equation {
-            op: Permute { axes }.into(),
-            args: std::iter::once(whole).collect(),
+            op: Reshape { shape: t.shape }.into(),
+            args: std::iter::once(from).collect(),
             results: std::iter::once(v).collect(),
         });
     }
@@ -187,24 +186,18 @@ impl Output<'_> {
         }
         for &v in &segment.sliced {
             let axis = self.axis(v);
-            let mut t = in_front(&levels.program.types[v.index()], axis);
-            t.shape[0] /= parts;
-            let back = from_front(axis, t.shape.len());
+            let mut t = levels.program.types[v.index()].clone();
+            t.shape[axis] /= parts;
             let own = walk.graph.input(t);
             inputs.push(Input::unnamed(own));
-            let own = walk.graph.permute(own, &back);
             walk.known.insert(v, (own, Along::Rows(axis)));
         }
         for &i in &segment.equations {
             let emitted = walk.emit(&levels.program.equations[i]);
             assert!(emitted.is_ok(), "rows were found before");
         }
-        let mut outputs: Vec<Var> = segment.sums.iter().map(|v| walk.known[v].0).collect();
-        for &v in &segment.stacks {
-            let own = walk.known[&v].0;
-            let front = to_front(self.axis(v), levels.shape(v).len());
-            outputs.push(walk.graph.permute(own, &front));
-        }
+        let outputs = segment.sums.iter().chain(&segment.stacks);
+        let outputs: Vec<Var> = outputs.map(|v| walk.known[v].0).collect();
         Program::extract(&walk.graph, &inputs, &outputs)
     }
 
@@ -217,6 +210,17 @@ impl Output<'_> {
             outputs: program.outputs.clone(),
         };
         (program, self.late)
+    }
+}
+
+/// The type of a value whose rows, along an axis, are cut in parts of as many.
+fn cut(t: &Type, axis: usize, parts: usize) -> Type {
+    let mut shape = t.shape.clone();
+    shape[axis] /= parts;
+    shape.insert(axis, parts);
+    Type {
+        shape,
+        kind: t.kind,
     }
 }
 
