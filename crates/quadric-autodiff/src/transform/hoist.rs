@@ -14,6 +14,9 @@ use crate::types::Var;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// Operations of a step that is large.
+pub(crate) const LARGE: u64 = 1 << 24;
+
 /// The same program with such products outside its scans.
 pub(crate) fn hoist(program: &Program) -> Program {
     let mut g = Graph::default();
@@ -28,6 +31,15 @@ pub(crate) fn hoist(program: &Program) -> Program {
     for e in &program.equations {
         let args: Vars = e.args.iter().map(|v| map[v]).collect();
         let results = match &e.op {
+            // Steps that are large, and do not wait for one another, gain nothing from being joined.
+            Op::Scan(scan) if scan.carries == 0 && scan.body.flops() >= LARGE => {
+                let body = Arc::new(hoist(&scan.body));
+                let scan = Scan {
+                    body,
+                    ..scan.clone()
+                };
+                g.emit_all(scan.into(), &args)
+            }
             Op::Scan(scan) => lift(&mut g, scan, &args),
             op => g.emit_all(op.clone(), &args),
         };

@@ -7,6 +7,8 @@ use crate::program::{Input, Program};
 use crate::types::{Kind, Var};
 use quadric_linalg::{Error, ErrorKind, Result, Scalar};
 
+mod chunks;
+
 /// A program opened for a transform.
 struct Opened {
     graph: Graph,
@@ -107,23 +109,30 @@ impl Program {
     }
 
     /// The program for `size` values of some inputs at once: these, and all outputs, get one more axis of this length in front.
+    /// Where one value makes more than fits in a cache, some go through all of it before the next ones.
     ///
     /// # Errors
     ///
     /// If a name is no input.
     pub fn batch(&self, names: &[&str], size: usize) -> Result<Self> {
+        self.batch_by(names, size, chunks::size(self, names, size))
+    }
+
+    /// As [`batch`](Self::batch), `chunk` values at a time.
+    fn batch_by(&self, names: &[&str], size: usize, chunk: usize) -> Result<Self> {
         let mut o = self.open(BATCH, names)?;
-        let mut pairs = Vec::new();
-        for &v in &o.wrt {
-            let t = o.graph.type_of(v).with_leading(size);
-            pairs.push((v, o.graph.input(t)));
+        let (pairs, results) = match chunk {
+            1 if size > 1 => o.singles(),
+            _ => o.batched(chunk),
+        };
+        if chunk < size {
+            return Ok(chunks::chunked(&o, &pairs, &results, (size, chunk)));
         }
         for input in &mut o.inputs {
             if let Some(pair) = pairs.iter().find(|p| p.0 == input.var) {
                 input.var = pair.1;
             }
         }
-        let results = super::batch(&mut o.graph, &o.outputs, &pairs, size);
         let results = results.into_iter().zip(o.outputs.clone());
         let results: Vars = results
             .map(|(r, single)| r.unwrap_or_else(|| o.graph.repeat(single, size)))
@@ -150,6 +159,28 @@ impl Program {
 }
 
 impl Opened {
+    /// The inputs that it is about with one more axis, and the outputs for them; none where these do not depend on them.
+    fn batched(&mut self, size: usize) -> (Vec<(Var, Var)>, Vec<Option<Var>>) {
+        let mut pairs = Vec::new();
+        for &v in &self.wrt {
+            let t = self.graph.type_of(v).with_leading(size);
+            pairs.push((v, self.graph.input(t)));
+        }
+        let results = super::batch(&mut self.graph, &self.outputs, &pairs, size);
+        (pairs, results)
+    }
+
+    /// As [`batched`](Self::batched), without the axis.
+    fn singles(&self) -> (Vec<(Var, Var)>, Vec<Option<Var>>) {
+        let depends = self.graph.dependents(self.wrt.iter().copied());
+        let results = self
+            .outputs
+            .iter()
+            .map(|&v| depends[v.index()].then_some(v));
+        let pairs = self.wrt.iter().map(|&v| (v, v));
+        (pairs.collect(), results.collect())
+    }
+
     /// Further inputs, of the types of other values.
     fn directions(&mut self, names: &[&str], like: impl Fn(&Self, usize) -> Var) -> Vars {
         let mut vars = Vars::new();
