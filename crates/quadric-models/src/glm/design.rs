@@ -6,7 +6,7 @@
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
 use super::span::{self, Span};
-use super::spread::{self, exponent, power_of_two};
+use super::spread::{self, Column, exponent, power_of_two};
 use faer::prelude::ReborrowMut;
 use faer::{Mat, MatMut, MatRef};
 use quadric_core::{DataMatrix, Result, Scalar};
@@ -104,9 +104,14 @@ pub(crate) struct Design<T> {
     transposed: Option<Arc<DataMatrix<T>>>,
 }
 
-/// The scale of a column: near one over the root of `spread² + penalty / curvature`, which gives the Hessian a diagonal
+/// Few nonzeros, however large, count for no more than so many times the penalty: a fit bends far less than typically where
+/// samples are fitted, and there the penalty alone should look the same in all coordinates.
+const HELD: f64 = 4.0;
+
+/// The scale of a column: near one over the root of `size² + penalty / curvature`, which gives the Hessian a diagonal
 /// near `curvature` whether the data or the penalty dominates.
-fn column_scale(spread: f64, penalty: f64) -> f64 {
+fn column_scale(column: &Column, penalty: f64) -> f64 {
+    let spread = column.size.min(column.spread.max(HELD * penalty));
     let size = spread.hypot(penalty);
     if spread > 0.0 && size.is_finite() {
         power_of_two(-exponent(size))
@@ -130,10 +135,7 @@ impl<T: Scalar> Design<T> {
         let total: f64 = weights.iter().sum();
         let columns = spread::measure(&x, rows, weights, total, intercept)?;
         let dense = matches!(x, DataMatrix::Dense(_));
-        let scale: Vec<f64> = columns
-            .iter()
-            .map(|c| column_scale(c.size, penalty))
-            .collect();
+        let scale: Vec<f64> = columns.iter().map(|c| column_scale(c, penalty)).collect();
         let constant: Vec<bool> = columns.iter().map(|c| c.spread == 0.0).collect();
         let shift = (intercept && !dense).then(|| {
             let moved = |j: usize| {

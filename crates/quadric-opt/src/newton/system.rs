@@ -198,7 +198,7 @@ const WORTHWHILE: usize = 32;
 /// Iterations that a solve may be expected to need at least, so that less work than this is always done directly.
 const CHEAP: f64 = 30.0;
 /// Iterations of an easy system, at most.
-const EASY: usize = 30;
+pub(super) const EASY: usize = 30;
 /// Iterations of one solve after which plain conjugate gradients count as slow.
 const SLOW: u64 = 100;
 

@@ -1,4 +1,4 @@
-//! Before the first factorisation: limited-memory BFGS, as long as it gains as much for a pass over the data as Newton steps
+//! Before the first Newton step: limited-memory BFGS, as long as it gains as much for a pass over the data as Newton steps
 //! would.
 //!
 //! An easy problem ends here and never pays for a Hessian. A hard one loses a few passes, which bring it nearer; but where
@@ -6,10 +6,10 @@
 
 use super::{Buffers, GscNewton, GscState, polish};
 use crate::newton::schedule::Schedule;
-use crate::newton::system::dense_in_products;
+use crate::newton::system::{EASY, dense_in_products};
 use quadric_core::{Context, Point, Result, Scalar, SelfConcordant, vector};
 
-/// A factorisation that costs fewer products is not worth avoiding.
+/// A Newton system that costs fewer products is not worth avoiding.
 const PRICE: f64 = 3.0;
 /// Steps over which the gain is measured; the decrement of a single one says little.
 const WINDOW: usize = 3;
@@ -32,11 +32,14 @@ impl GscNewton {
         }
         let hessian = p.hessian(x)?;
         let cost = hessian.cost();
-        let price = dense_in_products(cost, x.len());
-        if price < PRICE || !s.system.is_direct(&self.settings(), cost, x.len()) {
+        let price = if s.system.is_direct(&self.settings(), cost, x.len()) {
+            dense_in_products(cost, x.len())
+        } else {
+            EASY as f64
+        };
+        if price < PRICE {
             return Ok(0);
         }
-        // The best step along the gradient.
         let work = s.work.get(|| Buffers::new(x.len()));
         quadric_linalg::apply_vector(&hessian, &s.gradient, &mut work.d)?;
         let slope = vector::dot(&s.gradient, &s.gradient);
@@ -44,20 +47,40 @@ impl GscNewton {
         if !(length > 0.0 && length.is_finite()) {
             return Ok(0);
         }
+        // The best step along the gradient.
         for (d, g) in work.d.iter_mut().zip(&s.gradient) {
             *d = T::of(-length * g.to_f64());
         }
-        let least = polish::contraction(price).powi(2 * WINDOW as i32);
         let start = (x.to_vec(), s.gradient.clone(), s.value);
-        let mut squares = vec![length * slope];
+        let least = polish::contraction(price).powi(2 * WINDOW as i32);
+        let (steps, slow) = Self::quasi_newton(p, x, s, cx, (length * slope, least))?;
+        let fitted = s.value.abs() <= FITTED * start.2.abs();
+        // Along a direction of recession there is no end.
+        if steps > 0 && ((slow && fitted) || Self::recession(p, x, s)?.is_some()) {
+            x.copy_from_slice(&start.0);
+            (s.gradient, s.value) = (start.1, start.2);
+        }
+        Ok(steps)
+    }
+
+    /// Limited-memory BFGS from the direction at hand, of squared decrement `square`, while the square falls to `least` of itself
+    /// within a window. Returns the number of steps, and whether they became slow.
+    fn quasi_newton<T: Scalar>(
+        p: &dyn SelfConcordant<T>,
+        x: &mut [T],
+        s: &mut GscState<T>,
+        cx: &mut Context,
+        (square, least): (f64, f64),
+    ) -> Result<(usize, bool)> {
+        let mut squares = vec![square];
         Self::begin_polish(x, s);
         for steps in 0..STEPS {
             if !Self::take_full_step(p, x, s, squares[steps])? {
-                return Ok(steps);
+                return Ok((steps, false));
             }
             cx.note("warm_up", 1.0);
             if vector::max_abs(&s.gradient) <= cx.goal {
-                return Ok(steps + 1);
+                return Ok((steps + 1, false));
             }
             let work = s.work.get(|| Buffers::new(x.len()));
             let at = Point {
@@ -70,14 +93,10 @@ impl GscNewton {
             let before = (steps + 1).checked_sub(WINDOW).map(|i| squares[i]);
             // False for NaN as well.
             if !(square > 0.0 && before.is_none_or(|b| square <= least * b)) {
-                if s.value.abs() <= FITTED * start.2.abs() {
-                    x.copy_from_slice(&start.0);
-                    (s.gradient, s.value) = (start.1, start.2);
-                }
-                return Ok(steps + 1);
+                return Ok((steps + 1, true));
             }
             squares.push(square);
         }
-        Ok(STEPS)
+        Ok((STEPS, false))
     }
 }
