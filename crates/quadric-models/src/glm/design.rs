@@ -104,17 +104,34 @@ pub(crate) struct Design<T> {
     transposed: Option<Arc<DataMatrix<T>>>,
 }
 
-/// Few nonzeros, however large, count for no more than so many times the penalty: a fit bends far less than typically where
-/// samples are fitted, and there the penalty alone should look the same in all coordinates.
-const HELD: f64 = 4.0;
+/// Columns of few nonzeros keep their common unit, in which the penalty is the same for all, up to so many times its size in
+/// their spread, and down to a part of its size in their largest magnitude.
+const WIDER: f64 = 4.0;
+const SMALLER: f64 = 8.0;
+
+/// The size of every column in the coordinates to come: its spread, or the common size of the columns of few nonzeros, for which
+/// the spread is far below the nonzeros.
+fn sizes(columns: &[Column], penalty: f64) -> Vec<f64> {
+    let few = columns.iter().filter(|c| c.is_few());
+    let mut magnitudes: Vec<f64> = few.map(|c| c.size).collect();
+    let middle = magnitudes.len() / 2;
+    let common = match magnitudes.is_empty() || penalty == 0.0 {
+        true => None,
+        false => Some(*magnitudes.select_nth_unstable_by(middle, f64::total_cmp).1),
+    };
+    let size = |c: &Column| match common {
+        Some(common) if c.is_few() => common.clamp(c.spread / WIDER, SMALLER * c.size),
+        _ => c.size,
+    };
+    columns.iter().map(size).collect()
+}
 
 /// The scale of a column: near one over the root of `size² + penalty / curvature`, which gives the Hessian a diagonal
 /// near `curvature` whether the data or the penalty dominates.
-fn column_scale(column: &Column, penalty: f64) -> f64 {
-    let spread = column.size.min(column.spread.max(HELD * penalty));
-    let size = spread.hypot(penalty);
-    if spread > 0.0 && size.is_finite() {
-        power_of_two(-exponent(size))
+fn column_scale(size: f64, penalty: f64) -> f64 {
+    let both = size.hypot(penalty);
+    if size > 0.0 && both.is_finite() {
+        power_of_two(-exponent(both))
     } else if penalty > 1.0 {
         power_of_two(-exponent(penalty))
     } else {
@@ -135,7 +152,8 @@ impl<T: Scalar> Design<T> {
         let total: f64 = weights.iter().sum();
         let columns = spread::measure(&x, rows, weights, total, intercept)?;
         let dense = matches!(x, DataMatrix::Dense(_));
-        let scale: Vec<f64> = columns.iter().map(|c| column_scale(c, penalty)).collect();
+        let sizes = sizes(&columns, penalty);
+        let scale: Vec<f64> = sizes.iter().map(|s| column_scale(*s, penalty)).collect();
         let constant: Vec<bool> = columns.iter().map(|c| c.spread == 0.0).collect();
         let shift = (intercept && !dense).then(|| {
             let moved = |j: usize| {

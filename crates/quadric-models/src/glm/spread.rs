@@ -33,6 +33,13 @@ pub(super) struct Column {
     pub(super) size: f64,
 }
 
+impl Column {
+    /// True for a column of few nonzeros.
+    pub(super) fn is_few(&self) -> bool {
+        self.size > self.spread
+    }
+}
+
 /// What one pass over stored values learns about a column: a line of the cache.
 #[derive(Clone, Copy)]
 struct Stored {

@@ -74,7 +74,7 @@ fn a_costly_factorisation_is_spared_where_a_few_steps_will_do() {
     }
     let p = glm_sparse(&data, Loss::Logistic, 1e-3, false);
     let optimum = minimise(&p);
-    let mut x = normals(p.dim(), 1e-5, &mut stream);
+    let mut x = normals(p.dim(), 5e-6, &mut stream);
     vector::axpy(1.0, &optimum, &mut x);
     let mut g = vec![0.0; p.dim()];
     let value = p.value_grad(&x, &mut g).unwrap();

@@ -342,3 +342,47 @@ fn rows_of_very_different_norms_by_conjugate_gradients() {
         );
     }
 }
+
+/// Counts of words by Zipf's law, a few of them large: the words share a unit, and in coordinates that spoil it the penalty is
+/// uneven, so that L-BFGS needs ten times as many passes.
+#[test]
+fn counts_of_words_keep_their_common_unit() {
+    const SEED: u64 = 20_261_130;
+    let (n, d, classes) = (600, 3000, 5);
+    let mut stream = SeedTree::new(SEED).child("words").stream(0);
+    let (mut starts, mut columns, mut values) = (vec![0u32], Vec::new(), Vec::new());
+    let mut target = Vec::new();
+    for _ in 0..n {
+        let class = (stream.uniform() * classes as f64).floor();
+        let length = (10.0 / stream.uniform().powf(0.7)).min(2000.0) as usize;
+        let mut words: Vec<u32> = (0..length)
+            .map(|_| {
+                let rank = (d as f64).powf(stream.uniform()) - 1.0;
+                let own = stream.uniform() < 0.2;
+                let moved = rank + if own { 10.0 + 7.0 * class } else { 0.0 };
+                moved.min(d as f64 - 1.0) as u32
+            })
+            .collect();
+        words.sort_unstable();
+        for equal in words.chunk_by(|a, b| a == b) {
+            columns.push(equal[0]);
+            values.push(equal.len() as f64);
+        }
+        starts.push(columns.len() as u32);
+        target.push(class);
+    }
+    let largest = values.iter().fold(0.0, |a: f64, b| a.max(*b));
+    let x = DataMatrix::sparse(starts, columns, values, n, d).expect("a sparse matrix");
+    let data = Dataset::new("words", x, target).expect("a data set");
+    let glm = problem(&data, Loss::Softmax, 1e-2, true);
+    let mut passes = Vec::new();
+    for name in ["l-bfgs", "newton"] {
+        let method = registry::build(name, &Value::Null).expect("a method");
+        let mut driver = Driver::default();
+        let out = method.run(&mut driver, glm.start(), &glm).expect("runs");
+        assert_eq!(out.status, Status::Converged, "{name}, seed {SEED}");
+        passes.push(out.counts.passes);
+    }
+    println!("seed {SEED}, counts up to {largest}: {passes:?} passes of L-BFGS and Newton");
+    assert!(passes[0] <= 250.0 && passes[1] <= 130.0, "{passes:?}");
+}
