@@ -58,8 +58,14 @@ impl Default for Tolerance {
 }
 
 impl Tolerance {
+    /// Nothing but the optimum will do.
+    pub const EXACT: Self = Self {
+        relative: 0.0,
+        absolute: 0.0,
+    };
+
     /// The value that a certificate with this scale must not exceed.
-    pub(crate) fn target(&self, scale: f64) -> f64 {
+    pub fn target(&self, scale: f64) -> f64 {
         self.absolute + self.relative * scale
     }
 

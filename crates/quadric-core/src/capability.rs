@@ -3,7 +3,7 @@
 
 use crate::{
     Certificate, Columns, Error, ErrorKind, FiniteSum, Objective, Problem, Result, Scalar,
-    SelfConcordant, Smooth, TwiceSmooth, vector,
+    SelfConcordant, Smooth, Tolerance, TwiceSmooth, vector,
 };
 
 /// A trait object that a method can need.
@@ -61,15 +61,16 @@ pub fn need<'p, T: Scalar, C: ?Sized + Capability<'p, T>>(
     })
 }
 
-/// Measures a point afresh: the proven gap where the problem has one, else the largest gradient entry (`norm`, if it is
+/// Measures a point afresh: the proven gap where the problem has one, as sharp as the tolerance needs, else the largest gradient entry (`norm`, if it is
 /// known already) relative to `start`, the same measure at the start of the run. `None` for problems without either.
 pub(crate) fn certify<T: Scalar>(
     p: &dyn Problem<T>,
     x: &[T],
+    tolerance: Tolerance,
     start: Option<f64>,
     norm: Option<f64>,
 ) -> Result<Option<Certificate>> {
-    if let Some(gap) = p.gap(x)? {
+    if let Some(gap) = p.gap_within(x, tolerance)? {
         return Ok(Some(gap.certificate()));
     }
     let norm = match norm {

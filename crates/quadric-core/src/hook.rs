@@ -2,7 +2,7 @@
 
 use crate::{
     ApproximateInverse, Batch, BoxOp, Columns, Cost, FiniteSum, Gap, LineModel, LinearOperator,
-    Objective, Problem, Properties, Result, Scalar, SelfConcordant, Smooth, TwiceSmooth,
+    Objective, Problem, Properties, Result, Scalar, SelfConcordant, Smooth, Tolerance, TwiceSmooth,
 };
 use faer::{MatMut, MatRef};
 use quadric_linalg::random::SeedTree;
@@ -155,6 +155,9 @@ impl<T: Scalar> Problem<T> for Hooked<'_, T> {
     }
     fn gap(&self, x: &[T]) -> Result<Option<Gap>> {
         self.inner().gap(x)
+    }
+    fn gap_within(&self, x: &[T], tolerance: Tolerance) -> Result<Option<Gap>> {
+        self.inner().gap_within(x, tolerance)
     }
     fn as_objective(&self) -> Option<&dyn Objective<T>> {
         self.inner()

@@ -14,6 +14,8 @@ pub struct Context {
     /// The largest gradient entry at which, judging from the newest certificate, the unknowns too are as good as the tolerance
     /// (the gap is its square), so that going further is for nothing; 0 while that is unknown.
     pub goal: f64,
+    /// The largest gradient entry at which the tolerance is safely met, judging from the newest certificate; 0 while that is unknown.
+    pub enough: f64,
     notes: Vec<(&'static str, f64)>,
 }
 
@@ -25,6 +27,7 @@ impl Context {
             seeds,
             tolerance: Tolerance::default(),
             goal: 0.0,
+            enough: 0.0,
             notes: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! Problems: what is minimised, and what it can be asked. Each trait is one capability; a method names the one it needs.
 
-use crate::{BoxOp, Columns, Result, Scalar, vector};
+use crate::{BoxOp, Columns, Result, Scalar, Tolerance, vector};
 use quadric_linalg::random::SeedTree;
 
 /// A proven bound on how far a point is from optimal.
@@ -35,6 +35,14 @@ pub trait Problem<T: Scalar>: Send + Sync {
     /// Those of an evaluation.
     fn gap(&self, _x: &[T]) -> Result<Option<Gap>> {
         Ok(None)
+    }
+
+    /// [`Problem::gap`] for who needs no sharper bound than `tolerance`, which may spare work.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn gap_within(&self, x: &[T], _tolerance: Tolerance) -> Result<Option<Gap>> {
+        self.gap(x)
     }
 
     queries!(as_objective Objective, as_smooth Smooth, as_twice_smooth TwiceSmooth,

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Where cheap steps end at the latest, as a part of the tolerance.
 const REFINED: f64 = 1e-4;
+/// The part of the tolerance at which it counts as safely met.
+const SAFELY: f64 = 1e-2;
 
 /// A certificate is renewed when the optimality has fallen to this part of what it was there, and to this one as long as
 /// it promises a value of [`FAR`] times the tolerance.
@@ -164,7 +166,9 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         cx: &mut Context,
     ) -> Result<()> {
         cx.it = self.memory.iteration + 1;
-        cx.goal = self.goal();
+        // Errors of the unknowns go with the root of a gap: its square leaves them as small as the tolerance.
+        cx.goal = self.gradient_at(|relative| relative.min(REFINED));
+        cx.enough = self.gradient_at(|_| SAFELY);
         // Said before the step, which may be stopped after it has moved x.
         self.memory.certified_here = false;
         let reading = method.step(p, &mut self.memory.x, state, cx)?;
@@ -224,10 +228,10 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
             x, start, reading, ..
         } = &self.memory;
         let told = reading.optimality.filter(|_| reading.exit.is_none());
-        let certificate = certify(self.problem, x, *start, told)?;
+        let certificate = certify(self.problem, x, self.driver.tolerance, *start, told)?;
         let rests_on_told = |c: Certificate| told.is_some() && c.is_of_gradient();
         if certificate.is_some_and(|c| rests_on_told(c) && self.driver.tolerance.met(&c, 1.0)) {
-            return certify(self.problem, x, *start, None);
+            return certify(self.problem, x, self.driver.tolerance, *start, None);
         }
         Ok(certificate)
     }
@@ -265,16 +269,15 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         ratio <= fallen || memory.reading.exit.is_some() || promises(1.0)
     }
 
-    /// See [`Context::goal`].
-    fn goal(&self) -> f64 {
+    /// The largest gradient entry at which a part of the tolerance is predicted, chosen by the tolerance relative to the scale; 0 if
+    /// there is no telling.
+    fn gradient_at(&self, part: impl Fn(f64) -> f64) -> f64 {
         let memory = &self.memory;
-        let tolerance = self.driver.tolerance;
-        let goal = memory.certificate.map(|c| {
-            let target = tolerance.target(c.scale);
-            // Errors of the unknowns go with the root of a gap: its square leaves them as small as the tolerance.
-            memory.certified_at * c.ratio_to(target * (target / c.scale).min(REFINED))
+        let gradient = memory.certificate.map(|c| {
+            let target = self.driver.tolerance.target(c.scale);
+            memory.certified_at * c.ratio_to(target * part(target / c.scale))
         });
-        goal.filter(|g| g.is_finite()).unwrap_or(0.0)
+        gradient.filter(|g| g.is_finite()).unwrap_or(0.0)
     }
 
     fn call_back(&mut self, notes: &[(&'static str, f64)]) -> Result<Control> {
@@ -416,7 +419,13 @@ impl<'r, 'c, T: Scalar> Run<'r, 'c, T> {
         if memory.certified_here && memory.x == memory.best {
             return memory.certificate;
         }
-        match certify(self.problem, &memory.best, memory.start, norm) {
+        match certify(
+            self.problem,
+            &memory.best,
+            self.driver.tolerance,
+            memory.start,
+            norm,
+        ) {
             Ok(certificate) => certificate,
             Err(e) => {
                 self.doubt(end, e);

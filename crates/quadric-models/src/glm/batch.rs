@@ -6,7 +6,9 @@
 use super::Glm;
 use super::design::Design;
 use faer::{MatMut, MatRef};
-use quadric_core::{Columns, Error, Gap, Objective, Problem, Result, Scalar, Smooth, capabilities};
+use quadric_core::{
+    Columns, Error, Gap, Objective, Problem, Result, Scalar, Smooth, Tolerance, capabilities,
+};
 use quadric_linalg::parallel::{map, ranges, tree_sum};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -225,7 +227,7 @@ impl<T: Scalar> GlmBatch<T> {
         columns
             .map(|(((&c, own), settled), g)| match settled {
                 Err(gap) => Ok(gap),
-                Ok(s) => self.models[c].gap_from(&x[self.range(c)], own, &s, g),
+                Ok(s) => self.models[c].gap_from(&x[self.range(c)], own, &s, g, Tolerance::EXACT),
             })
             .collect()
     }

@@ -16,7 +16,7 @@ use super::intercept::minimise_intercept;
 use super::metric::{Effort, Metric};
 use crate::Loss;
 use faer::{Mat, MatMut};
-use quadric_core::{Gap, LinearOperator, Problem, Result, Scalar, vector};
+use quadric_core::{Gap, LinearOperator, Problem, Result, Scalar, Tolerance, vector};
 use std::sync::OnceLock;
 
 /// Exact fits have F* = 0; below this part of the loss of the model without coefficients, F counts as zero.
@@ -59,8 +59,8 @@ pub(super) struct Settled<T> {
 }
 
 impl<T: Scalar> Glm<T> {
-    pub(super) fn gap_at(&self, x: &[T]) -> Result<Gap> {
-        if let Some(gap) = self.gap_by_moments(x)? {
+    pub(super) fn gap_at(&self, x: &[T], tolerance: Tolerance) -> Result<Gap> {
+        if let Some(gap) = self.gap_by_moments(x, tolerance)? {
             return Ok(gap);
         }
         let products = self.products(x);
@@ -72,11 +72,11 @@ impl<T: Scalar> Glm<T> {
         let mut gradient = vec![T::of(0.0); p * k];
         let out = MatMut::from_column_major_slice_mut(&mut gradient, p, k);
         self.design.multiply_transposed(&settled.residuals, out);
-        self.gap_from(x, &products, &settled, &mut gradient)
+        self.gap_from(x, &products, &settled, &mut gradient, tolerance)
     }
 
     /// The gap of squared loss from its moments; none where those have lost the digits of F.
-    fn gap_by_moments(&self, x: &[T]) -> Result<Option<Gap>> {
+    fn gap_by_moments(&self, x: &[T], tolerance: Tolerance) -> Result<Option<Gap>> {
         let Some(moments) = self.moments() else {
             return Ok(None);
         };
@@ -105,7 +105,7 @@ impl<T: Scalar> Glm<T> {
             scale: self.scale(size, &[]),
             residuals: Vec::new(),
         };
-        self.gap_from(x, &[], &settled, &mut g).map(Some)
+        self.gap_from(x, &[], &settled, &mut g, tolerance).map(Some)
     }
 
     /// Minimises over the intercept; the gap itself where that already says all.
@@ -164,19 +164,22 @@ impl<T: Scalar> Glm<T> {
         }
     }
 
-    /// The gap from the gradient of the mean loss at the settled point, to which it adds the penalty's.
+    /// The gap, no sharper than the tolerance needs, from the gradient of the mean loss at the settled point, to which it adds the
+    /// penalty's.
     pub(super) fn gap_from(
         &self,
         x: &[T],
         products: &[T],
         settled: &Settled<T>,
         gradient: &mut [T],
+        tolerance: Tolerance,
     ) -> Result<Gap> {
         self.add_penalty_gradient(x, gradient);
         let scale = settled.scale;
         let mut rest = self.strong_convexity_bound(gradient);
+        let enough = settled.fall + rest <= tolerance.target(scale);
         let soon = rest <= SOON * scale && self.factorisation_in_products() >= COSTLY;
-        if rest > SHARP * scale && !soon && self.is_nearly_optimal(gradient, scale) {
+        if rest > SHARP * scale && !enough && !soon && self.is_nearly_optimal(gradient, scale) {
             rest = rest.min(self.newton_bound(x, products, settled, gradient)?);
         }
         Ok(Gap {

@@ -8,7 +8,7 @@ use crate::Loss;
 use faer::MatMut;
 use quadric_core::{
     ApproximateInverse, Batch, BoxOp, Error, FiniteSum, Gap, LineModel, Objective, Problem, Result,
-    Scalar, SelfConcordant, Smooth, TwiceSmooth, capabilities,
+    Scalar, SelfConcordant, Smooth, Tolerance, TwiceSmooth, capabilities,
 };
 use quadric_linalg::random::SeedTree;
 use std::sync::Arc;
@@ -28,8 +28,12 @@ impl<T: Scalar> Problem<T> for Glm<T> {
     }
 
     fn gap(&self, x: &[T]) -> Result<Option<Gap>> {
+        self.gap_within(x, Tolerance::EXACT)
+    }
+
+    fn gap_within(&self, x: &[T], tolerance: Tolerance) -> Result<Option<Gap>> {
         self.check(x, "the point")?;
-        self.gap_at(x).map(Some)
+        self.gap_at(x, tolerance).map(Some)
     }
 
     capabilities!(T: TwiceSmooth, FiniteSum);

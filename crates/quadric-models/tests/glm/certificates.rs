@@ -1,7 +1,7 @@
 //! Certificates never promise more than the truth, and hold at the optimum, with and without a penalty.
 
 use crate::common::*;
-use quadric_core::{Objective, Problem, SelfConcordant, Smooth, vector};
+use quadric_core::{Objective, Problem, SelfConcordant, Smooth, Tolerance, vector};
 use quadric_models::{Glm, GlmOptions, Loss};
 
 /// Data without separable classes, so that there is an optimum without a penalty.
@@ -87,6 +87,31 @@ fn a_costly_factorisation_is_spared_where_a_few_steps_will_do() {
         "{gap:?} is the decrement {decrement:e}"
     );
     assert!(gap.bound <= 1e-3 * gap.scale, "{gap:?}");
+}
+
+/// What a tolerance accepts is proven without a factorisation, and still a bound; the sharp one is far below it.
+#[test]
+fn a_bound_need_not_be_sharper_than_the_tolerance() {
+    let mut stream = stream("loose bounds");
+    let data = random_data(Loss::Logistic, 80, 6, &mut stream);
+    let p = glm(&data, Loss::Logistic, 1e-3, true);
+    let optimum = minimise(&p);
+    let mut x = normals(p.dim(), 1e-4, &mut stream);
+    vector::axpy(1.0, &optimum, &mut x);
+    let truth = p.value(&x).unwrap() - p.value(&optimum).unwrap();
+    let sharp = p.gap(&x).unwrap().unwrap();
+    let tolerance = Tolerance {
+        relative: 1e-3,
+        absolute: 0.0,
+    };
+    let loose = p.gap_within(&x, tolerance).unwrap().unwrap();
+    assert_eq!(p.gap_within(&x, Tolerance::EXACT).unwrap(), Some(sharp));
+    assert!(
+        sharp.bound >= truth - 1e-15 && sharp.bound <= 1.1 * truth,
+        "{sharp:?}, {truth:e}"
+    );
+    assert!(loose.bound > 2.0 * sharp.bound, "{loose:?}, {sharp:?}");
+    assert!(loose.bound <= tolerance.target(loose.scale), "{loose:?}");
 }
 
 /// Two rows x = 1e5 and 2.5e-6, both positive, l2 = 1e-13: at w = 2.51e-4 the squared Newton decrement is 2.5e-11 and the

@@ -492,7 +492,7 @@ impl<T: Scalar> Method<T> for GscNewton {
         }
         if !s.on_path {
             let steps = self.warm_up(p, x, s, cx)?;
-            if steps > 0 && vector::max_abs(&s.gradient) <= cx.goal {
+            if steps > 0 && vector::max_abs(&s.gradient) <= cx.enough {
                 return Ok(reading(s));
             }
         }

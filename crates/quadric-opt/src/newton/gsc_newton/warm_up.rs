@@ -75,11 +75,13 @@ impl GscNewton {
         let mut squares = vec![square];
         Self::begin_polish(x, s);
         for steps in 0..STEPS {
-            if !Self::take_full_step(p, x, s, squares[steps])? {
+            let square = squares[steps];
+            if !Self::take_full_step(p, x, s, square)? && !Self::take_shorter_step(p, x, s, square)?
+            {
                 return Ok((steps, false));
             }
             cx.note("warm_up", 1.0);
-            if vector::max_abs(&s.gradient) <= cx.goal {
+            if vector::max_abs(&s.gradient) <= cx.enough {
                 return Ok((steps + 1, false));
             }
             let work = s.work.get(|| Buffers::new(x.len()));
@@ -98,5 +100,23 @@ impl GscNewton {
             squares.push(square);
         }
         Ok((STEPS, false))
+    }
+
+    /// After a full step that went too far: one to where the slope along it vanishes, were it linear.
+    fn take_shorter_step<T: Scalar>(
+        p: &dyn SelfConcordant<T>,
+        x: &mut [T],
+        s: &mut GscState<T>,
+        square: f64,
+    ) -> Result<bool> {
+        let work = s.work.get(|| Buffers::new(x.len()));
+        let slope = vector::dot(&work.trial.gradient, &work.d);
+        // False for NaN as well.
+        if !(slope > 0.0 && slope.is_finite()) {
+            return Ok(false);
+        }
+        let length = square / (square + slope);
+        vector::scale(length, &mut work.d);
+        Self::take_full_step(p, x, s, length * square)
     }
 }
