@@ -7,6 +7,9 @@ use faer::{ColMut, MatMut};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+/// Values that one thread multiplies, or looks at, in the time in which another wakes up and fetches its part.
+pub const WAKING: usize = 3 << 17;
+
 /// The ranges of at most `size` items that cover `0..n`, in order.
 pub fn ranges(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     (0..n)

@@ -1,7 +1,7 @@
 //! How the rows are cut, and how partial sums over the pieces meet. Everything here depends on sizes only.
 
 use super::pool::Buffer;
-use crate::parallel::by_rows;
+use crate::parallel::{WAKING, by_rows};
 use crate::{DataMatrix, Scalar};
 use faer::MatMut;
 use faer::prelude::ReborrowMut;
@@ -11,9 +11,6 @@ use std::ops::Range;
 const MOST_CHUNKS: usize = 256;
 /// Multiplications that are worth a task.
 const TASK: usize = 1 << 15;
-/// Multiplications of dense rows that are done before another thread has woken up and fetched its part; those of sparse rows take
-/// about four times as long.
-const SMALL: usize = 3 << 17;
 /// Partial sums may always take this much memory (bytes), and otherwise one part in this many of the matrix.
 const PARTIAL_BYTES: usize = 8 << 20;
 const PARTIAL_SHARE: usize = 8;
@@ -31,8 +28,9 @@ pub(super) fn partial_bytes<T: Scalar>(x: &DataMatrix<T>) -> usize {
 /// its own (0: none).
 pub(super) fn pieces<T: Scalar>(x: &DataMatrix<T>, work: usize, partial: usize) -> usize {
     let small = match x {
-        DataMatrix::Dense(_) => SMALL,
-        DataMatrix::Sparse(_) => SMALL / 4,
+        DataMatrix::Dense(_) => WAKING,
+        // Their multiplications take about four times as long.
+        DataMatrix::Sparse(_) => WAKING / 4,
     };
     if work < small {
         return 1;

@@ -6,7 +6,7 @@
 
 use quadric_core::{DataMatrix, DenseRows, Error, Result, Scalar};
 use quadric_linalg::kernels::columns::ColumnSums;
-use quadric_linalg::parallel::map;
+use quadric_linalg::parallel::{WAKING, map};
 
 /// A column with nonzeros in less than this share of the rows, by weight, is scaled by its nonzeros.
 const FEW: f64 = 0.25;
@@ -20,8 +20,6 @@ const MOST_PARTS: usize = 16;
 /// Dense rows per task, and values that are summed side by side.
 const ROWS: usize = 4096;
 const WIDE: usize = 64;
-/// So many values are looked at before another thread has woken up.
-const SMALL: usize = 3 << 17;
 
 /// Where a column lies.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +154,7 @@ impl<T: Scalar> Pass<'_, T> {
         // Several narrow rows count as one wide row, whose loops have no ends.
         let wide = if plain { (WIDE / d.max(1)).max(1) } else { 1 };
         let (unit, pivot) = (unit.repeat(wide), pivot.repeat(wide));
-        let rows = match self.rows.len() * d < SMALL {
+        let rows = match self.rows.len() * d < WAKING {
             true => self.rows.len().max(1),
             false => ROWS,
         };

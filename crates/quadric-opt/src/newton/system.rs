@@ -183,14 +183,6 @@ pub(super) struct Newton<'a, T: Scalar> {
     pub steps: Option<usize>,
 }
 
-/// Work of a factorisation in units of a product. A factorisation runs at about four times the speed of a product.
-pub(super) fn dense_in_products(cost: Cost, dim: usize) -> f64 {
-    let d = dim as f64;
-    let direct = 0.25 * (cost.dense + d * d * d / 3.0);
-    // Vector operations of an iteration, besides the product.
-    direct / (cost.product + 12.0 * d).max(1.0)
-}
-
 /// Entries of a sketch that is made unasked, at most: a larger one costs more to make and apply than it saves.
 const SKETCH: usize = 1 << 24;
 /// A smaller sketch unasked is not worth its making.
@@ -220,7 +212,7 @@ impl<T: Scalar> System<T> {
                 LinearSolver::Cholesky => CHOLESKY,
                 LinearSolver::Cg => CG,
                 LinearSolver::Auto
-                    if settings.allows_dense(dim) && dense_in_products(cost, dim) <= CHEAP =>
+                    if settings.allows_dense(dim) && cost.factorisation(dim) <= CHEAP =>
                 {
                     CHOLESKY
                 }
@@ -280,7 +272,7 @@ impl<T: Scalar> System<T> {
             let mut limit = settings.max_cg;
             if may_switch {
                 // Iterations worth a factorisation; more than that once shows that it is the better way.
-                limit = limit.min((dense_in_products(cost, dim) as usize).max(10));
+                limit = limit.min((cost.factorisation(dim) as usize).max(10));
             }
             let report = self.iterate(settings, at, limit, d, cx)?;
             let short = report.stop == CgStop::MaxIterations && at.steps.is_none();
@@ -290,7 +282,7 @@ impl<T: Scalar> System<T> {
             self.choice = CHOLESKY;
         }
         cx.note("cholesky", 1.0);
-        self.work.get(Work::default).price = dense_in_products(cost, dim);
+        self.work.get(Work::default).price = cost.factorisation(dim);
         let factor = self.factor(dim)?;
         factor.update(at.hessian, at.mu)?;
         if factor.shift > 0.0 {

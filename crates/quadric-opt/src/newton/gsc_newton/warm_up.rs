@@ -6,7 +6,7 @@
 
 use super::{Buffers, GscNewton, GscState, polish};
 use crate::newton::schedule::Schedule;
-use crate::newton::system::{EASY, dense_in_products};
+use crate::newton::system::EASY;
 use quadric_core::{Context, Point, Result, Scalar, SelfConcordant, vector};
 
 /// A Newton system that costs fewer products is not worth avoiding.
@@ -33,7 +33,7 @@ impl GscNewton {
         let hessian = p.hessian(x)?;
         let cost = hessian.cost();
         let price = if s.system.is_direct(&self.settings(), cost, x.len()) {
-            dense_in_products(cost, x.len())
+            cost.factorisation(x.len())
         } else {
             EASY as f64
         };
