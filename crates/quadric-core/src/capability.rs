@@ -61,8 +61,9 @@ pub fn need<'p, T: Scalar, C: ?Sized + Capability<'p, T>>(
     })
 }
 
-/// Measures a point afresh: the proven gap where the problem has one, as sharp as the tolerance needs, else the largest gradient entry (`norm`, if it is
-/// known already) relative to `start`, the same measure at the start of the run. `None` for problems without either.
+/// Measures a point afresh: the proven gap where the problem has one, as sharp as the tolerance needs, else the largest
+/// gradient entry (`norm`, if it is known already) relative to `start`, the same measure at the start of the run. `None` for
+/// problems without either.
 pub(crate) fn certify<T: Scalar>(
     p: &dyn Problem<T>,
     x: &[T],
