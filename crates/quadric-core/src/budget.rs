@@ -65,7 +65,7 @@ impl Tolerance {
     };
 
     /// The value that a certificate with this scale must not exceed.
-    pub fn target(&self, scale: f64) -> f64 {
+    pub(crate) fn target(&self, scale: f64) -> f64 {
         self.absolute + self.relative * scale
     }
 

@@ -177,15 +177,16 @@ impl<T: Scalar> Glm<T> {
         self.add_penalty_gradient(x, gradient);
         let scale = settled.scale;
         let mut rest = self.strong_convexity_bound(gradient);
-        let enough = settled.fall + rest <= tolerance.target(scale);
+        let gap = |rest| Gap {
+            bound: settled.fall + rest,
+            scale,
+        };
+        let enough = tolerance.met(&gap(rest).certificate(), 1.0);
         let soon = rest <= SOON * scale && self.hessian_cost().factorisation(self.dim()) >= COSTLY;
         if rest > SHARP * scale && !enough && !soon && self.is_nearly_optimal(gradient, scale) {
             rest = rest.min(self.newton_bound(x, products, settled, gradient)?);
         }
-        Ok(Gap {
-            bound: settled.fall + rest,
-            scale,
-        })
+        Ok(gap(rest))
     }
 
     /// `‖∇_w F‖² / (2 l2)` in raw units; infinite without a penalty.
