@@ -4,6 +4,7 @@
 //! the units of the data. Softmax of K classes uses K - 1 sets of coefficients (see [`contrast`]).
 
 mod batch;
+mod blocks;
 mod build;
 
 mod contrast;

@@ -5,14 +5,11 @@
 //! - Everything larger, and more features than samples: see [`rows_inverse`](super::rows_inverse).
 
 use super::Glm;
+use super::blocks::{Block, BlockInverse};
 use super::hessian::HessianOp;
 use super::problem::is_zero;
-use faer::prelude::ReborrowMut;
-use faer::{Mat, MatMut, MatRef};
-use quadric_core::{ApproximateInverse, Cost, LinearOperator, Problem, Properties, Result, Scalar};
-use quadric_linalg::check_apply;
-use quadric_linalg::dense::EquilibratedCholesky;
-use quadric_linalg::parallel::by_columns;
+use faer::Mat;
+use quadric_core::{ApproximateInverse, LinearOperator, Problem, Result, Scalar};
 use std::sync::Arc;
 
 /// Blocks of this many unknowns are factorised at most.
@@ -21,11 +18,6 @@ const UNKNOWNS: usize = 4000;
 const JOINT: usize = 8000;
 /// Time of fetching a number from memory, in units of an operation in a product with the Hessian.
 pub(super) const FETCH: f64 = 8.0;
-
-/// The inverse of a block-diagonal matrix.
-struct BlockInverse<T> {
-    blocks: Vec<Arc<EquilibratedCholesky<T>>>,
-}
 
 impl<T: Scalar> Glm<T> {
     /// An approximate inverse of the Hessian plus `shift` at `x`.
@@ -81,9 +73,9 @@ impl<T: Scalar> Glm<T> {
         for j in 0..x.len() {
             h[(j, j)] = T::of(h[(j, j)].to_f64() + shift);
         }
-        let factor = EquilibratedCholesky::new(h.as_ref(), 1e-6).ok();
-        Ok(factor.map(|factor| BlockInverse {
-            blocks: vec![Arc::new(factor)],
+        let block = Block::new(h.as_ref()).map(Arc::new);
+        Ok(block.map(|block| BlockInverse {
+            blocks: vec![block],
         }))
     }
 
@@ -142,52 +134,13 @@ impl<T: Scalar> Glm<T> {
             .collect()
     }
 
-    fn direct(&self, weights: &[T], shift: f64) -> Option<EquilibratedCholesky<T>> {
+    fn direct(&self, weights: &[T], shift: f64) -> Option<Block<T>> {
         let p = self.design.columns();
         let mut h = Mat::<T>::zeros(p, p);
         self.design.weighted_gram(weights, h.as_mut());
         for j in 0..p {
             h[(j, j)] = T::of(h[(j, j)].to_f64().max(0.0) + self.penalty_curvature(j) + shift);
         }
-        EquilibratedCholesky::new(h.as_ref(), 1e-6).ok()
-    }
-}
-
-impl<T: Scalar> LinearOperator<T> for BlockInverse<T> {
-    fn shape(&self) -> (usize, usize) {
-        let dim = self.blocks.iter().map(|b| b.dim()).sum();
-        (dim, dim)
-    }
-
-    fn apply(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<()> {
-        check_apply(self.shape(), &x, &y)?;
-        y.copy_from(x);
-        let p = self.blocks[0].dim();
-        if let (1, Some(column)) = (y.ncols(), y.rb_mut().col_mut(0).try_as_col_major_mut()) {
-            let columns = column.as_slice_mut();
-            let parts = MatMut::from_column_major_slice_mut(columns, p, self.blocks.len());
-            by_columns(parts, 0, &|c, part| {
-                self.blocks[c].solve_in_place(part.as_mat_mut());
-            });
-            return Ok(());
-        }
-        for (c, block) in self.blocks.iter().enumerate() {
-            let part = y.rb_mut().subrows_mut(c * p, p);
-            block.solve_in_place(part);
-        }
-        Ok(())
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::PSD
-    }
-
-    fn cost(&self) -> Cost {
-        let (dim, p) = (self.shape().0 as f64, self.blocks[0].dim() as f64);
-        Cost {
-            // Every entry of a factor is fetched twice from memory.
-            product: FETCH * dim * p,
-            dense: dim * dim * p,
-        }
+        Block::new(h.as_ref())
     }
 }
