@@ -107,7 +107,9 @@ impl<T: Scalar> Glm<T> {
         } = prepared;
         let penalty = (options.l2 / samples.typical_curvature()).sqrt();
         let chosen = (&rows[..], &order[..]);
-        let mut design = Design::new(x, chosen, &samples.weights, options.intercept, penalty)?;
+        let weights: Vec<f64> = samples.weights.iter().collect();
+        let mut design = Design::new(x, chosen, &weights, options.intercept, penalty)?;
+        drop(weights);
         if !order.is_empty() {
             samples = samples.ordered(&order);
         }
@@ -325,7 +327,7 @@ pub(super) fn prepare<T: Scalar>(
     let samples = Samples {
         loss: options.loss,
         targets,
-        weights,
+        weights: weights.into(),
         copies: Vec::new(),
         norm: 1.0 / total,
         contrast: Contrast::new(k),
@@ -430,6 +432,7 @@ pub(super) fn prepare_labels(target: &[f64], rows: &[usize], loss: Loss) -> Resu
     let mut classes: Vec<f64> = rows.iter().map(|&i| target[i] + 0.0).collect();
     classes.sort_by(f64::total_cmp);
     classes.dedup();
+    classes.shrink_to_fit();
     if let [only] = classes[..] {
         return Err(Error::data(format!(
             "every row has the label {only}; a classifier needs at least two classes"

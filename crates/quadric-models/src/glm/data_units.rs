@@ -7,6 +7,7 @@ mod operators;
 mod taps;
 
 use super::build::{self, GlmOptions};
+use super::numbers::Numbers;
 use super::samples::{Samples, Targets as Labels, softmax};
 use super::spread::check_values;
 use super::{Contrast, LinearModel};
@@ -263,7 +264,7 @@ impl<T: Scalar> RawGlm<T> {
         let seeds = seeds.child(&draw.to_string());
         let at = |i: usize| (u[i].to_f64(), seeds.stream(i as u64));
         let targets = match self.samples.loss {
-            Loss::Logistic => Labels::Real(Vec::from_iter((0..n).map(|i| {
+            Loss::Logistic => Labels::Real(Numbers::from_iter((0..n).map(|i| {
                 let (u, mut stream) = at(i);
                 match stream.uniform() < sigmoid(u) {
                     true => 1.0,
@@ -284,7 +285,7 @@ impl<T: Scalar> RawGlm<T> {
                 };
                 Labels::Class((0..n).map(draw).collect())
             }
-            Loss::Squared => Labels::Real(Vec::from_iter((0..n).map(|i| {
+            Loss::Squared => Labels::Real(Numbers::from_iter((0..n).map(|i| {
                 let (u, mut stream) = at(i);
                 u + stream.normal()
             }))),

@@ -5,6 +5,7 @@
 //! Coefficients scale back without rounding, so the problem that is solved is the one that was given; only its
 //! conditioning changes. A dense matrix is transformed; a sparse one is scaled and its centring stays a rank-one term.
 
+use super::numbers::Numbers;
 use super::span::{self, Span};
 use super::spread::{self, Column, exponent, power_of_two};
 use faer::prelude::ReborrowMut;
@@ -321,7 +322,7 @@ impl<T: Scalar> Design<T> {
     }
 
     /// The largest `weights_i ‖z_i‖²`, from the stored values alone.
-    pub(crate) fn largest_square(&self, weights: &[f64]) -> f64 {
+    pub(crate) fn largest_square(&self, weights: &Numbers) -> f64 {
         let shift = self.frame.shift.as_deref().unwrap_or(&[]);
         let centre: f64 = shift.iter().map(|m| m * m).sum();
         weights

@@ -64,7 +64,7 @@ impl<T: Scalar> Glm<T> {
             return Ok(gap);
         }
         let products = self.products(x);
-        let settled = match self.settle(x, &products) {
+        let mut settled = match self.settle(x, &products) {
             Ok(settled) => settled,
             Err(gap) => return Ok(gap),
         };
@@ -72,6 +72,7 @@ impl<T: Scalar> Glm<T> {
         let mut gradient = vec![T::of(0.0); p * k];
         let out = MatMut::from_column_major_slice_mut(&mut gradient, p, k);
         self.design.multiply_transposed(&settled.residuals, out);
+        settled.residuals = Vec::new();
         self.gap_from(x, &products, &settled, &mut gradient, tolerance)
     }
 
@@ -307,7 +308,7 @@ impl<T: Scalar> Glm<T> {
         let least = self.samples.weighted_rows().fold(f64::INFINITY, |m, i| {
             let p = &curvatures[i * classes..(i + 1) * classes];
             let rarest = p.iter().fold(1.0f64, |m, p| m.min(p.to_f64()));
-            m.min(0.5 * self.samples.weights[i] * self.samples.norm * rarest)
+            m.min(0.5 * self.samples.weights.get(i) * self.samples.norm * rarest)
         });
         least.sqrt()
     }

@@ -122,7 +122,7 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
             let mut moved = basis.clone();
             for i in rows {
                 let p = &self.curvatures[i * (k + 1)..(i + 1) * (k + 1)];
-                let weight = samples.weights[i] * samples.norm;
+                let weight = samples.weights.get(i) * samples.norm;
                 centre(p, &basis, &mut moved);
                 for c in 0..k {
                     for e in 0..=c {
@@ -176,7 +176,7 @@ fn weigh_classes<T: Scalar>(
     let parts = u.chunks_exact(width).zip(r.chunks_exact_mut(width));
     for (i, (u, r)) in rows.zip(parts) {
         let p = &curvatures[i * (k + 1)..(i + 1) * (k + 1)];
-        let weight = samples.weights[i] * samples.norm;
+        let weight = samples.weights.get(i) * samples.norm;
         for (u, r) in u.chunks_exact(k).zip(r.chunks_exact_mut(k)) {
             contrast.expand(|c| u[c].to_f64(), &mut t);
             spread(p, &mut t);

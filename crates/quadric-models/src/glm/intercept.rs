@@ -33,9 +33,9 @@ fn poisson_shift<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
     let top = counts.fold(f64::NEG_INFINITY, |m, i| m.max(u[i].to_f64()));
     let means = samples.norm
         * samples.sum(|rows| {
-            let counts = rows.filter(|&i| samples.weights[i] > 0.0);
+            let counts = rows.filter(|&i| samples.weights.get(i) > 0.0);
             counts
-                .map(|i| samples.weights[i] * (u[i].to_f64() - top).exp())
+                .map(|i| samples.weights.get(i) * (u[i].to_f64() - top).exp())
                 .sum()
         });
     samples.mean_target().ln() - (top + means.ln())
@@ -139,10 +139,10 @@ fn class_part<T: Scalar>(
     let k = samples.outputs();
     let u = &u[rows.start * k..rows.end * k];
     samples.for_classes(rows, u, shift, |i, below, eta| {
-        if samples.weights[i] == 0.0 {
+        if samples.weights.get(i) == 0.0 {
             return;
         }
-        let weight = samples.weights[i] * samples.norm;
+        let weight = samples.weights.get(i) * samples.norm;
         let y = samples.class(i);
         class_loss(below[y], eta, y);
         for (t, r) in part.slopes.iter_mut().zip(eta.iter()) {

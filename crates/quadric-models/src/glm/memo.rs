@@ -4,8 +4,8 @@
 use quadric_core::Scalar;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Points and directions alternate in a line search; a third slot keeps the best point of a run.
-const SLOTS: usize = 3;
+/// Points and directions alternate in a line search. Every slot is a column of numbers for all rows.
+const SLOTS: usize = 2;
 
 struct Slot<T> {
     key: Vec<T>,

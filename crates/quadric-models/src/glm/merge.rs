@@ -155,12 +155,13 @@ impl<T: Scalar> Rows<'_, T> {
 fn join(prepared: Prepared, firsts: &[usize], places: &[u32], order: Vec<usize>) -> Prepared {
     let mut samples = prepared.samples.select(firsts);
     samples.norm = prepared.samples.norm;
-    samples.weights.fill(0.0);
+    let mut weights = vec![0.0; firsts.len()];
     samples.copies = vec![0; firsts.len()];
     for (weight, place) in prepared.samples.weights.iter().zip(places) {
-        samples.weights[*place as usize] += weight;
+        weights[*place as usize] += weight;
         samples.copies[*place as usize] += 1;
     }
+    samples.weights = weights.into();
     Prepared {
         rows: firsts.iter().map(|i| prepared.rows[*i]).collect(),
         order,

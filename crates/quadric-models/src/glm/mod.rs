@@ -22,6 +22,7 @@ mod memo;
 mod merge;
 mod metric;
 mod moments;
+mod numbers;
 mod one_vs_rest;
 mod precondition;
 mod problem;

@@ -122,7 +122,7 @@ impl<T: Scalar> Glm<T> {
             .collect();
         curvatures
             .chunks_exact(contrast.classes())
-            .zip(&self.samples.weights)
+            .zip(self.samples.weights.iter())
             .map(|(p, weight)| {
                 let mean: f64 = p.iter().zip(&column).map(|(p, b)| p.to_f64() * b).sum();
                 let parts = p

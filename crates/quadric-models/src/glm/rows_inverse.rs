@@ -177,7 +177,7 @@ impl<T: Scalar> Glm<T> {
 
     /// Pivoted Cholesky of `diag p - p pᵀ`, as far as it is relevant; returns the trace of what is left.
     fn split_classes(&self, row: usize, p: &[T], length: f64, terms: &mut Vec<Term>) -> f64 {
-        let weight = self.samples.weights[row] * self.samples.norm;
+        let weight = self.samples.weights.get(row) * self.samples.norm;
         let contrast = self.contrast();
         let p: Vec<f64> = p.iter().map(|p| p.to_f64()).collect();
         let mut left: Vec<f64> = p.iter().map(|p| p * (1.0 - p)).collect();

@@ -5,6 +5,7 @@
 
 use super::contrast::Contrast;
 use super::curve::{Curve, SMALL, with_curve};
+use super::numbers::Numbers;
 use crate::Loss;
 use quadric_core::Scalar;
 use quadric_linalg::math::{exp, exp_all, weigh, weigh_all, weighted_sum};
@@ -15,7 +16,7 @@ use std::ops::Range;
 const ROWS: usize = 2048;
 
 /// Rows whose elementary functions are computed together.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 
 /// Classes whose exponentials are computed together.
 const CLASSES: usize = 32;
@@ -53,7 +54,7 @@ fn exp_in_place(e: &mut [f64]) {
 #[derive(Clone, Debug)]
 pub(crate) enum Targets {
     /// A number per sample: the target, or -1 and +1 for two classes.
-    Real(Vec<f64>),
+    Real(Numbers),
     /// The index of the class.
     Class(Vec<u32>),
 }
@@ -72,7 +73,7 @@ pub(crate) struct Shifted {
 pub(crate) struct Samples {
     pub(crate) loss: Loss,
     pub(crate) targets: Targets,
-    pub(crate) weights: Vec<f64>,
+    pub(crate) weights: Numbers,
     /// How many rows of the data each sample stands for; empty where it is one.
     pub(crate) copies: Vec<u32>,
     /// Turns weighted sums into the weighted mean of the whole.
@@ -93,13 +94,13 @@ impl Samples {
     }
 
     pub(crate) fn weighted_rows(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.len()).filter(|i| self.weights[*i] > 0.0)
+        (0..self.len()).filter(|i| self.weights.get(*i) > 0.0)
     }
 
     /// The same samples, those that `keep` refuses at weight zero; the mean is over the others.
     pub(crate) fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
-        let kept = |i: usize| if keep(i) { self.weights[i] } else { 0.0 };
-        let weights: Vec<f64> = (0..self.len()).map(kept).collect();
+        let kept = |i: usize| if keep(i) { self.weights.get(i) } else { 0.0 };
+        let weights: Numbers = (0..self.len()).map(kept).collect();
         Self {
             norm: 1.0 / weights.iter().sum::<f64>(),
             weights,
@@ -118,14 +119,14 @@ impl Samples {
     /// Some of the samples, as an estimate of the whole.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let targets = match &self.targets {
-            Targets::Real(y) => Targets::Real(rows.iter().map(|&i| y[i]).collect()),
+            Targets::Real(y) => Targets::Real(rows.iter().map(|&i| y.get(i)).collect()),
             Targets::Class(y) => Targets::Class(rows.iter().map(|&i| y[i]).collect()),
         };
         Self {
             loss: self.loss,
             contrast: self.contrast,
             targets,
-            weights: rows.iter().map(|&i| self.weights[i]).collect(),
+            weights: rows.iter().map(|&i| self.weights.get(i)).collect(),
             copies: Vec::new(),
             norm: self.norm * (self.len() as f64 / rows.len().max(1) as f64),
         }
@@ -145,8 +146,14 @@ impl Samples {
     pub(crate) fn unit(rows: usize) -> Self {
         Self {
             loss: Loss::Squared,
-            targets: Targets::Real(vec![0.0; rows]),
-            weights: vec![1.0; rows],
+            targets: Targets::Real(Numbers::Same {
+                value: 0.0,
+                len: rows,
+            }),
+            weights: Numbers::Same {
+                value: 1.0,
+                len: rows,
+            },
             copies: Vec::new(),
             norm: 1.0,
             contrast: Contrast::new(2),
@@ -155,23 +162,15 @@ impl Samples {
 
     pub(crate) fn real(&self, i: usize) -> f64 {
         match &self.targets {
-            Targets::Real(y) => y[i],
+            Targets::Real(y) => y.get(i),
             Targets::Class(y) => f64::from(y[i]),
         }
     }
 
     pub(crate) fn class(&self, i: usize) -> usize {
         match &self.targets {
-            Targets::Real(y) => y[i] as usize,
+            Targets::Real(y) => y.get(i) as usize,
             Targets::Class(y) => y[i] as usize,
-        }
-    }
-
-    /// The targets of losses of one predictor.
-    fn reals(&self) -> &[f64] {
-        match &self.targets {
-            Targets::Real(y) => y,
-            Targets::Class(_) => &[],
         }
     }
 
@@ -185,12 +184,16 @@ impl Samples {
         lift: f64,
         mut f: impl FnMut(Range<usize>, &[f64], &mut [f64]),
     ) {
-        let mut eta = [0.0; BLOCK];
+        // Only losses of several predictors have classes.
+        let Targets::Real(targets) = &self.targets else {
+            return;
+        };
+        let (mut eta, mut room) = ([0.0; BLOCK], targets.room());
         for piece in ranges(rows.len(), BLOCK) {
             let eta = &mut eta[..piece.len()];
             let at_rows = rows.start + piece.start..rows.start + piece.end;
             lifted(&u[piece], lift, eta);
-            f(at_rows.clone(), &self.reals()[at_rows], eta);
+            f(at_rows.clone(), targets.block(at_rows, &mut room), eta);
         }
     }
 
@@ -247,23 +250,23 @@ impl Samples {
 
     /// The weighted mean square of the targets.
     pub(crate) fn mean_square(&self) -> f64 {
-        let square = |i: usize| weigh(self.weights[i], self.real(i).powi(2));
+        let square = |i: usize| weigh(self.weights.get(i), self.real(i).powi(2));
         self.norm * self.sum(|rows| rows.map(square).sum())
     }
 
     /// The weighted mean loss at predictors `u + lift`.
     pub(crate) fn value<T: Scalar>(&self, u: &[T], lift: &[f64]) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
-            let mut sum = 0.0;
+            let (mut sum, mut room) = (0.0, self.weights.room());
             self.for_blocks(curve, rows.clone(), &u[rows], lift, |rows, values, _| {
-                sum += weighted_sum(&self.weights[rows], values);
+                sum += weighted_sum(self.weights.block(rows, &mut room), values);
             });
             sum
         }), softmax => self.sum(|rows| {
             let k = self.outputs();
             let mut sum = 0.0;
             self.for_classes(rows.clone(), &u[rows.start * k..rows.end * k], lift, |i, below, e| {
-                sum += weigh(self.weights[i], class_loss(below[self.class(i)], e, self.class(i)));
+                sum += weigh(self.weights.get(i), class_loss(below[self.class(i)], e, self.class(i)));
             });
             sum
         }));
@@ -289,9 +292,9 @@ impl Samples {
     ) -> f64 {
         let start = rows.start;
         let total = with_curve!(self.loss, curve => {
-            let mut sum = 0.0;
+            let (mut sum, mut room) = (0.0, self.weights.room());
             self.for_blocks(curve, rows, u, lift, |rows, values, slopes| {
-                let weights = &self.weights[rows.clone()];
+                let weights = self.weights.block(rows.clone(), &mut room);
                 sum += weighted_sum(weights, values);
                 let out = &mut r[rows.start - start..rows.end - start];
                 weigh_all(weights, self.norm, slopes, out);
@@ -301,8 +304,8 @@ impl Samples {
             let k = self.outputs();
             let mut sum = 0.0;
             self.for_classes(rows, u, lift, |i, below, e| {
-                let (at, weight) = (i - start, self.weights[i] * self.norm);
-                sum += weigh(self.weights[i], class_loss(below[self.class(i)], e, self.class(i)));
+                let (at, weight) = (i - start, self.weights.get(i) * self.norm);
+                sum += weigh(self.weights.get(i), class_loss(below[self.class(i)], e, self.class(i)));
                 self.contrast.reduce(e, |c, y| r[at * k + c] = T::of(weigh(weight, y)));
             });
             sum
@@ -332,12 +335,13 @@ impl Samples {
             let start = piece * ROWS;
             with_curve!(self.loss, curve => {
                 let rows = start..start + out.len();
-                let mut bend = [0.0; BLOCK];
+                let (mut bend, mut room) = ([0.0; BLOCK], self.weights.room());
                 self.in_blocks(rows.clone(), &u[rows], at(lift, 0), |rows, y, eta| {
                     let bend = &mut bend[..y.len()];
                     curve.curvatures(y, eta, bend);
                     let out = &mut out[rows.start - start..rows.end - start];
-                    weigh_all(&self.weights[rows], self.norm, bend, out);
+                    let weights = self.weights.block(rows, &mut room);
+                    weigh_all(weights, self.norm, bend, out);
                 });
             }, softmax => {
                 let rows = start..start + out.len() / width;
@@ -358,7 +362,7 @@ impl Samples {
             let mut sum = 0.0;
             for i in rows {
                 let t = t[i].to_f64();
-                sum += weigh(self.weights[i], t * curve.slope(self.real(i), u[i].to_f64() + alpha * t));
+                sum += weigh(self.weights.get(i), t * curve.slope(self.real(i), u[i].to_f64() + alpha * t));
             }
             sum
         }), softmax => self.sum(|rows| {
@@ -373,7 +377,7 @@ impl Samples {
                 }
                 softmax_loss(&mut eta, self.class(i));
                 let along: f64 = eta.iter().zip(&step).map(|(y, s)| y * s).sum();
-                sum += weigh(self.weights[i], along);
+                sum += weigh(self.weights.get(i), along);
             }
             sum
         }));
@@ -384,14 +388,14 @@ impl Samples {
     pub(crate) fn change<T: Scalar>(&self, u: &[T], step: impl Fn(usize) -> f64 + Sync) -> f64 {
         let total = with_curve!(self.loss, curve => self.sum(|rows| {
             let (mut t, mut out) = ([0.0; BLOCK], [0.0; BLOCK]);
-            let mut sum = 0.0;
+            let (mut sum, mut room) = (0.0, self.weights.room());
             self.in_blocks(rows.clone(), &u[rows], 0.0, |rows, y, eta| {
                 let (t, out) = (&mut t[..y.len()], &mut out[..y.len()]);
                 for (t, i) in t.iter_mut().zip(rows.clone()) {
                     *t = step(i);
                 }
                 curve.changes(y, eta, t, out);
-                sum += weighted_sum(&self.weights[rows], out);
+                sum += weighted_sum(self.weights.block(rows, &mut room), out);
             });
             sum
         }), softmax => self.sum(|rows| {
@@ -400,7 +404,7 @@ impl Samples {
             let mut sum = 0.0;
             self.for_classes(rows.clone(), &u[rows.start * k..rows.end * k], &[], |i, below, e| {
                 self.contrast.expand(|c| step(i * k + c), &mut t);
-                sum += weigh(self.weights[i], change_of_class(below, e, &mut t, self.class(i)));
+                sum += weigh(self.weights.get(i), change_of_class(below, e, &mut t, self.class(i)));
             });
             sum
         }));
@@ -412,10 +416,11 @@ impl Samples {
         let parts = with_curve!(self.loss, curve => map_ranges(self.len(), ROWS, |_, rows| {
             let mut part = Shifted::default();
             let (mut slope, mut bend) = ([0.0; BLOCK], [0.0; BLOCK]);
+            let mut room = self.weights.room();
             self.in_blocks(rows.clone(), &u[rows], shift, |rows, y, eta| {
                 let (slope, bend) = (&mut slope[..y.len()], &mut bend[..y.len()]);
                 curve.slopes_curvatures(y, eta, slope, bend);
-                let weights = &self.weights[rows];
+                let weights = self.weights.block(rows, &mut room);
                 part.slope += weighted_sum(weights, slope);
                 part.curvature += weighted_sum(weights, bend);
                 slope.iter_mut().for_each(|s| *s = s.abs());
@@ -441,7 +446,7 @@ impl Samples {
         let total = self.sum(|rows| {
             rows.map(|i| {
                 let u = u[i].to_f64();
-                weigh(self.weights[i], exp(u) + (self.real(i) * u).abs())
+                weigh(self.weights.get(i), exp(u) + (self.real(i) * u).abs())
             })
             .sum()
         });
@@ -490,14 +495,14 @@ impl Samples {
             } else {
                 (u[i].to_f64() > 0.0) == (self.real(i) > 0.0)
             };
-            hits += if right { self.weights[i] } else { 0.0 };
+            hits += if right { self.weights.get(i) } else { 0.0 };
         }
         self.norm * hits
     }
 
     /// Weighted mean of the targets.
     pub(crate) fn mean_target(&self) -> f64 {
-        self.norm * self.sum(|rows| rows.map(|i| self.weights[i] * self.real(i)).sum())
+        self.norm * self.sum(|rows| rows.map(|i| self.weights.get(i) * self.real(i)).sum())
     }
 }
 

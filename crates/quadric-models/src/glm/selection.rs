@@ -325,7 +325,7 @@ fn hits_of_classes<T: Scalar>(models: &[Glm<T>], x: &[Vec<T>]) -> f64 {
         models[best].samples.real(i) > 0.0
     };
     let hits = samples.weighted_rows().filter(|i| is_hit(*i));
-    samples.norm * hits.map(|i| samples.weights[i]).sum::<f64>()
+    samples.norm * hits.map(|i| samples.weights.get(i)).sum::<f64>()
 }
 
 /// Walks down the path with all folds at once, as far as that goes. Returns the first strength that remains.

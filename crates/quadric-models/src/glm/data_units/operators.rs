@@ -59,7 +59,8 @@ impl<'a, T: Scalar> RowForm<'a, T> {
             }
             Each::Drawn(all) => {
                 r.fill(T::of(0.0));
-                let part = |i: usize| glm.samples.weights[i] * glm.samples.norm * all.len() as f64;
+                let part =
+                    |i: usize| glm.samples.weights.get(i) * glm.samples.norm * all.len() as f64;
                 for slopes in all {
                     self.outer(slopes, |i| part(i).recip(), vectors, rows.clone(), u, r);
                 }

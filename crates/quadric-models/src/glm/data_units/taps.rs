@@ -80,7 +80,7 @@ impl<T: Scalar> RawGlm<T> {
             let bend = match samples.loss {
                 Loss::Softmax => {
                     let spread = of_row.iter().map(|p| p.to_f64() * (1.0 - p.to_f64()));
-                    samples.weights[i] * spread.sum::<f64>()
+                    samples.weights.get(i) * spread.sum::<f64>()
                 }
                 _ => of_row[0].to_f64() / samples.norm,
             };
@@ -109,7 +109,7 @@ impl<T: Scalar> RawGlm<T> {
             }
             let scale = match targets {
                 Targets::Data => 1.0,
-                Targets::Sampled { .. } => self.samples.weights[i].sqrt().recip(),
+                Targets::Sampled { .. } => self.samples.weights.get(i).sqrt().recip(),
             };
             for (c, v) in all.iter().enumerate() {
                 g[(at, c)] = T::of(v * scale / self.samples.norm);
@@ -129,7 +129,7 @@ impl<T: Scalar> RawGlm<T> {
                 }
                 let p = |c: usize| curvatures[i * outputs + c].to_f64();
                 let unit = f64::from(u8::from(c == e));
-                T::of((samples.weights[i] * p(c)).sqrt() * (unit - p(e)))
+                T::of((samples.weights.get(i) * p(c)).sqrt() * (unit - p(e)))
             })
         };
         (0..outputs).map(block).collect()

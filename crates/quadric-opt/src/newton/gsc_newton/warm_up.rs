@@ -42,6 +42,8 @@ impl GscNewton {
         }
         let work = s.work.get(|| Buffers::new(x.len()));
         quadric_linalg::apply_vector(&hessian, &s.gradient, &mut work.d)?;
+        // It may be as large as the rows are many.
+        drop(hessian);
         let slope = vector::dot(&s.gradient, &s.gradient);
         let length = slope / vector::dot(&s.gradient, &work.d);
         if !(length > 0.0 && length.is_finite()) {
