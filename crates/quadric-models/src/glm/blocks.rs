@@ -7,7 +7,7 @@ use quadric_core::{Cost, LinearOperator, Properties, Result, Scalar};
 use quadric_linalg::check_apply;
 use quadric_linalg::dense::EquilibratedCholesky;
 use quadric_linalg::parallel::by_columns;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A factor in single precision is kept if the pivots of the matrix with diagonal 1 are not below this: rounding changes the
 /// matrix by about `sqrt(d) 1e-7`, and the preconditioned system as much more as the smallest eigenvalue is less.
@@ -24,6 +24,8 @@ pub(super) enum Block<T> {
     Narrow {
         factor: EquilibratedCholesky<f32>,
         scale: Vec<f64>,
+        /// Right-hand sides.
+        pool: Mutex<Vec<Vec<f32>>>,
     },
     Full(EquilibratedCholesky<T>),
 }
@@ -50,7 +52,11 @@ impl<T: Scalar> Block<T> {
         });
         let factor = EquilibratedCholesky::new(scaled.as_ref(), 0.0).ok()?;
         let is_clear = factor.info().smallest_pivot >= CLEAR;
-        is_clear.then_some(Self::Narrow { factor, scale })
+        is_clear.then(|| Self::Narrow {
+            factor,
+            scale,
+            pool: Mutex::default(),
+        })
     }
 
     fn is_narrow(&self) -> bool {
@@ -66,27 +72,39 @@ impl<T: Scalar> Block<T> {
 
     /// `B <- A⁻¹ B` with `b` (d, k).
     fn solve_in_place(&self, mut b: MatMut<'_, T>) {
-        let (factor, scale) = match self {
+        let (factor, scale, pool) = match self {
             Self::Full(factor) => return factor.solve_in_place(b),
-            Self::Narrow { factor, scale } => (factor, scale),
+            Self::Narrow {
+                factor,
+                scale,
+                pool,
+            } => (factor, scale, pool),
         };
         // Single precision has little room for exponents.
-        let scaled = |b: MatRef<'_, T>, j: usize, c: usize| b[(j, c)].to_f64() * scale[j];
+        let unit = |b: MatRef<'_, T>, c: usize| {
+            let entries = scale.iter().enumerate();
+            let sizes = entries.map(|(j, s)| (b[(j, c)].to_f64() * s).abs());
+            sizes.fold(f64::MIN_POSITIVE, f64::max)
+        };
         let (d, k) = (b.nrows(), b.ncols());
-        let units: Vec<f64> = (0..k)
-            .map(|c| {
-                (0..d).fold(f64::MIN_POSITIVE, |most, j| {
-                    most.max(scaled(b.as_ref(), j, c).abs())
-                })
-            })
-            .collect();
-        let mut x = Mat::from_fn(d, k, |j, c| (scaled(b.as_ref(), j, c) / units[c]) as f32);
-        factor.solve_in_place(x.as_mut());
+        let pool = || pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = pool().pop().unwrap_or_default();
+        room.resize(d * k, 0.0);
+        let mut x = MatMut::from_column_major_slice_mut(&mut room, d, k);
         for c in 0..k {
-            for j in 0..d {
-                b[(j, c)] = T::of(f64::from(x[(j, c)]) * scale[j] * units[c]);
+            let unit = unit(b.as_ref(), c);
+            for (j, s) in scale.iter().enumerate() {
+                x[(j, c)] = (b[(j, c)].to_f64() * s / unit) as f32;
             }
         }
+        factor.solve_in_place(x.rb_mut());
+        for c in 0..k {
+            let unit = unit(b.as_ref(), c);
+            for (j, s) in scale.iter().enumerate() {
+                b[(j, c)] = T::of(f64::from(x[(j, c)]) * s * unit);
+            }
+        }
+        pool().push(room);
     }
 }
 

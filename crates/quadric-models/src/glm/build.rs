@@ -107,9 +107,10 @@ impl<T: Scalar> Glm<T> {
         } = prepared;
         let penalty = (options.l2 / samples.typical_curvature()).sqrt();
         let chosen = (&rows[..], &order[..]);
-        let weights: Vec<f64> = samples.weights.iter().collect();
-        let mut design = Design::new(x, chosen, &weights, options.intercept, penalty)?;
-        drop(weights);
+        let mut design = {
+            let weights: Vec<f64> = samples.weights.iter().collect();
+            Design::new(x, chosen, &weights, options.intercept, penalty)?
+        };
         if !order.is_empty() {
             samples = samples.ordered(&order);
         }

@@ -87,12 +87,12 @@ impl Samples {
         self.weights.len()
     }
 
-    /// The rows that count.
     /// How many rows of the data sample i stands for.
     pub(crate) fn copies(&self, i: usize) -> usize {
         self.copies.get(i).map_or(1, |n| *n as usize)
     }
 
+    /// The rows that count.
     pub(crate) fn weighted_rows(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.len()).filter(|i| self.weights.get(*i) > 0.0)
     }
@@ -184,9 +184,8 @@ impl Samples {
         lift: f64,
         mut f: impl FnMut(Range<usize>, &[f64], &mut [f64]),
     ) {
-        // Only losses of several predictors have classes.
         let Targets::Real(targets) = &self.targets else {
-            return;
+            unreachable!("losses of one predictor have real targets");
         };
         let (mut eta, mut room) = ([0.0; BLOCK], targets.room());
         for piece in ranges(rows.len(), BLOCK) {
