@@ -233,6 +233,7 @@ impl<T: Scalar> Glm<T> {
         let Some(metric) = Metric::new(&h, &self.design, self.samples.outputs())? else {
             return Ok(f64::INFINITY);
         };
+        drop(h);
         let square = metric.square(gradient);
         let (holds, bound) = match self.samples.loss {
             Loss::Squared => (true, 0.5 * square),

@@ -140,20 +140,20 @@ impl<T: Scalar> Metric<T> {
         samples: &Samples,
         effort: Effort,
     ) -> bool {
-        let all: Vec<usize> = samples.weighted_rows().collect();
-        let (n, outputs) = (all.len(), samples.outputs());
+        let (n, outputs) = (samples.len(), samples.outputs());
         // A few rows refute most points far from the optimum at once, and a bound from the columns confirms most near it.
-        let few: Vec<usize> = all.iter().copied().step_by(n.div_ceil(ROWS)).collect();
-        if self.longest_row(&few, design, outputs) > ceiling {
+        let few = samples.weighted_rows().step_by(n.div_ceil(ROWS).max(1));
+        if self.longest_row(&few.collect::<Vec<_>>(), design, outputs) > ceiling {
             return false;
         }
         let pays = design.columns() <= n;
-        if pays && self.rows_bound(&all, design, outputs) <= ceiling {
+        if pays && self.rows_bound(design, samples) <= ceiling {
             return true;
         }
         effort == Effort::Exact
             && map_ranges(n, 16 * ROWS, |_, rows| {
-                self.longest_row(&all[rows], design, outputs) <= ceiling
+                let rows: Vec<usize> = samples.weighted_among(rows).collect();
+                self.longest_row(&rows, design, outputs) <= ceiling
             })
             .into_iter()
             .all(|within| within)
@@ -162,8 +162,8 @@ impl<T: Scalar> Metric<T> {
     /// An upper bound of what [`Metric::longest_row`] finds, from the lengths of the unit vectors and of the centre by the
     /// triangle inequality: `‖z‖ <= ‖centre‖ + Σ |z_j| ‖e_j‖` over the stored entries. In coordinates of the contrasts, the
     /// difference of two classes has length √2.
-    fn rows_bound(&self, rows: &[usize], design: &Design<T>, outputs: usize) -> f64 {
-        let (p, centre) = (design.columns(), design.centre());
+    fn rows_bound(&self, design: &Design<T>, samples: &Samples) -> f64 {
+        let (p, centre, outputs) = (design.columns(), design.centre(), samples.outputs());
         let units = map_ranges(p, ROWS, |_, range| {
             let unit = |at: usize, column: &mut [T]| column[range.start + at] = T::of(1.0);
             self.lengths_over_contrasts(range.len(), p, outputs, unit)
@@ -174,10 +174,10 @@ impl<T: Scalar> Metric<T> {
                 *o = T::of(*m);
             }
         })[0];
-        let parts = map_ranges(rows.len(), 16 * ROWS, |_, range| {
-            rows[range].iter().fold(0.0, |longest, i| {
+        let parts = map_ranges(samples.len(), 16 * ROWS, |_, rows| {
+            samples.weighted_among(rows).fold(0.0, |longest, i| {
                 let mut sum = centre;
-                design.for_stored(*i, |j, v| sum += v.abs() * units[j]);
+                design.for_stored(i, |j, v| sum += v.abs() * units[j]);
                 larger(longest, sum)
             })
         });
@@ -343,7 +343,7 @@ mod tests {
                 let metric = Metric::new(&h, &glm.design, outputs).unwrap().unwrap();
                 let all: Vec<usize> = (0..n).collect();
                 let exact = metric.longest_row(&all, &glm.design, outputs);
-                let bound = metric.rows_bound(&all, &glm.design, outputs);
+                let bound = metric.rows_bound(&glm.design, &glm.samples);
                 assert!(
                     exact <= bound * (1.0 + 1e-12),
                     "seed {seed}: {exact} {bound}"

@@ -94,7 +94,11 @@ impl Samples {
 
     /// The rows that count.
     pub(crate) fn weighted_rows(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.len()).filter(|i| self.weights.get(*i) > 0.0)
+        self.weighted_among(0..self.len())
+    }
+
+    pub(crate) fn weighted_among(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        rows.filter(|i| self.weights.get(*i) > 0.0)
     }
 
     /// The same samples, those that `keep` refuses at weight zero; the mean is over the others.
