@@ -33,8 +33,8 @@ fn poisson_shift<T: Scalar>(samples: &Samples, u: &[T]) -> f64 {
     let top = counts.fold(f64::NEG_INFINITY, |m, i| m.max(u[i].to_f64()));
     let means = samples.norm
         * samples.sum(|rows| {
-            let counts = rows.filter(|&i| samples.weights.get(i) > 0.0);
-            counts
+            samples
+                .weighted_among(rows)
                 .map(|i| samples.weights.get(i) * (u[i].to_f64() - top).exp())
                 .sum()
         });
