@@ -9,15 +9,18 @@
 
 #![allow(unsafe_code)]
 
+mod entries;
 mod geometry;
+mod images;
 #[cfg(test)]
 mod tests;
 
 use crate::Scalar;
-use crate::kernels::lanes::{Lanes, dispatch_lanes};
 use crate::kernels::pool::Buffer;
+use entries::one_kernel;
 pub use geometry::Geometry;
-use geometry::Windows;
+use geometry::{Windows, phases};
+use images::Pass;
 use std::ops::Range;
 
 /// Images per task, and per partial sum of the derivative by the kernel.
@@ -48,9 +51,6 @@ fn lanes<T>() -> usize {
     64 / size_of::<T>()
 }
 
-/// Numbers of any type in a register, at most.
-const MOST_LANES: usize = 16;
-
 /// Calls `f(group)` for each group.
 fn groups(count: usize, ins: usize, outs: usize) -> impl Iterator<Item = Group> {
     let (ins, outs) = (ins / count, outs / count);
@@ -67,22 +67,25 @@ fn groups(count: usize, ins: usize, outs: usize) -> impl Iterator<Item = Group> 
 /// # Panics
 /// Lengths that do not fit.
 pub fn convolve<T: Scalar>(g: &Geometry, c: Channels, x: &[T], kernel: &[T], out: &mut [T]) {
-    let outs = c.output / g.groups;
-    let entry = |tap: usize, i: usize, group: usize, o: usize| {
-        kernel[(tap * (c.input / g.groups) + i) * c.output + group * outs + o]
-    };
-    let packed = pack(g, c.input / g.groups, outs, entry);
+    let (ins, outs) = (c.input / g.groups, c.output / g.groups);
     let windows = Windows::of(g, c.input);
-    let image = [g.input, g.outputs()];
-    correlate(
-        &windows,
-        [c.input, c.output],
-        g.groups,
-        image,
-        x,
-        &packed,
-        out,
+    let mut packed = Buffer::take(packed_len::<T>(g, g.window(), ins, outs));
+    pack(
+        g,
+        g.window(),
+        [ins, outs],
+        &mut packed,
+        |tap, i, group, o| kernel[(tap * ins + i) * c.output + group * outs + o],
     );
+    let pass = Pass {
+        count: g.groups,
+        channels: [c.input, c.output],
+        images: [g.input, windows.outputs],
+        packed: &packed,
+        phases: 1,
+        windows: |_| windows,
+    };
+    pass.run(x, out);
 }
 
 /// `x <- ` the derivative by the images: what `out` (the derivative by the result) passes back through the kernel.
@@ -91,38 +94,48 @@ pub fn convolve<T: Scalar>(g: &Geometry, c: Channels, x: &[T], kernel: &[T], out
 /// Lengths that do not fit.
 pub fn convolve_input<T: Scalar>(g: &Geometry, c: Channels, out: &[T], kernel: &[T], x: &mut [T]) {
     let (ins, outs) = (c.input / g.groups, c.output / g.groups);
-    let last = g.window() - 1;
-    // The kernel turned round, with inputs and outputs exchanged.
-    let entry = |tap: usize, o: usize, group: usize, i: usize| {
-        kernel[((last - tap) * ins + i) * c.output + group * outs + o]
+    let phases = phases(g);
+    let mut packed = Buffer::take(packed_len::<T>(g, g.window(), outs, ins));
+    let mut rest = &mut packed[..];
+    for phase in 0..phases {
+        let (windows, entry) = Windows::back(g, c.output, phase);
+        let taps = windows.kernel[0] * windows.kernel[1];
+        let own;
+        (own, rest) = rest.split_at_mut(packed_len::<T>(g, taps, outs, ins));
+        // The kernel turned round, with inputs and outputs exchanged.
+        pack(g, taps, [outs, ins], own, |tap, o, group, i| {
+            kernel[(entry(tap) * ins + i) * c.output + group * outs + o]
+        });
+    }
+    let pass = Pass {
+        count: g.groups,
+        channels: [c.output, c.input],
+        images: [g.outputs(), g.input],
+        packed: &packed,
+        phases,
+        windows: |phase| Windows::back(g, c.output, phase).0,
     };
-    let packed = pack(g, outs, ins, entry);
-    let windows = Windows::transposed(g, c.output);
-    correlate(
-        &windows,
-        [c.output, c.input],
-        g.groups,
-        [g.outputs(), g.input],
-        out,
-        &packed,
-        x,
-    );
+    pass.run(out, x);
+}
+
+/// Entries of a kernel of so many taps, [packed](pack).
+fn packed_len<T>(g: &Geometry, taps: usize, ins: usize, outs: usize) -> usize {
+    g.groups * outs.div_ceil(lanes::<T>()) * taps * ins * lanes::<T>()
 }
 
 /// The kernel, for blocks of channels of the result: `[group][block][tap][in][lane]`.
 fn pack<T: Scalar>(
     g: &Geometry,
-    ins: usize,
-    outs: usize,
+    taps: usize,
+    [ins, outs]: [usize; 2],
+    packed: &mut [T],
     entry: impl Fn(usize, usize, usize, usize) -> T,
-) -> Buffer<T> {
+) {
     let lanes = lanes::<T>();
-    let blocks = outs.div_ceil(lanes);
-    let mut packed = Buffer::<T>::take(g.groups * blocks * g.window() * ins * lanes);
     let mut slots = packed.iter_mut();
     for group in 0..g.groups {
-        for block in 0..blocks {
-            for tap in 0..g.window() {
+        for block in 0..outs.div_ceil(lanes) {
+            for tap in 0..taps {
                 for i in 0..ins {
                     for lane in 0..lanes {
                         let o = block * lanes + lane;
@@ -139,150 +152,19 @@ fn pack<T: Scalar>(
             }
         }
     }
-    packed
 }
 
-/// The sums over all windows of all images; pairs are of the padded image and of the result.
-fn correlate<T: Scalar>(
-    windows: &Windows,
-    channels: [usize; 2],
-    count: usize,
-    images: [[usize; 2]; 2],
-    x: &[T],
-    packed: &[T],
-    out: &mut [T],
-) {
-    let from = images[0][0] * images[0][1] * channels[0];
-    let to = images[1][0] * images[1][1] * channels[1];
-    if to == 0 || out.is_empty() {
-        return;
+/// The entries of a window that lie side by side, taken as channels of one.
+fn side_by_side(w: &Windows, group: Group) -> (Windows, Group) {
+    if w.dilation[1] != 1 || group.ins != w.channels {
+        return (*w, group);
     }
-    let n = out.len() / to;
-    assert_eq!(
-        (x.len(), out.len()),
-        (n * from, n * to),
-        "lengths of a convolution"
-    );
-    by_images(0..n, out, to, &|range, out| {
-        let mut padded = windows.room::<T>(images[0]);
-        for (image, out) in range.zip(out.chunks_exact_mut(to)) {
-            windows.place(
-                &x[image * from..(image + 1) * from],
-                images[0][1],
-                &mut padded,
-            );
-            let each = packed.len() / count;
-            for (i, group) in groups(count, channels[0], channels[1]).enumerate() {
-                let kernel = &packed[i * each..(i + 1) * each];
-                one_image(windows, group, channels[1], &padded, kernel, out);
-            }
-        }
-    });
-}
-
-/// Calls `f(images, their results)` in parallel.
-fn by_images<T: Scalar>(
-    range: Range<usize>,
-    out: &mut [T],
-    len: usize,
-    f: &(dyn Fn(Range<usize>, &mut [T]) + Sync),
-) {
-    if range.len() <= IMAGES {
-        return f(range, out);
-    }
-    let middle = range.start + (range.len() / 2).next_multiple_of(IMAGES);
-    let (head, tail) = out.split_at_mut((middle - range.start) * len);
-    rayon::join(
-        || by_images(range.start..middle, head, len, f),
-        || by_images(middle..range.end, tail, len, f),
-    );
-}
-
-fn one_image<T: Scalar>(
-    w: &Windows,
-    group: Group,
-    outs: usize,
-    padded: &[T],
-    kernel: &[T],
-    out: &mut [T],
-) {
-    dispatch_lanes!(one_image_body::<T>(
-        w: &Windows,
-        group: Group,
-        outs: usize,
-        padded: &[T],
-        kernel: &[T],
-        out: &mut [T]
-    ));
-}
-
-#[inline(always)]
-fn one_image_body<T: Scalar, V: Lanes<T>>(
-    w: &Windows,
-    group: Group,
-    outs: usize,
-    padded: &[T],
-    kernel: &[T],
-    out: &mut [T],
-) {
-    let each = w.kernel[0] * w.kernel[1] * group.ins * V::N;
-    for (block, kernel) in kernel.chunks_exact(each.max(1)).enumerate() {
-        let first = group.to + block * V::N;
-        let kept = V::N.min(group.to + group.outs - first);
-        for y in 0..w.outputs[0] {
-            let mut x = 0;
-            while x < w.outputs[1] {
-                let padded = &padded[w.at(y, x) + group.from..];
-                let out = &mut out[(y * w.outputs[1] + x) * outs + first..];
-                if x + TILE <= w.outputs[1] {
-                    pixels::<T, V, TILE>(w, group.ins, padded, kernel, out, outs, kept);
-                    x += TILE;
-                } else {
-                    pixels::<T, V, 1>(w, group.ins, padded, kernel, out, outs, kept);
-                    x += 1;
-                }
-            }
-        }
-    }
-}
-
-/// Neighbouring pixels of a result, `step` entries apart.
-#[inline(always)]
-fn pixels<T: Scalar, V: Lanes<T>, const P: usize>(
-    w: &Windows,
-    ins: usize,
-    padded: &[T],
-    kernel: &[T],
-    out: &mut [T],
-    step: usize,
-    kept: usize,
-) {
-    let mut sums = [V::splat(T::of(0.0)); P];
-    let next = w.strides[1] * w.channels;
-    for ky in 0..w.kernel[0] {
-        for kx in 0..w.kernel[1] {
-            let rows = &padded[w.tap(ky, kx)..][..(P - 1) * next + ins];
-            let kernel = &kernel[(ky * w.kernel[1] + kx) * ins * V::N..][..ins * V::N];
-            for (i, kernel) in kernel.chunks_exact(V::N).enumerate() {
-                let kernel = V::load(kernel);
-                for p in 0..P {
-                    // SAFETY: i < ins and p < P, so the entry is among the `(P - 1) next + ins` of `rows`.
-                    let v = unsafe { *rows.get_unchecked(p * next + i) };
-                    sums[p] = V::splat(v).mul_add(kernel, sums[p]);
-                }
-            }
-        }
-    }
-    for (p, sum) in sums.into_iter().enumerate() {
-        let out = &mut out[p * step..];
-        if kept == V::N {
-            sum.store(out);
-        } else {
-            let mut all = [T::of(0.0); MOST_LANES];
-            sum.store(&mut all);
-            out[..kept].copy_from_slice(&all[..kept]);
-        }
-    }
+    let group = Group {
+        ins: group.ins * w.kernel[1],
+        ..group
+    };
+    let kernel = [w.kernel[0], 1];
+    (Windows { kernel, ..*w }, group)
 }
 
 /// `kernel <- ` the derivative by the kernel, from the images and the derivative by the result.
@@ -340,110 +222,5 @@ fn by_parts<T: Scalar>(
                 || by_parts(range.start + n / 2..range.end, tail, len, f),
             );
         }
-    }
-}
-
-fn one_kernel<T: Scalar>(
-    w: &Windows,
-    group: Group,
-    outs: usize,
-    padded: &[T],
-    out: &[T],
-    kernel: &mut [T],
-) {
-    dispatch_lanes!(one_kernel_body::<T>(
-        w: &Windows,
-        group: Group,
-        outs: usize,
-        padded: &[T],
-        out: &[T],
-        kernel: &mut [T]
-    ));
-}
-
-#[inline(always)]
-fn one_kernel_body<T: Scalar, V: Lanes<T>>(
-    w: &Windows,
-    group: Group,
-    outs: usize,
-    padded: &[T],
-    out: &[T],
-    kernel: &mut [T],
-) {
-    for first in (0..group.outs).step_by(V::N) {
-        let kept = V::N.min(group.outs - first);
-        let out = &out[group.to + first..];
-        for ky in 0..w.kernel[0] {
-            for kx in 0..w.kernel[1] {
-                let mut i = 0;
-                while i < group.ins {
-                    let padded = &padded[w.tap(ky, kx) + group.from + i..];
-                    let row = (ky * w.kernel[1] + kx) * group.ins + i;
-                    let kernel = &mut kernel[row * outs + group.to + first..];
-                    if kept < V::N {
-                        narrow(w, padded, out, outs, kernel, kept);
-                        i += 1;
-                    } else if i + TILE <= group.ins {
-                        entries::<T, V, TILE>(w, padded, out, outs, kernel);
-                        i += TILE;
-                    } else {
-                        entries::<T, V, 1>(w, padded, out, outs, kernel);
-                        i += 1;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Sums over all pixels for `E` neighbouring channels of the image and a register of channels of the result.
-#[inline(always)]
-fn entries<T: Scalar, V: Lanes<T>, const E: usize>(
-    w: &Windows,
-    padded: &[T],
-    out: &[T],
-    outs: usize,
-    kernel: &mut [T],
-) {
-    let mut sums = [V::splat(T::of(0.0)); E];
-    let step = w.strides[1] * w.channels;
-    for y in 0..w.outputs[0] {
-        let line = &out[y * w.outputs[1] * outs..];
-        let image = &padded[w.at(y, 0)..][..(w.outputs[1] - 1) * step + E];
-        for x in 0..w.outputs[1] {
-            let result = V::load(&line[x * outs..]);
-            for e in 0..E {
-                // SAFETY: x < outputs[1] and e < E, so the entry is among those of `image`.
-                let v = unsafe { *image.get_unchecked(x * step + e) };
-                sums[e] = V::splat(v).mul_add(result, sums[e]);
-            }
-        }
-    }
-    let one = V::splat(T::of(1.0));
-    for (e, sum) in sums.into_iter().enumerate() {
-        let kernel = &mut kernel[e * outs..];
-        sum.mul_add(one, V::load(kernel)).store(kernel);
-    }
-}
-
-/// The same for one channel of the image and the few last ones of the result.
-#[inline(always)]
-fn narrow<T: Scalar>(
-    w: &Windows,
-    padded: &[T],
-    out: &[T],
-    outs: usize,
-    kernel: &mut [T],
-    kept: usize,
-) {
-    for l in 0..kept {
-        let mut sum = 0.0;
-        for y in 0..w.outputs[0] {
-            for x in 0..w.outputs[1] {
-                let result = out[(y * w.outputs[1] + x) * outs + l].to_f64();
-                sum += padded[w.at(y, x)].to_f64() * result;
-            }
-        }
-        kernel[l] = T::of(kernel[l].to_f64() + sum);
     }
 }

@@ -70,9 +70,8 @@ pub(super) struct Windows {
     /// Size of the padded image, and its channels.
     pub(super) size: [usize; 2],
     pub(super) channels: usize,
-    /// Where the image starts, and the distance of its pixels: more than 1 for the derivative by the image.
+    /// Where the image starts.
     pub(super) start: [usize; 2],
-    pub(super) spread: [usize; 2],
     /// Where the first window starts.
     pub(super) first: [usize; 2],
     /// Results, the distance of their windows, and the windows.
@@ -80,40 +79,119 @@ pub(super) struct Windows {
     pub(super) strides: [usize; 2],
     pub(super) kernel: [usize; 2],
     pub(super) dilation: [usize; 2],
+    /// Where the results belong, in what has so many columns: the first of them, and their distance.
+    pub(super) columns: usize,
+    pub(super) to: [usize; 2],
+    pub(super) apart: [usize; 2],
+}
+
+/// Along one axis: pixels at the distance of the strides, and the entries of the kernel that they share.
+#[derive(Clone, Copy, Default)]
+struct Phase {
+    pixels: usize,
+    /// Entries of the kernel: the first, the distance of the others, and how many there are.
+    entry: usize,
+    step: usize,
+    entries: usize,
+    /// The result that the last of the entries takes the first pixel to, and the distance of those of the others.
+    first: isize,
+    dilation: usize,
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl Phase {
+    fn new(g: &Geometry, axis: usize, number: usize) -> Self {
+        let (stride, dilation, n) = (g.strides[axis], g.dilation[axis], g.kernel[axis]);
+        let common = gcd(stride, dilation);
+        let at = number + g.padding[0][axis];
+        let step = stride / common;
+        let meets = |k: &usize| at % stride == k * dilation % stride;
+        let entry = (0..step.min(n)).find(meets).unwrap_or(n);
+        let entries = (n - entry).div_ceil(step);
+        let reach = (entry + step * entries.saturating_sub(1)) * dilation;
+        Self {
+            pixels: (g.input[axis] - number).div_ceil(stride),
+            entry,
+            step,
+            entries,
+            first: match entries {
+                0 => 0,
+                _ => (at as isize - reach as isize) / stride as isize,
+            },
+            dilation: dilation / common,
+        }
+    }
+}
+
+/// How many kinds of pixels of the image there are, by the entries of the kernel that reach them: each row and column of a
+/// stride is one.
+pub(super) fn phases(g: &Geometry) -> usize {
+    let along = |axis: usize| g.strides[axis].min(g.input[axis]);
+    along(0) * along(1)
 }
 
 impl Windows {
     /// The windows of a convolution.
     pub(super) fn of(g: &Geometry, channels: usize) -> Self {
+        let outputs = g.outputs();
         Self {
             size: [0, 1].map(|a| g.input[a] + g.padding[0][a] + g.padding[1][a]),
             channels,
             start: g.padding[0],
-            spread: [1, 1],
             first: [0, 0],
-            outputs: g.outputs(),
+            outputs,
             strides: g.strides,
             kernel: g.kernel,
             dilation: g.dilation,
+            columns: outputs[1],
+            to: [0, 0],
+            apart: [1, 1],
         }
     }
 
-    /// The windows of results that contribute to each pixel of the image, whose padding is left out.
-    pub(super) fn transposed(g: &Geometry, channels: usize) -> Self {
-        let reach = [0, 1].map(|a| (g.kernel[a] - 1) * g.dilation[a]);
+    /// The windows of results that contribute to the pixels of one of the [`phases`], and what of the kernel does: the entry
+    /// with a number.
+    pub(super) fn back(
+        g: &Geometry,
+        channels: usize,
+        phase: usize,
+    ) -> (Self, impl Fn(usize) -> usize) {
+        let across = g.strides[1].min(g.input[1]).max(1);
+        let to = [phase / across, phase % across];
+        let own = [0, 1].map(|a| Phase::new(g, a, to[a]));
         let outputs = g.outputs();
-        let span = [0, 1].map(|a| (outputs[a].max(1) - 1) * g.strides[a] + 1);
-        Self {
-            size: [0, 1].map(|a| (g.input[a] + g.padding[0][a] + reach[a]).max(span[a] + reach[a])),
+        // The same for all phases.
+        let start = [0, 1].map(|a| {
+            let reach = (g.kernel[a] - 1) * g.dilation[a];
+            reach.saturating_sub(g.padding[0][a]).div_ceil(g.strides[a])
+        });
+        let size = [0, 1].map(|a| {
+            let last = (g.padding[0][a] + g.input[a]).saturating_sub(1) / g.strides[a];
+            start[a] + outputs[a].max(last + 1)
+        });
+        let windows = Self {
+            size,
             channels,
-            start: reach,
-            spread: g.strides,
-            first: g.padding[0],
-            outputs: g.input,
+            start,
+            first: [0, 1].map(|a| start[a].saturating_add_signed(own[a].first)),
+            outputs: own.map(|p| p.pixels),
             strides: [1, 1],
-            kernel: g.kernel,
-            dilation: g.dilation,
-        }
+            kernel: own.map(|p| p.entries),
+            dilation: own.map(|p| p.dilation),
+            columns: g.input[1],
+            to,
+            apart: g.strides,
+        };
+        let width = g.kernel[1];
+        let entry = move |number: usize| {
+            let tap = [number / own[1].entries, number % own[1].entries];
+            let [y, x] = [0, 1].map(|a| own[a].entry + own[a].step * (own[a].entries - 1 - tap[a]));
+            y * width + x
+        };
+        (windows, entry)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -126,7 +204,7 @@ impl Windows {
         let lines = padded.chunks_exact_mut((self.size[1] * self.channels).max(1));
         let [above, before] = self.start;
         for (y, line) in lines.enumerate() {
-            if self.spread == [1, 1] && (above..above + rows).contains(&y) {
+            if (above..above + rows).contains(&y) {
                 line[..before * self.channels].fill(T::of(0.0));
                 line[(before + columns) * self.channels..].fill(T::of(0.0));
             } else {
@@ -140,15 +218,8 @@ impl Windows {
     pub(super) fn place<T: Scalar>(&self, image: &[T], columns: usize, padded: &mut [T]) {
         let c = self.channels;
         for (y, row) in image.chunks_exact((columns * c).max(1)).enumerate() {
-            let line = (self.start[0] + y * self.spread[0]) * self.size[1] + self.start[1];
-            if self.spread[1] == 1 {
-                padded[line * c..line * c + row.len()].copy_from_slice(row);
-                continue;
-            }
-            for (x, pixel) in row.chunks_exact(c).enumerate() {
-                let at = (line + x * self.spread[1]) * c;
-                padded[at..at + c].copy_from_slice(pixel);
-            }
+            let at = ((self.start[0] + y) * self.size[1] + self.start[1]) * c;
+            padded[at..at + row.len()].copy_from_slice(row);
         }
     }
 
@@ -164,5 +235,10 @@ impl Windows {
     /// Distance of an entry of a window from the first.
     pub(super) fn tap(&self, ky: usize, kx: usize) -> usize {
         (ky * self.dilation[0] * self.size[1] + kx * self.dilation[1]) * self.channels
+    }
+
+    /// Number of the pixel that a result is for.
+    pub(super) fn pixel(&self, y: usize, x: usize) -> usize {
+        (self.to[0] + y * self.apart[0]) * self.columns + self.to[1] + x * self.apart[1]
     }
 }

@@ -124,6 +124,40 @@ fn all_products_follow_the_definition() {
             16,
         ),
         (Geometry { groups: 2, ..plain }, 16, 32),
+        (plain, 5, 69),
+        // Strides and distances in a window with and without a common divisor; pixels that no entry of the kernel reaches.
+        (
+            Geometry {
+                strides: [4, 3],
+                dilation: [2, 2],
+                padding: [[5, 0], [1, 7]],
+                ..plain
+            },
+            18,
+            3,
+        ),
+        (
+            Geometry {
+                kernel: [2, 1],
+                strides: [2, 4],
+                dilation: [2, 1],
+                padding: [[0, 0], [1, 0]],
+                ..plain
+            },
+            33,
+            17,
+        ),
+        (
+            Geometry {
+                input: [3, 2],
+                kernel: [2, 2],
+                strides: [5, 3],
+                padding: [[9, 1], [9, 9]],
+                ..plain
+            },
+            4,
+            40,
+        ),
         (Geometry { groups: 6, ..plain }, 6, 6),
         (
             Geometry {
