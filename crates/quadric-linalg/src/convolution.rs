@@ -70,13 +70,8 @@ pub fn convolve<T: Scalar>(g: &Geometry, c: Channels, x: &[T], kernel: &[T], out
     let (ins, outs) = (c.input / g.groups, c.output / g.groups);
     let windows = Windows::of(g, c.input);
     let mut packed = Buffer::take(packed_len::<T>(g, g.window(), ins, outs));
-    pack(
-        g,
-        g.window(),
-        [ins, outs],
-        &mut packed,
-        |tap, i, group, o| kernel[(tap * ins + i) * c.output + group * outs + o],
-    );
+    let tap = |tap: usize| &kernel[tap * ins * c.output..];
+    pack(g, g.window(), [ins, outs], false, &mut packed, tap);
     let pass = Pass {
         count: g.groups,
         channels: [c.input, c.output],
@@ -103,9 +98,8 @@ pub fn convolve_input<T: Scalar>(g: &Geometry, c: Channels, out: &[T], kernel: &
         let own;
         (own, rest) = rest.split_at_mut(packed_len::<T>(g, taps, outs, ins));
         // The kernel turned round, with inputs and outputs exchanged.
-        pack(g, taps, [outs, ins], own, |tap, o, group, i| {
-            kernel[(entry(tap) * ins + i) * c.output + group * outs + o]
-        });
+        let tap = |tap: usize| &kernel[entry(tap) * ins * c.output..];
+        pack(g, taps, [outs, ins], true, own, tap);
     }
     let pass = Pass {
         count: g.groups,
@@ -123,30 +117,38 @@ fn packed_len<T>(g: &Geometry, taps: usize, ins: usize, outs: usize) -> usize {
     g.groups * outs.div_ceil(lanes::<T>()) * taps * ins * lanes::<T>()
 }
 
-/// The kernel, for blocks of channels of the result: `[group][block][tap][in][lane]`.
-fn pack<T: Scalar>(
+/// The kernel, for blocks of channels of the result: `[group][block][tap][in][lane]`. Each tap is a matrix with rows for the
+/// inputs of a group and columns for the outputs of all; if it `is_turned`, they have exchanged what they are.
+fn pack<'a, T: Scalar>(
     g: &Geometry,
     taps: usize,
     [ins, outs]: [usize; 2],
+    is_turned: bool,
     packed: &mut [T],
-    entry: impl Fn(usize, usize, usize, usize) -> T,
+    tap: impl Fn(usize) -> &'a [T],
 ) {
     let lanes = lanes::<T>();
-    let mut slots = packed.iter_mut();
+    let (each, columns) = match is_turned {
+        true => (ins, g.groups * ins),
+        false => (outs, g.groups * outs),
+    };
+    let mut slots = packed.chunks_exact_mut((ins * lanes).max(1));
     for group in 0..g.groups {
         for block in 0..outs.div_ceil(lanes) {
-            for tap in 0..taps {
-                for i in 0..ins {
-                    for lane in 0..lanes {
-                        let o = block * lanes + lane;
-                        let value = if o < outs {
-                            entry(tap, i, group, o)
-                        } else {
-                            T::of(0.0)
-                        };
-                        if let Some(slot) = slots.next() {
-                            *slot = value;
-                        }
+            let first = block * lanes;
+            let kept = lanes.min(outs - first);
+            for (number, slot) in (0..taps).zip(&mut slots) {
+                let matrix = &tap(number)[group * each..];
+                slot.fill(T::of(0.0));
+                if is_turned {
+                    for lane in 0..kept {
+                        let row = &matrix[(first + lane) * columns..][..ins];
+                        let to = slot[lane..].iter_mut().step_by(lanes);
+                        to.zip(row).for_each(|(s, &v)| *s = v);
+                    }
+                } else {
+                    for (i, to) in slot.chunks_exact_mut(lanes).enumerate() {
+                        to[..kept].copy_from_slice(&matrix[i * columns + first..][..kept]);
                     }
                 }
             }
