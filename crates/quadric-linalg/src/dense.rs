@@ -7,6 +7,7 @@
 mod blocked;
 mod cholesky;
 mod envelope;
+mod few;
 mod spectral;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,9 @@ decompose!(f32, f64);
 /// # Panics
 /// Shapes that do not fit.
 pub fn product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
+    if few::pays(a, b, &out) {
+        return few::multiply(a, b, out, false);
+    }
     T::product(a, b, out, Accum::Replace);
 }
 
@@ -79,5 +83,8 @@ pub fn product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut
 /// # Panics
 /// Shapes that do not fit.
 pub fn add_product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
+    if few::pays(a, b, &out) {
+        return few::multiply(a, b, out, true);
+    }
     T::product(a, b, out, Accum::Add);
 }
