@@ -13,11 +13,14 @@ use faer::{MatMut, MatRef};
 
 /// Rows of a product that is computed here, at most.
 const FEW: usize = 32;
-/// Entries of a right matrix that stays in the nearest cache: then the left one may have any number of rows.
+/// Entries of a right matrix that stays in the next cache, at most.
+const MOST: usize = 1 << 17;
+/// Entries of one that stays in the nearest: then the left one may have any number of rows.
 const NEAR: usize = 1 << 11;
 /// True if a product is faster here: its right matrix and its result have contiguous rows, and registers are many.
 pub(super) fn pays<T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &MatMut<'_, T>) -> bool {
-    let fits = a.nrows() <= FEW || b.nrows() * b.ncols() <= NEAR;
+    let entries = b.nrows() * b.ncols();
+    let fits = entries <= if a.nrows() <= FEW { MOST } else { NEAR };
     fits && b.ncols() >= 64 / size_of::<T>()
         && b.col_stride() == 1
         && out.col_stride() == 1
