@@ -15,8 +15,12 @@ use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Entries of a tile.
-const TILE: usize = 1024;
+/// Entries of a tile: as many as keep all that a loop touches within the nearest cache, about. Each operation of a tile costs
+/// something on its own, so they are not shorter than the last.
+const LENGTHS: [usize; 2] = [4096, 2048];
+const SHORTEST: usize = 1024;
+/// Bytes of that cache.
+const NEAR: usize = 3 << 14;
 /// Entries per task, about.
 const TASK: usize = 1 << 15;
 /// Tasks, at most.
@@ -145,13 +149,6 @@ impl<T: Scalar> Loop<T> {
     ) -> Self {
         let total: usize = dims.iter().product();
         let row = total / dims[0].max(1);
-        let inner = *dims.last().expect("at least one axis");
-        // Whole rows of the innermost axis, or pieces of one.
-        let tile = if inner >= TILE || dims.len() == 1 {
-            TILE.min(inner)
-        } else {
-            TILE / inner.max(1) * inner
-        };
         let tasks = (total / TASK).clamp(1, TASKS).min(dims[0].max(1));
         let mut this = Self {
             dims,
@@ -163,11 +160,12 @@ impl<T: Scalar> Loop<T> {
             scalar: PhantomData,
             homes: Vec::new(),
             reaches: Vec::new(),
-            tile: tile.max(1),
+            tile: 1,
             row,
             tasks,
         };
         let mut tiles = this.assign_tiles();
+        this.tile = this.length(tiles);
         for load in &this.loads {
             let reach = this.reach(&load.strides, tiles);
             tiles += usize::from(matches!(reach, Reach::Gathered { .. }));
@@ -181,6 +179,22 @@ impl<T: Scalar> Loop<T> {
         let needs = std::iter::repeat_n(this.tile, tiles);
         this.scratch = needs.chain([shared]).collect();
         this
+    }
+
+    /// Length of the tiles, with as many of them for registers: whole rows of the innermost axis, or pieces of one.
+    fn length(&self, registers: usize) -> usize {
+        let is_array = |l: &&Load| l.strides.iter().any(|&s| s != 0);
+        let loads = self.loads.iter().filter(is_array).count();
+        let arrays = registers + loads + self.stores.len();
+        let fits = NEAR / size_of::<T>() / arrays.max(1);
+        let most = LENGTHS.into_iter().find(|&n| n <= fits).unwrap_or(SHORTEST);
+        let inner = *self.dims.last().expect("at least one axis");
+        let length = if inner >= most || self.dims.len() == 1 {
+            most.min(inner)
+        } else {
+            most / inner.max(1) * inner
+        };
+        length.max(1)
     }
 
     /// Gives a tile to every register that is not kept; those that are not needed at the same time share one, so that all of
