@@ -206,10 +206,6 @@ impl Graph {
             return Some(self.reshape(x, &left));
         }
         match &self.producer(x)?.op {
-            Op::ReduceSum(inner) => {
-                let inner = inner.clone();
-                Some(self.sum_of_sums(p, &inner, x))
-            }
             Op::Broadcast(inner) => {
                 let inner = inner.clone();
                 Some(self.sum_of_repeated(p, &inner, x))
@@ -224,17 +220,6 @@ impl Graph {
             }
             _ => None,
         }
-    }
-
-    /// Sums along some axes and then along others are sums along all of them: the first are not stored.
-    fn sum_of_sums(&mut self, p: &ReduceSum, inner: &ReduceSum, x: Var) -> Var {
-        let source = self.producer(x).map_or(x, |e| e.args[0]);
-        let rank = self.shape(source).len();
-        let kept: Shape = (0..rank).filter(|i| !inner.axes.contains(i)).collect();
-        let own = p.axes.iter().map(|&i| kept[i]);
-        let mut axes: Shape = own.chain(inner.axes.iter().copied()).collect();
-        axes.sort_unstable();
-        self.sum(source, &axes)
     }
 
     /// Whether what is summed is made of matrix products, added up, whose sums are products as well.

@@ -41,7 +41,11 @@ pub(super) fn multiply<T: Scalar>(
     let shape = [out.nrows(), out.ncols()];
     assert_eq!(inner[0], inner[1], "inner sizes of a product");
     assert_eq!(shape, [a.nrows(), b.ncols()], "shape of a product");
-    assert_eq!([b.col_stride(), out.col_stride()], [1, 1], "contiguous rows");
+    assert_eq!(
+        [b.col_stride(), out.col_stride()],
+        [1, 1],
+        "contiguous rows"
+    );
     strips(a, b, out, adds);
 }
 

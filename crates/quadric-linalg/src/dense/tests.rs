@@ -482,3 +482,68 @@ fn a_refused_pivot_of_an_envelope_tells_a_direction() {
     a[(2, 4)] = f64::NAN;
     assert!(envelope.load(&a).is_err());
 }
+
+/// Every entry against the sum in double precision: of few rows, of right matrices that stay in the cache, of columns that fill no
+/// register, of arguments with any steps, written and added.
+#[test]
+fn products_of_few_rows_follow_the_definition() {
+    fn check<T: crate::Scalar>(m: usize, k: usize, n: usize) {
+        let entry = |i: usize, j: usize| T::of(((i * 7 + j * 3) % 11) as f64 - 5.0);
+        let (a, b) = (
+            Mat::<T>::from_fn(m, k, entry),
+            Mat::<T>::from_fn(k, n, |i, j| entry(j, i)),
+        );
+        let rows = |x: &Mat<T>| -> Vec<T> {
+            let (m, n) = x.shape();
+            (0..m * n).map(|at| x[(at / n, at % n)]).collect()
+        };
+        let (flat_a, flat_b) = (rows(&a), rows(&b));
+        let row_major = MatRef::from_row_major_slice(&flat_a, m, k);
+        for left in [row_major, a.as_ref()] {
+            let right = MatRef::from_row_major_slice(&flat_b, k, n);
+            let mut out = vec![T::of(1.0); m * n];
+            for adds in [true, false] {
+                let view = MatMut::from_row_major_slice_mut(&mut out, m, n);
+                let multiply = if adds {
+                    super::add_product
+                } else {
+                    super::product
+                };
+                multiply(left, right, view);
+                let start = if adds { 1.0 } else { 0.0 };
+                for (at, v) in out.iter().enumerate() {
+                    let terms = (0..k).map(|l| a[(at / n, l)].to_f64() * b[(l, at % n)].to_f64());
+                    // Sums of integers, so exact.
+                    let exact = start + terms.sum::<f64>();
+                    assert_eq!(v.to_f64(), exact, "{m} {k} {n}, entry {at}, {}", T::NAME);
+                }
+            }
+        }
+    }
+    for (m, k, n) in [
+        (1, 5, 16),
+        (7, 128, 33),
+        (16, 512, 128),
+        (32, 3, 75),
+        (13, 40, 49),
+        (64, 64, 32),
+        (33, 8, 70),
+    ] {
+        check::<f32>(m, k, n);
+        check::<f64>(m, k, n);
+    }
+}
+
+#[test]
+#[should_panic(expected = "inner sizes of a product")]
+fn products_of_few_rows_that_do_not_fit_panic() {
+    let (a, b) = (vec![1.0; 8], vec![1.0; 96]);
+    let a = MatRef::from_row_major_slice(&a, 2, 4);
+    let b = MatRef::from_row_major_slice(&b, 3, 32);
+    super::few::multiply(
+        a,
+        b,
+        Mat::<f64>::zeros(32, 2).as_mut().transpose_mut(),
+        false,
+    );
+}
