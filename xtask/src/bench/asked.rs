@@ -63,13 +63,14 @@ const BLOCKS: &str = "each direction, 2.6 MB, comes from memory, and its product
 const JOINS: &str =
     "reached on one thread; on two, each product ends with a wait for its last task.";
 const OPERATIONS: &str = "the operations alone make it what the last column says.";
-const CONVOLUTIONS: &str = "convolutions run at the matrix rate, and take less than half of the time on one thread. A third are element-wise \
+const CONVOLUTIONS: &str = "two thirds of the time are convolutions, at seven tenths of the matrix rate and more. The rest are element-wise \
     loops, which wait for memory: each statistic of a batch normalisation, and each derivative of one, has to read all images again \
     before anything else can go on.";
 const GATES: &str = "products run near the matrix rate but take little more than half of the time; a third are element-wise loops over \
     the gates, whose tiles pass through the cache once per operation, where PyTorch's fused layer keeps them in registers.";
-const STEPS: &str = "half of the time are matrix products and a sixth packing their weights, anew for each step and each 16 sequences, \
-    which keeps them below the rate of a large product; a quarter are element-wise loops over the gates.";
+const STEPS: &str = "half of the time are matrix products: those of a step run at nine tenths of the matrix rate, those over all steps, whose \
+    factors come from memory, at two thirds. Most of the rest are element-wise loops over the gates, two dozen in each step of 16 \
+    sequences.";
 const HEADS: &str = "reached on two threads; on one, a quarter of the time are element-wise loops of softmax and layer norms.";
 const STATES: &str = "a product keeps the gates and states of the point and of the direction for all steps of the scan; \
     `Executable::compact` computes them again, some sequences at a time.";

@@ -5,7 +5,6 @@
 use super::memory::{Memory, Place};
 use super::view::{Strides, View};
 use crate::types::Shape;
-use faer::prelude::ReborrowMut;
 use faer::{MatMut, MatRef};
 use quadric_linalg::Scalar;
 use quadric_linalg::dense::{add_product, product};
@@ -21,10 +20,6 @@ const TASKS: usize = 4;
 const SIDE: usize = 256;
 /// Cuts are at multiples of this.
 const LEAST: usize = 64;
-
-/// Products over as many entries are computed in layers of some of them.
-const DEEP: usize = 2048;
-const LAYER: usize = 256;
 
 /// Writes a product of two matrices, or adds it.
 type Multiply<T> = fn(MatRef<'_, T>, MatRef<'_, T>, MatMut<'_, T>);
@@ -229,7 +224,7 @@ fn tile<T: Scalar>(
     let work = m * k * n;
     let side = m.max(n);
     if side <= LEAST || work <= TASK || (work <= most && side <= SIDE) {
-        return layers(a, b, out, multiply);
+        return multiply(a, b, out);
     }
     let half = (side / 2).next_multiple_of(LEAST);
     if m >= n {
@@ -244,25 +239,5 @@ fn tile<T: Scalar>(
             || tile(a, b, head, multiply, most),
             || tile(a, c, tail, multiply, most),
         );
-    }
-}
-
-/// A product of long rows and columns, some of their entries after others: so these are still in the cache when the next rows
-/// need them.
-fn layers<T: Scalar>(
-    a: MatRef<'_, T>,
-    b: MatRef<'_, T>,
-    mut out: MatMut<'_, T>,
-    multiply: Multiply<T>,
-) {
-    let k = a.ncols();
-    if k < DEEP {
-        return multiply(a, b, out);
-    }
-    for first in (0..k).step_by(LAYER) {
-        let depth = LAYER.min(k - first);
-        let (a, b) = (a.subcols(first, depth), b.subrows(first, depth));
-        let multiply = if first == 0 { multiply } else { add_product };
-        multiply(a, b, out.rb_mut());
     }
 }
