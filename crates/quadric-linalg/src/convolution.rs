@@ -69,7 +69,7 @@ fn groups(count: usize, ins: usize, outs: usize) -> impl Iterator<Item = Group> 
 pub fn convolve<T: Scalar>(g: &Geometry, c: Channels, x: &[T], kernel: &[T], out: &mut [T]) {
     let (ins, outs) = (c.input / g.groups, c.output / g.groups);
     let windows = Windows::of(g, c.input);
-    let mut packed = Buffer::take(packed_len::<T>(g, g.window(), ins, outs));
+    let mut packed = Buffer::take(g.groups * packed_len::<T>(g.window(), ins, outs));
     let tap = |tap: usize| &kernel[tap * ins * c.output..];
     pack(g, g.window(), [ins, outs], false, &mut packed, tap);
     let pass = Pass {
@@ -90,13 +90,13 @@ pub fn convolve<T: Scalar>(g: &Geometry, c: Channels, x: &[T], kernel: &[T], out
 pub fn convolve_input<T: Scalar>(g: &Geometry, c: Channels, out: &[T], kernel: &[T], x: &mut [T]) {
     let (ins, outs) = (c.input / g.groups, c.output / g.groups);
     let phases = phases(g);
-    let mut packed = Buffer::take(packed_len::<T>(g, g.window(), outs, ins));
+    let mut packed = Buffer::take(g.groups * packed_len::<T>(g.window(), outs, ins));
     let mut rest = &mut packed[..];
     for phase in 0..phases {
         let (windows, entry) = Windows::back(g, c.output, phase);
-        let taps = windows.kernel[0] * windows.kernel[1];
+        let taps = windows.taps();
         let own;
-        (own, rest) = rest.split_at_mut(packed_len::<T>(g, taps, outs, ins));
+        (own, rest) = rest.split_at_mut(g.groups * packed_len::<T>(taps, outs, ins));
         // The kernel turned round, with inputs and outputs exchanged.
         let tap = |tap: usize| &kernel[entry(tap) * ins * c.output..];
         pack(g, taps, [outs, ins], true, own, tap);
@@ -112,9 +112,9 @@ pub fn convolve_input<T: Scalar>(g: &Geometry, c: Channels, out: &[T], kernel: &
     pass.run(out, x);
 }
 
-/// Entries of a kernel of so many taps, [packed](pack).
-fn packed_len<T>(g: &Geometry, taps: usize, ins: usize, outs: usize) -> usize {
-    g.groups * outs.div_ceil(lanes::<T>()) * taps * ins * lanes::<T>()
+/// Entries of a group of a kernel of so many taps, [packed](pack).
+fn packed_len<T>(taps: usize, ins: usize, outs: usize) -> usize {
+    outs.div_ceil(lanes::<T>()) * taps * ins * lanes::<T>()
 }
 
 /// The kernel, for blocks of channels of the result: `[group][block][tap][in][lane]`. Each tap is a matrix with rows for the

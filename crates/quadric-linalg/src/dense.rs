@@ -72,10 +72,7 @@ decompose!(f32, f64);
 /// # Panics
 /// Shapes that do not fit.
 pub fn product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
-    if few::pays(a, b, &out) {
-        return few::multiply(a, b, out, false);
-    }
-    T::product(a, b, out, Accum::Replace);
+    multiply(a, b, out, Accum::Replace);
 }
 
 /// `out <- out + A B`, on the calling thread.
@@ -83,8 +80,13 @@ pub fn product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut
 /// # Panics
 /// Shapes that do not fit.
 pub fn add_product<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>) {
+    multiply(a, b, out, Accum::Add);
+}
+
+fn multiply<T: crate::Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T>, how: Accum) {
     if few::pays(a, b, &out) {
-        return few::multiply(a, b, out, true);
+        few::multiply(a, b, out, how == Accum::Add);
+    } else {
+        T::product(a, b, out, how);
     }
-    T::product(a, b, out, Accum::Add);
 }

@@ -64,6 +64,13 @@ pub(super) struct Load {
     pub(super) strides: Strides,
 }
 
+impl Load {
+    /// True if all entries are the same one.
+    fn is_number(&self) -> bool {
+        self.strides.iter().all(|&s| s == 0)
+    }
+}
+
 /// How the entries of a tile are found in an array that a loop reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reach {
@@ -167,7 +174,7 @@ impl<T: Scalar> Loop<T> {
         let mut tiles = this.assign_tiles();
         this.tile = this.length(tiles);
         for load in &this.loads {
-            let reach = this.reach(&load.strides, tiles);
+            let reach = this.reach(load, tiles);
             tiles += usize::from(matches!(reach, Reach::Gathered { .. }));
             this.reaches.push(reach);
         }
@@ -183,8 +190,7 @@ impl<T: Scalar> Loop<T> {
 
     /// Length of the tiles, with as many of them for registers: whole rows of the innermost axis, or pieces of one.
     fn length(&self, registers: usize) -> usize {
-        let is_array = |l: &&Load| l.strides.iter().any(|&s| s != 0);
-        let loads = self.loads.iter().filter(is_array).count();
+        let loads = self.loads.iter().filter(|l| !l.is_number()).count();
         let arrays = registers + loads + self.stores.len();
         let fits = NEAR / size_of::<T>() / arrays.max(1);
         let most = LENGTHS.into_iter().find(|&n| n <= fits).unwrap_or(SHORTEST);
@@ -244,13 +250,13 @@ impl<T: Scalar> Loop<T> {
         }
     }
 
-    /// How tiles are found in an array with these steps; a scratch tile is free for them.
-    fn reach(&self, strides: &[isize], tile: usize) -> Reach {
-        let last = self.dims.len() - 1;
+    /// How tiles are found in an array; a scratch tile is free for them.
+    fn reach(&self, load: &Load, tile: usize) -> Reach {
+        let (strides, last) = (&load.strides[..], self.dims.len() - 1);
         // Tiles within one row are contiguous in more arrays than those that span axes.
         let (spans, whole) = (self.tile > self.dims[last], self.tile >= self.dims[last]);
         let neighbours = strides[last] == 1 || self.dims[last] == 1;
-        if strides.iter().all(|&s| s == 0) {
+        if load.is_number() {
             Reach::Number
         } else if strides == &crate::types::row_major(&self.dims)[..] {
             Reach::Dense

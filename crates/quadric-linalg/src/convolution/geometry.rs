@@ -194,6 +194,11 @@ impl Windows {
         (windows, entry)
     }
 
+    /// Entries of a window.
+    pub(super) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
     pub(super) fn len(&self) -> usize {
         self.size[0] * self.size[1] * self.channels
     }

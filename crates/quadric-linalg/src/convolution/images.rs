@@ -1,7 +1,7 @@
 //! Sums over the windows of images.
 
 use super::geometry::Windows;
-use super::{Group, IMAGES, TILE, groups, lanes, side_by_side};
+use super::{Group, IMAGES, TILE, groups, packed_len, side_by_side};
 use crate::Scalar;
 use crate::kernels::lanes::{Lanes, dispatch_lanes};
 use std::ops::Range;
@@ -48,14 +48,13 @@ impl<T: Scalar, F: Fn(usize) -> Windows + Sync> Pass<'_, T, F> {
 
     fn one(&self, padded: &[T], out: &mut [T]) {
         let [ins, outs] = self.channels.map(|c| c / self.count);
-        let blocks = outs.div_ceil(lanes::<T>());
         let mut packed = self.packed;
         for phase in 0..self.phases {
             let windows = (self.windows)(phase);
-            let taps = windows.kernel[0] * windows.kernel[1];
+            let each = packed_len::<T>(windows.taps(), ins, outs);
             for group in groups(self.count, self.channels[0], self.channels[1]) {
                 let kernel;
-                (kernel, packed) = packed.split_at(blocks * taps * ins * lanes::<T>());
+                (kernel, packed) = packed.split_at(each);
                 one_image(&windows, group, self.channels[1], padded, kernel, out);
             }
         }
@@ -108,7 +107,7 @@ fn one_image_body<T: Scalar, V: Lanes<T>>(
     out: &mut [T],
 ) {
     let (w, group) = &side_by_side(w, group);
-    let each = w.kernel[0] * w.kernel[1] * group.ins * V::N;
+    let each = w.taps() * group.ins * V::N;
     let blocks = group.outs.div_ceil(V::N);
     let mut block = 0;
     while block < blocks {
@@ -121,6 +120,7 @@ fn one_image_body<T: Scalar, V: Lanes<T>>(
             kept: group.outs - first,
         };
         let (from, to) = (group.from, group.to + first);
+        // Two blocks where there are registers for their sums.
         if V::TILE > 1 && block + 2 <= blocks {
             lines::<T, V, 2>(w, &strip, from, padded, to, out);
             block += 2;

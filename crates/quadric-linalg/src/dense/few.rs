@@ -17,6 +17,7 @@ const FEW: usize = 32;
 const MOST: usize = 1 << 17;
 /// Entries of one that stays in the nearest: then the left one may have any number of rows.
 const NEAR: usize = 1 << 11;
+
 /// True if a product is faster here: its right matrix and its result have contiguous rows, and registers are many.
 pub(super) fn pays<T: Scalar>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &MatMut<'_, T>) -> bool {
     let entries = b.nrows() * b.ncols();
