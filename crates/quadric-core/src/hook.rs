@@ -226,6 +226,16 @@ impl<T: Scalar> TwiceSmooth<T> for Hooked<'_, T> {
             .expect(OFFERED)
             .preconditioner(x, shift)
     }
+    fn smoothed_preconditioner(
+        &self,
+        x: &[T],
+        smoothing: f64,
+    ) -> Result<Option<ApproximateInverse<T>>> {
+        self.inner()
+            .as_twice_smooth()
+            .expect(OFFERED)
+            .smoothed_preconditioner(x, smoothing)
+    }
 }
 
 impl<T: Scalar> SelfConcordant<T> for Hooked<'_, T> {

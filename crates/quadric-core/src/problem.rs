@@ -115,6 +115,20 @@ pub trait TwiceSmooth<T: Scalar>: Smooth<T> {
     fn preconditioner(&self, _x: &[T], _shift: f64) -> Result<Option<ApproximateInverse<T>>> {
         Ok(None)
     }
+
+    /// An operator near `((1 - smoothing) H(x) + smoothing U)⁻¹`, symmetric and positive definite, where the curvature U of
+    /// undecided samples is near the largest that a sample can have; for `smoothing` in [0, 1]. It serves far from `x`, where
+    /// samples that are fitted at `x` curve again. None where no sample's curvature fades, or the operator would be a poor one.
+    ///
+    /// # Errors
+    /// Those of an evaluation.
+    fn smoothed_preconditioner(
+        &self,
+        _x: &[T],
+        _smoothing: f64,
+    ) -> Result<Option<ApproximateInverse<T>>> {
+        Ok(None)
+    }
 }
 
 /// A preconditioner that may outlive the point it was made at.
@@ -123,6 +137,8 @@ pub struct ApproximateInverse<T: Scalar> {
     pub operator: BoxOp<'static, T>,
     /// Floating-point operations of its making, counted at the speed of products with the Hessian.
     pub work: f64,
+    /// Those of making one elsewhere: more where symmetry at the point saved some.
+    pub renewal: f64,
 }
 
 /// A generalised self-concordant function: `|∇³F(x)[h, k, k]| <= concordance(h) ∇²F(x)[k, k]` for all x and k.

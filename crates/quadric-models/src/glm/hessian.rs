@@ -52,6 +52,10 @@ impl<'a, T: Scalar> HessianOp<'a, T> {
         &self.curvatures
     }
 
+    pub(super) fn curvatures_mut(&mut self) -> &mut [T] {
+        &mut self.curvatures
+    }
+
     fn samples(&self) -> &Samples {
         &self.problem.samples
     }

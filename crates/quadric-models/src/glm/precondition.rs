@@ -16,6 +16,8 @@ use std::sync::Arc;
 const UNKNOWNS: usize = 4000;
 /// A Hessian of this many unknowns is factorised at most.
 const JOINT: usize = 8000;
+/// Time of a pair of values in sums over rows, in units of an operation in a product with the Hessian.
+const GRAM: f64 = 1.1;
 /// Time of fetching a number from memory, in units of an operation in a product with the Hessian.
 pub(super) const FETCH: f64 = 8.0;
 
@@ -26,34 +28,68 @@ impl<T: Scalar> Glm<T> {
         x: &[T],
         shift: f64,
     ) -> Result<Option<ApproximateInverse<T>>> {
+        if self.is_factorised() {
+            // At the usual start all classes are equally probable for all samples.
+            let smoothing = if is_zero(x) { 1.0 } else { 0.0 };
+            return self.factorised(x, shift, smoothing);
+        }
+        let inverse = self.rows_inverse(x, shift);
+        Ok(Some(ApproximateInverse {
+            work: inverse.work(),
+            renewal: inverse.work(),
+            operator: Box::new(inverse),
+        }))
+    }
+
+    /// The same of the Hessian with this share of the probabilities of all samples equal; none for models whose inverse is not one
+    /// of factorised blocks.
+    pub(super) fn smoothed_inverse(
+        &self,
+        x: &[T],
+        smoothing: f64,
+    ) -> Result<Option<ApproximateInverse<T>>> {
+        if !self.is_factorised() {
+            return Ok(None);
+        }
+        let smoothing = if is_zero(x) { 1.0 } else { smoothing };
+        self.factorised(x, 0.0, smoothing)
+    }
+
+    /// True for softmax of few features and more samples.
+    fn is_factorised(&self) -> bool {
         let (n, p, k) = (
             self.design.rows(),
             self.design.columns(),
             self.samples.outputs(),
         );
-        let may_factorise = |most: usize| k > 1 && p <= n && p <= most;
-        let blocks = |inverse: Option<BlockInverse<T>>, work| {
-            inverse.map(|inverse| ApproximateInverse {
-                operator: Box::new(inverse),
-                work,
-            })
+        k > 1 && p <= n && p <= UNKNOWNS
+    }
+
+    fn factorised(
+        &self,
+        x: &[T],
+        shift: f64,
+        smoothing: f64,
+    ) -> Result<Option<ApproximateInverse<T>>> {
+        let k = self.samples.outputs();
+        let is_joint = self.design.columns() <= JOINT / k;
+        let renewal = if is_joint {
+            self.joint_work()
+        } else {
+            self.block_work()
         };
-        Ok(
-            // At the usual start all classes are equally probable for all samples.
-            if may_factorise(UNKNOWNS.max(JOINT / k)) && is_zero(x) {
-                blocks(self.uniform_inverse(shift), self.block_work() / k as f64)
-            } else if may_factorise(JOINT / k) {
-                blocks(self.joint_inverse(x, shift)?, self.joint_work())
-            } else if may_factorise(UNKNOWNS) {
-                blocks(self.block_inverse(x, shift), self.block_work())
-            } else {
-                let inverse = self.rows_inverse(x, shift);
-                Some(ApproximateInverse {
-                    work: inverse.work(),
-                    operator: Box::new(inverse),
-                })
-            },
-        )
+        let (inverse, work) = if smoothing == 1.0 {
+            (self.uniform_inverse(shift), self.block_work() / k as f64)
+        } else if is_joint {
+            (self.joint_inverse(x, shift, smoothing)?, renewal)
+        } else {
+            (self.block_inverse(x, shift, smoothing), renewal)
+        };
+        Ok(inverse.map(|inverse| ApproximateInverse {
+            operator: Box::new(inverse),
+            work,
+            renewal,
+        }))
     }
 
     /// The inverse of the Hessian where all classes are equally probable: one block, repeated.
@@ -67,9 +103,16 @@ impl<T: Scalar> Glm<T> {
         })
     }
 
-    fn joint_inverse(&self, x: &[T], shift: f64) -> Result<Option<BlockInverse<T>>> {
+    fn joint_inverse(
+        &self,
+        x: &[T],
+        shift: f64,
+        smoothing: f64,
+    ) -> Result<Option<BlockInverse<T>>> {
         let mut h = Mat::<T>::zeros(x.len(), x.len());
-        HessianOp::at(self, || self.products(x), &[]).dense(h.as_mut())?;
+        let mut hessian = HessianOp::at(self, || self.products(x), &[]);
+        self.smooth(hessian.curvatures_mut(), smoothing);
+        hessian.dense(h.as_mut())?;
         for j in 0..x.len() {
             h[(j, j)] = T::of(h[(j, j)].to_f64() + shift);
         }
@@ -79,16 +122,27 @@ impl<T: Scalar> Glm<T> {
         }))
     }
 
+    /// Moves the probabilities of all samples this part of the way to equal ones.
+    fn smooth(&self, probabilities: &mut [T], smoothing: f64) {
+        if smoothing > 0.0 {
+            let equal = smoothing / self.samples.contrast.classes() as f64;
+            for p in probabilities {
+                *p = T::of((1.0 - smoothing).mul_add(p.to_f64(), equal));
+            }
+        }
+    }
+
     /// Operations of a joint inverse.
     fn joint_work(&self) -> f64 {
         let (n, k) = (self.design.rows() as f64, self.samples.outputs() as f64);
         let (stored, dim) = (self.design.stored() as f64, self.dim() as f64);
-        let hessian = 0.5 * stored * (stored / n) * k * (k + 1.0) / 2.0;
+        let hessian = GRAM * stored * (stored / n) * k * (k + 1.0) / 2.0;
         hessian + self.speed_of_products() * dim * dim * dim / 3.0
     }
 
-    fn block_inverse(&self, x: &[T], shift: f64) -> Option<BlockInverse<T>> {
-        let curvatures = self.samples.curvatures(&self.products(x), &[]);
+    fn block_inverse(&self, x: &[T], shift: f64, smoothing: f64) -> Option<BlockInverse<T>> {
+        let mut curvatures = self.samples.curvatures(&self.products(x), &[]);
+        self.smooth(&mut curvatures, smoothing);
         let blocks = (0..self.samples.outputs())
             .map(|c| self.direct(&self.block_weights(&curvatures, c), shift));
         let blocks = blocks.map(|b| b.map(Arc::new)).collect::<Option<_>>()?;

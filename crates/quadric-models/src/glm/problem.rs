@@ -136,6 +136,22 @@ impl<T: Scalar> TwiceSmooth<T> for Glm<T> {
         self.check(x, "the point")?;
         self.approximate_inverse(x, shift)
     }
+
+    fn smoothed_preconditioner(
+        &self,
+        x: &[T],
+        smoothing: f64,
+    ) -> Result<Option<ApproximateInverse<T>>> {
+        self.check(x, "the point")?;
+        if !(0.0..=1.0).contains(&smoothing) {
+            return Err(Error::argument(
+                "smoothing",
+                smoothing,
+                "a number in [0, 1]",
+            ));
+        }
+        self.smoothed_inverse(x, smoothing)
+    }
 }
 
 impl<T: Scalar> SelfConcordant<T> for Glm<T> {

@@ -9,6 +9,7 @@
 //! Deviations from the paper: the added regularisation pulls towards the start instead of the origin, which keeps warm
 //! starts warm.
 
+mod corrected;
 mod polish;
 mod warm_up;
 
@@ -19,6 +20,7 @@ use super::watch::Watch;
 use crate::config::{Config, Fault};
 use crate::quasi_newton::LbfgsState;
 use crate::scratch::Scratch;
+use corrected::Corrected;
 use quadric_core::{
     Context, Exit, Line, LinearOperator, Method, Problem, Reading, Result, Scalar, SelfConcordant,
     Trial, vector,
@@ -162,6 +164,8 @@ quadric_core::state! {
         path: Path,
         /// True once the path is laid out.
         on_path: bool,
+        /// Steps before the first Newton system.
+        corrected: Corrected<T>,
         /// Choice of the linear solver.
         system: System<T>,
         /// Newton decrement of the first of the latest full steps on F itself; 0 if the last step was none.
@@ -464,6 +468,7 @@ impl<T: Scalar> Method<T> for GscNewton {
             radius,
             path: Path::end(),
             on_path: false,
+            corrected: Corrected::new(),
             system: System::new(),
             first_decrement: 0.0,
             last_decrement: 0.0,
@@ -491,8 +496,15 @@ impl<T: Scalar> Method<T> for GscNewton {
             s.stale = false;
         }
         if !s.on_path {
-            let steps = self.warm_up(p, x, s, cx)?;
+            let steps = if s.corrected.is_under_way() {
+                0
+            } else {
+                self.warm_up(p, x, s, cx)?
+            };
             if steps > 0 && vector::max_abs(&s.gradient) <= cx.enough {
+                return Ok(reading(s));
+            }
+            if self.corrected_step(p, x, s, cx)? {
                 return Ok(reading(s));
             }
         }

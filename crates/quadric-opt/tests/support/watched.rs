@@ -239,6 +239,16 @@ impl TwiceSmooth<f64> for Watched<'_> {
             .unwrap()
             .preconditioner(x, shift)
     }
+    fn smoothed_preconditioner(
+        &self,
+        x: &[f64],
+        smoothing: f64,
+    ) -> Result<Option<ApproximateInverse<f64>>> {
+        self.inner()
+            .as_twice_smooth()
+            .unwrap()
+            .smoothed_preconditioner(x, smoothing)
+    }
 }
 
 impl SelfConcordant<f64> for Watched<'_> {
