@@ -29,9 +29,7 @@ impl<T: Scalar> Glm<T> {
         shift: f64,
     ) -> Result<Option<ApproximateInverse<T>>> {
         if self.is_factorised() {
-            // At the usual start all classes are equally probable for all samples.
-            let smoothing = if is_zero(x) { 1.0 } else { 0.0 };
-            return self.factorised(x, shift, smoothing);
+            return self.factorised(x, shift, 0.0);
         }
         let inverse = self.rows_inverse(x, shift);
         Ok(Some(ApproximateInverse {
@@ -51,7 +49,6 @@ impl<T: Scalar> Glm<T> {
         if !self.is_factorised() {
             return Ok(None);
         }
-        let smoothing = if is_zero(x) { 1.0 } else { smoothing };
         self.factorised(x, 0.0, smoothing)
     }
 
@@ -78,7 +75,8 @@ impl<T: Scalar> Glm<T> {
         } else {
             self.block_work()
         };
-        let (inverse, work) = if smoothing == 1.0 {
+        // At the usual start all classes are equally probable for all samples.
+        let (inverse, work) = if smoothing == 1.0 || is_zero(x) {
             (self.uniform_inverse(shift), self.block_work() / k as f64)
         } else if is_joint {
             (self.joint_inverse(x, shift, smoothing)?, renewal)

@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use quadric_core::{
-    Error, ErrorKind, FiniteSum, LinearOperator, Objective, Problem, Smooth, TwiceSmooth, vector,
+    ApproximateInverse, Error, ErrorKind, FiniteSum, LinearOperator, Objective, Problem, Smooth,
+    TwiceSmooth, vector,
 };
 use quadric_linalg::apply_vector;
 use quadric_models::{Glm, GlmOptions, LinearModel, Loss};
@@ -244,6 +245,39 @@ fn preconditioners_are_inverses_or_close() {
             assert!((0.3..3.0).contains(&ratio), "{loss}: {ratio}");
         }
     }
+}
+
+#[test]
+fn smoothed_preconditioners_lead_from_the_point_to_equal_classes() {
+    let mut stream = stream("smoothed preconditioners");
+    let data = random_data(Loss::Softmax, 60, 4, &mut stream);
+    let p = glm(&data, Loss::Softmax, 0.3, true);
+    let x = normals(p.dim(), 1.0, &mut stream);
+    let v = normals(p.dim(), 1.0, &mut stream);
+    let applied = |inverse: Option<ApproximateInverse<f64>>| {
+        let mut out = vec![0.0; v.len()];
+        let operator = inverse.expect("a structured inverse").operator;
+        apply_vector(&operator, &v, &mut out).unwrap();
+        out
+    };
+    let smoothed = |smoothing: f64| applied(p.smoothed_preconditioner(&x, smoothing).unwrap());
+    assert_eq!(smoothed(0.0), applied(p.preconditioner(&x, 0.0).unwrap()));
+    let equal = applied(p.preconditioner(&p.start(), 0.0).unwrap());
+    assert_eq!(smoothed(1.0), equal);
+    // By blocks of all classes and by one that they share.
+    let nearly = smoothed(1.0 - 1e-9);
+    nearly
+        .iter()
+        .zip(&equal)
+        .for_each(|(a, b)| close(*a, *b, 1e-5, "nearly equal classes"));
+    for smoothing in [-0.1, 1.1, f64::NAN] {
+        let refused = p.smoothed_preconditioner(&x, smoothing).err();
+        assert_eq!(refused.map(|e| e.kind()), Some(ErrorKind::Argument));
+    }
+    let wide = random_data(Loss::Softmax, 12, 40, &mut stream);
+    let wide = glm(&wide, Loss::Softmax, 0.3, true);
+    let none = wide.smoothed_preconditioner(&wide.start(), 0.5).unwrap();
+    assert!(none.is_none());
 }
 
 /// N03: margins from 1e3 to 1e150.

@@ -86,10 +86,13 @@ impl<T: Scalar> LbfgsState<T> {
         }
     }
 
-    /// Refuses a memory that no run leaves behind, for states that come from a file.
-    fn check(&self) -> Result<()> {
+    /// Refuses a memory that no run of n unknowns leaves behind, for states that come from a file.
+    pub(crate) fn check(&self, n: usize) -> Result<()> {
         let memory = self.rho.len();
-        if self.oldest < memory && self.len <= memory {
+        let fits = [self.x.len(), self.g.len()] == [n; 2]
+            && [Some(self.s.len()), Some(self.y.len())] == [memory.checked_mul(n); 2]
+            && self.alpha.len() == memory;
+        if fits && self.oldest < memory && self.len <= memory {
             return Ok(());
         }
         Err(Error::new(
@@ -201,7 +204,7 @@ impl<T: Scalar> Direction<T> for Lbfgs {
         d: &mut [T],
         cx: &mut Context,
     ) -> Result<()> {
-        state.check()?;
+        state.check(at.x.len())?;
         if !state.direction(at, d) {
             cx.note("skipped_pairs", 1.0);
         }

@@ -4,7 +4,7 @@ use crate::problems::{Logistic, Rosenbrock, wdbc};
 use quadric_core::random::SeedTree;
 use quadric_core::{Capability, Context, Method, Problem, Result, SliceMut, State, Visitor};
 use quadric_models::Loss;
-use quadric_opt::newton::{GscNewton, LinearSolver, Preconditioner, TrustRegionNewton};
+use quadric_opt::newton::{GscNewton, LinearSolver, Preconditioner, Schedule, TrustRegionNewton};
 
 #[derive(Default)]
 struct Tape {
@@ -93,6 +93,12 @@ fn resumed_runs_have_the_same_bits() {
     let newton = GscNewton {
         linear_solver: LinearSolver::Cg,
         ..GscNewton::default()
+    };
+    // Far enough for a second inverse.
+    check(&newton, &glm, &glm.start(), 60);
+    let newton = GscNewton {
+        schedule: Schedule::Direct,
+        ..newton
     };
     check(&newton, &glm, &glm.start(), 10);
     let newton = TrustRegionNewton {

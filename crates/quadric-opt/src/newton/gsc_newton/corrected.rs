@@ -166,11 +166,9 @@ impl GscNewton {
             self.preconditioner,
             Preconditioner::Auto | Preconditioner::Problem
         );
-        if self.schedule != Schedule::Auto || !suits {
-            return Ok(false);
-        }
-        let cost = p.hessian(x)?.cost();
-        if s.system.is_direct(&self.settings(), cost, x.len()) || !s.corrected.make(p, x)? {
+        // The warm-up has chosen how systems are solved.
+        let hard = self.schedule == Schedule::Auto && !s.system.is_factorised();
+        if !(suits && hard && s.corrected.make(p, x)?) {
             return Ok(false);
         }
         cx.note("preconditioner", 1.0);
@@ -238,6 +236,7 @@ impl GscNewton {
     fn corrected_direction<T: Scalar>(x: &[T], s: &mut GscState<T>) -> Result<f64> {
         let Buffers { rhs, d, .. } = s.work.get(|| Buffers::new(x.len()));
         let inverse = s.corrected.inverse.0.as_ref().expect("made before");
+        s.corrected.secants.check(x.len())?;
         let at = Point {
             x,
             f: s.value,
