@@ -15,6 +15,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Of a thread, as large as that of the main thread usually is.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -49,28 +52,34 @@ fn usage(e: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    if let Some(threads) = cli.global.threads {
-        if threads == 0 {
-            return Err(Error::argument("threads", 0, "at least 1"));
-        }
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|e| {
-                Error::new(ErrorKind::Resource, "cannot start the threads").with_source(e)
-            })?;
-    }
+    start_threads(cli.global.threads)?;
     let interrupt = on_interrupt()?;
+    // On one of the threads: from outside, every parallel loop would wait to be taken over.
+    rayon::scope(|_| dispatch(cli, &interrupt))
+}
+
+fn start_threads(threads: Option<usize>) -> Result<()> {
+    if threads == Some(0) {
+        return Err(Error::argument("threads", 0, "at least 1"));
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .stack_size(STACK)
+        .build_global()
+        .map_err(|e| Error::new(ErrorKind::Resource, "cannot start the threads").with_source(e))
+}
+
+fn dispatch(cli: Cli, interrupt: &Arc<AtomicBool>) -> Result<ExitCode> {
     let global = cli.global;
     match cli.command {
-        Command::Fit(a) => commands::fit::run(&a, &global, &interrupt),
+        Command::Fit(a) => commands::fit::run(&a, &global, interrupt),
         Command::Predict(a) => commands::predict::run(&a, &global),
-        Command::Minimize(a) => commands::minimize::run(&a, &global, &interrupt),
-        Command::Compare(a) => commands::compare::run(&a, &global, &interrupt),
+        Command::Minimize(a) => commands::minimize::run(&a, &global, interrupt),
+        Command::Compare(a) => commands::compare::run(&a, &global, interrupt),
         Command::Data(a) => commands::data::run(&a, &global),
         Command::Model(a) => commands::model::run(&a, &global),
-        Command::Curvature(a) => commands::curvature::run(&a, &global, &interrupt),
-        Command::Reproduce(a) => commands::reproduce::run(&a, &global, &interrupt),
+        Command::Curvature(a) => commands::curvature::run(&a, &global, interrupt),
+        Command::Reproduce(a) => commands::reproduce::run(&a, &global, interrupt),
         Command::Report(a) => commands::report::run(&a, &global),
         Command::Methods(a) => commands::methods::run(&a, &global),
         Command::Completions(a) => commands::completions::run(&a),

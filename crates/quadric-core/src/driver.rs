@@ -9,6 +9,7 @@ use crate::{
     Budget, Capability, Certificate, CheckpointPolicy, Clock, Counts, Error, ErrorKind, Hooked,
     Method, Outcome, Problem, Result, Scalar, SystemClock, Tolerance, need,
 };
+use quadric_linalg::parallel;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub enum Control {
 
 /// A function called after every step. It sees copies and cannot disturb the run; all callbacks of a step are called, in
 /// order, even if one answers [`Control::Stop`]. An error ends the run with [`Status::Failed`](crate::Status::Failed), the best point kept.
-pub type Callback<'c> = Box<dyn FnMut(&Progress<'_>) -> Result<Control> + 'c>;
+pub type Callback<'c> = Box<dyn FnMut(&Progress<'_>) -> Result<Control> + Send + 'c>;
 
 /// Runs methods on problems.
 ///
@@ -134,7 +135,9 @@ impl Driver<'_> {
         let p = need::<T, M::Problem<'_>>(&hooked)?;
         let (resumed, saving) = self.open_checkpoints(problem)?;
         let mut run = Run::new(self, problem, &meter, x0, saving);
-        let end = match (run.advance(method, p, resumed), meter.cause()) {
+        // On one of the threads: from outside, every parallel loop would wait to be taken over.
+        let end = parallel::within(|| run.advance(method, p, resumed));
+        let end = match (end, meter.cause()) {
             (Ok(end), _) => end,
             // Whatever the method made of the refusal, the refusal is the reason.
             (Err(_), Some(status)) => End::from(status),

@@ -303,9 +303,9 @@ fn rollback_recovers_and_gives_up_in_the_end() {
 fn t_s11_callbacks() {
     let mut seen = Vec::new();
     let mut driver = limited(50);
-    let log = std::cell::RefCell::new(&mut seen);
+    let log = std::sync::Mutex::new(&mut seen);
     driver.callbacks.push(Box::new(|p| {
-        log.borrow_mut().push((1, p.iteration));
+        log.lock().unwrap().push((1, p.iteration));
         Ok(if p.iteration == 3 {
             Control::Stop
         } else {
@@ -313,7 +313,7 @@ fn t_s11_callbacks() {
         })
     }));
     driver.callbacks.push(Box::new(|p| {
-        log.borrow_mut().push((2, p.iteration));
+        log.lock().unwrap().push((2, p.iteration));
         Ok(Control::Continue)
     }));
     let o = driver.run(&BALL, vec![1.0; 3], &bowl()).unwrap();

@@ -17,6 +17,12 @@ pub fn ranges(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clo
         .map(move |start| start..(start + size.max(1)).min(n))
 }
 
+/// Calls `f` on one of the threads that loops are shared among. A loop begun by any other thread waits until one of them takes
+/// it over, which takes longer than many a loop.
+pub fn within<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 /// Calls `f` for all numbers of the range, in parallel.
 fn fork(numbers: Range<usize>, f: &(dyn Fn(usize) + Sync)) {
     match numbers.len() {

@@ -24,6 +24,9 @@ const ENOUGH_TILES: usize = 16;
 const TILE_COST: usize = 3;
 /// With fewer weights than this a run of memory is too short.
 const FEW: usize = 4;
+/// Entries of matrices that are summed at the same time, and how many such matrices there are at most.
+const TOGETHER: usize = 1 << 18;
+const MOST_TOGETHER: usize = 16;
 /// Sums that stay in registers; runs are padded to a multiple of it.
 const RUN: usize = 16;
 
@@ -35,27 +38,34 @@ pub(super) fn weighted_grams<T: Scalar>(
     q: usize,
     each: &mut dyn FnMut(usize, MatMut<'_, T>),
 ) {
-    let d = x.cols();
-    let mut gram = Mat::<T>::zeros(d, d);
-    match x {
-        DataMatrix::Sparse(s) if q >= FEW && is_sparse_enough(s.as_ref()) => {
-            let tiles = Tiles::sum(s.as_ref(), weights, q);
-            for t in 0..q {
-                tiles.write(t, gram.as_mut());
-                each(t, gram.as_mut());
-            }
+    if let DataMatrix::Sparse(s) = x
+        && q >= FEW
+        && is_sparse_enough(s.as_ref())
+    {
+        let mut gram = Mat::<T>::zeros(x.cols(), x.cols());
+        let tiles = Tiles::sum(s.as_ref(), weights, q);
+        for t in 0..q {
+            tiles.write(t, gram.as_mut());
+            each(t, gram.as_mut());
         }
-        _ => {
-            let mut column = vec![T::of(0.0); x.rows()];
-            for t in 0..q {
-                for (c, row) in column.iter_mut().zip(weights.chunks_exact(q)) {
-                    *c = row[t];
-                }
-                weighted_gram(x, &column, gram.as_mut());
-                each(t, gram.as_mut());
-            }
+        return;
+    }
+    // Small ones are too little work to be shared among threads.
+    let together = (TOGETHER / (x.cols() * x.cols()).max(1)).clamp(1, MOST_TOGETHER);
+    for group in ranges(q, together) {
+        let first = group.start;
+        let grams = map(group, |_, t| one_gram(x, weights, q, t));
+        for (t, mut gram) in (first..).zip(grams) {
+            each(t, gram.as_mut());
         }
     }
+}
+
+fn one_gram<T: Scalar>(x: &DataMatrix<T>, weights: &[T], q: usize, t: usize) -> Mat<T> {
+    let column: Vec<T> = weights.chunks_exact(q).map(|row| row[t]).collect();
+    let mut gram = Mat::zeros(x.cols(), x.cols());
+    weighted_gram(x, &column, gram.as_mut());
+    gram
 }
 
 fn is_sparse_enough<T: Scalar>(x: SparseRowMatRef<'_, u32, T>) -> bool {

@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 /// that of a value in a product is 4.
 const SCATTERED: f64 = 5.0;
 const COPIED: f64 = 0.3;
+/// Work per pair of entries of a dense row in many small Gram matrices.
+const SMALL: f64 = 4.0;
 
 /// Samples whose weights are computed by one task.
 const WEIGHTS: usize = 1024;
@@ -243,6 +245,8 @@ impl<T: Scalar> Glm<T> {
             // matrix product is cheap beside both.
             let p = self.design.columns() as f64;
             pairs = (SCATTERED * pairs).min(COPIED * n * p * p);
+        } else if k > 1.0 {
+            pairs *= SMALL;
         }
         Cost {
             product: k * (4.0 * stored + 8.0 * n),

@@ -16,8 +16,9 @@ use std::sync::Arc;
 const UNKNOWNS: usize = 4000;
 /// A Hessian of this many unknowns is factorised at most.
 const JOINT: usize = 8000;
-/// Time of a pair of values in sums over rows, in units of an operation in a product with the Hessian.
-const GRAM: f64 = 1.1;
+/// Time of a pair of values in sums over sparse and over dense rows, in units of an operation in a product with the Hessian.
+const SPARSE_GRAM: f64 = 1.1;
+const DENSE_GRAM: f64 = 0.5;
 /// Time of fetching a number from memory, in units of an operation in a product with the Hessian.
 pub(super) const FETCH: f64 = 8.0;
 
@@ -134,7 +135,12 @@ impl<T: Scalar> Glm<T> {
     fn joint_work(&self) -> f64 {
         let (n, k) = (self.design.rows() as f64, self.samples.outputs() as f64);
         let (stored, dim) = (self.design.stored() as f64, self.dim() as f64);
-        let hessian = GRAM * stored * (stored / n) * k * (k + 1.0) / 2.0;
+        let gram = if self.design.is_sparse() {
+            SPARSE_GRAM
+        } else {
+            DENSE_GRAM
+        };
+        let hessian = gram * stored * (stored / n) * k * (k + 1.0) / 2.0;
         hessian + self.speed_of_products() * dim * dim * dim / 3.0
     }
 
