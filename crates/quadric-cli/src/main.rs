@@ -11,6 +11,7 @@ mod race;
 use args::{Cli, Command};
 use clap::Parser;
 use quadric::core::{Error, ErrorKind, Result};
+use quadric::linalg::parallel;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +56,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     start_threads(cli.global.threads)?;
     let interrupt = on_interrupt()?;
     // On one of the threads: from outside, every parallel loop would wait to be taken over.
-    rayon::scope(|_| dispatch(cli, &interrupt))
+    parallel::within(|| dispatch(cli, &interrupt))
 }
 
 fn start_threads(threads: Option<usize>) -> Result<()> {

@@ -26,7 +26,7 @@ use direct::Direct;
 use fused::Loop;
 use memory::{Memory, Place, Slot};
 use product::Product;
-use quadric_linalg::{Aligned, Error, ErrorKind, Result, Scalar};
+use quadric_linalg::{Aligned, Error, ErrorKind, Result, Scalar, parallel};
 use repeat::Repeat;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -175,7 +175,7 @@ impl<T: Scalar> Executable<T> {
         self.plan.check_outputs(outputs)?;
         let plan = &mut self.plan;
         // On a thread of the pool, from which tasks are forked without waiting for another thread to wake.
-        rayon::scope(|_| plan.run(inputs, outputs, 0, false));
+        parallel::within(|| plan.run(inputs, outputs, 0, false));
         plan.fault().map_or(Ok(()), Err)
     }
 
@@ -188,7 +188,7 @@ impl<T: Scalar> Executable<T> {
         self.plan.check(point, |direction| !direction)?;
         let inputs = self.plan.with_directions_open(point);
         let plan = &mut self.plan;
-        rayon::scope(|_| plan.run_steps(&inputs, &mut [], 0..plan.early, false));
+        parallel::within(|| plan.run_steps(&inputs, &mut [], 0..plan.early, false));
         if let Some(fault) = plan.fault() {
             return Err(fault);
         }
@@ -241,7 +241,7 @@ impl<T: Scalar> Prepared<'_, T> {
             })
             .collect();
         let plan = &mut *self.plan;
-        rayon::scope(|_| plan.run(&inputs, outputs, plan.early, false));
+        parallel::within(|| plan.run(&inputs, outputs, plan.early, false));
         plan.fault().map_or(Ok(()), Err)
     }
 }

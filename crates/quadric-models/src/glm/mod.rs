@@ -124,7 +124,8 @@ impl<T: Scalar> Glm<T> {
         if let Some(known) = self.memo.find(v) {
             return known;
         }
-        let mut out = vec![T::of(0.0); self.samples.len() * self.samples.outputs()];
+        let len = self.samples.len() * self.samples.outputs();
+        let mut out = self.memo.storage(len);
         self.design.multiply(self.columns(v), &mut out);
         self.memo.keep(v, out)
     }
