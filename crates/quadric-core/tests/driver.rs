@@ -300,6 +300,30 @@ fn rollback_recovers_and_gives_up_in_the_end() {
 }
 
 #[test]
+fn runs_go_on_one_of_the_threads_of_the_pool() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+    let pool = pool.unwrap();
+    let run = || {
+        let threads = std::sync::Mutex::new(Vec::new());
+        let mut driver = limited(3);
+        driver.callbacks.push(Box::new(|_| {
+            let place = (rayon::current_thread_index(), rayon::current_num_threads());
+            threads.lock().unwrap().push(place);
+            Ok(Control::Continue)
+        }));
+        driver.run(&BALL, vec![1.0; 3], &bowl()).unwrap();
+        drop(driver);
+        threads.into_inner().unwrap()
+    };
+    assert_eq!(rayon::current_thread_index(), None);
+    let outside = run();
+    assert!(!outside.is_empty() && outside.iter().all(|(index, _)| index.is_some()));
+    // The pool that the caller chose is kept.
+    let (own, inside) = pool.install(|| (rayon::current_thread_index(), run()));
+    assert!(inside.iter().all(|&place| place == (own, 2)), "{inside:?}");
+}
+
+#[test]
 fn t_s11_callbacks() {
     let mut seen = Vec::new();
     let mut driver = limited(50);
