@@ -311,7 +311,8 @@ fn runs_go_on_one_of_the_threads_of_the_pool() {
             threads.lock().unwrap().push(place);
             Ok(Control::Continue)
         }));
-        driver.run(&BALL, vec![1.0; 3], &bowl()).unwrap();
+        let o = driver.run(&BALL, vec![1.0; 3], &bowl()).unwrap();
+        assert_eq!(o.status, Status::MaxIterations);
         drop(driver);
         threads.into_inner().unwrap()
     };
