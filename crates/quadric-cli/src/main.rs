@@ -55,7 +55,6 @@ fn usage(e: &clap::Error) -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     start_threads(cli.global.threads)?;
     let interrupt = on_interrupt()?;
-    // On one of the threads: from outside, every parallel loop would wait to be taken over.
     parallel::within(|| dispatch(cli, &interrupt))
 }
 

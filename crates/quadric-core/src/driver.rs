@@ -135,7 +135,6 @@ impl Driver<'_> {
         let p = need::<T, M::Problem<'_>>(&hooked)?;
         let (resumed, saving) = self.open_checkpoints(problem)?;
         let mut run = Run::new(self, problem, &meter, x0, saving);
-        // On one of the threads: from outside, every parallel loop would wait to be taken over.
         let end = parallel::within(|| run.advance(method, p, resumed));
         let end = match (end, meter.cause()) {
             (Ok(end), _) => end,

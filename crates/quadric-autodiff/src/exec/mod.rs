@@ -174,7 +174,6 @@ impl<T: Scalar> Executable<T> {
         self.plan.check(inputs, |_| true)?;
         self.plan.check_outputs(outputs)?;
         let plan = &mut self.plan;
-        // On a thread of the pool, from which tasks are forked without waiting for another thread to wake.
         parallel::within(|| plan.run(inputs, outputs, 0, false));
         plan.fault().map_or(Ok(()), Err)
     }

@@ -50,7 +50,7 @@ pub(super) fn weighted_grams<T: Scalar>(
         }
         return;
     }
-    // Small ones are too little work to be shared among threads.
+    // A small one is too little work to be shared among threads.
     let together = (TOGETHER / (x.cols() * x.cols()).max(1)).clamp(1, MOST_TOGETHER);
     for group in ranges(q, together) {
         let first = group.start;
